@@ -1,0 +1,105 @@
+//! Numbers that must not be mixed, each a type of its own.
+//!
+//! Row ids ([`AccountId`], [`MailboxId`], …) come from the store and mean nothing outside it; [`Uid`],
+//! [`UidValidity`] and [`ModSeq`] are what clients see.
+
+use std::{fmt, num::NonZeroU32};
+
+/// Makes a row id: a positive 64-bit number given by the database.
+macro_rules! row_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub i64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+row_id! {
+    /// A user in the store.
+    AccountId
+}
+row_id! {
+    /// A mailbox, for its whole life: it survives RENAME and is never given again.
+    MailboxId
+}
+row_id! {
+    /// The octets of one message, stored once however many mailboxes hold it.
+    ContentId
+}
+row_id! {
+    /// The conversation that a message belongs to (RFC 8474 §5.2).
+    ThreadId
+}
+row_id! {
+    /// A device of an account: an app password and what it may do.
+    DeviceId
+}
+row_id! {
+    /// One message waiting in the outbound queue, with all its recipients.
+    QueueId
+}
+row_id! {
+    /// One live connection; given by the process, never stored as a key.
+    SessionId
+}
+
+/// A message's number in one mailbox: never zero, never used twice (RFC 3501 §2.3.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Uid(NonZeroU32);
+
+impl Uid {
+    /// The lowest UID there is.
+    pub const MIN: Self = Self(NonZeroU32::MIN);
+    /// The highest UID there is.
+    pub const MAX: Self = Self(NonZeroU32::MAX);
+
+    /// None for zero, which is no UID.
+    pub const fn new(number: u32) -> Option<Self> {
+        match NonZeroU32::new(number) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+
+    /// The number as clients write it.
+    pub const fn get(self) -> u32 {
+        self.0.get()
+    }
+}
+
+impl fmt::Display for Uid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a mailbox's UIDs are valid under (RFC 3501 §2.3.1.1); only grows within an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UidValidity(pub u32);
+
+impl fmt::Display for UidValidity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A modification sequence (RFC 7162 §3.1): one counter per account, at most 2^63 - 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ModSeq(pub u64);
+
+impl ModSeq {
+    /// The highest value a client may name (RFC 7162 §7).
+    pub const MAX: Self = Self(i64::MAX.unsigned_abs());
+}
+
+impl fmt::Display for ModSeq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

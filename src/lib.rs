@@ -1,0 +1,25 @@
+//! Mailade: an all-in-one mail appliance for phones.
+//!
+//! The map of the house is in `docs/ARCHITECTURE.md`. Each module may use what stands to its right,
+//! nothing to its left, and no door uses another:
+//!
+//! cli, server → imap smtp → queue → submission → delivery → mail auth → store → events → ids;
+//! doors and queue also use `net`, all may use `wire`.
+
+pub mod auth;
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod delivery;
+pub mod events;
+pub mod flags;
+pub mod ids;
+pub mod imap;
+pub mod mail;
+pub mod net;
+pub mod queue;
+pub mod server;
+pub mod smtp;
+pub mod store;
+pub mod submission;
+pub mod wire;
