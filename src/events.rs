@@ -369,7 +369,9 @@ mod tests {
         let bus = Bus::default();
         let mut seven = bus.subscribe(Interest::Mailbox(MailboxId(7)));
         bus.publish(vec![event(8), event(7)]);
-        assert!(matches!(seven.try_next(), Some(News::Event(e)) if e.mailbox == Some(MailboxId(7))));
+        assert!(
+            matches!(seven.try_next(), Some(News::Event(e)) if e.mailbox == Some(MailboxId(7)))
+        );
         assert_eq!(seven.try_next(), None);
     }
 

@@ -64,7 +64,10 @@ impl Flags {
 
     /// The flag of a name in any case; None for a keyword that is a mailbox's own.
     pub fn named(name: &str) -> Option<Self> {
-        Self::NAMES.iter().find(|(_, known)| known.eq_ignore_ascii_case(name)).map(|(flag, _)| *flag)
+        Self::NAMES
+            .iter()
+            .find(|(_, known)| known.eq_ignore_ascii_case(name))
+            .map(|(flag, _)| *flag)
     }
 
     /// Are all of `other`'s flags set here?

@@ -1,0 +1,170 @@
+//! Large bodies as files: written to a temporary name, synced, renamed, the folder synced, and only
+//! then named by a commit. A crash leaves at most a file that nothing refers to, never a hole.
+//!
+//! A file is named by the BLAKE3 hash of its octets, `blobs/ab/cd…`, and never changes.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    ops::Range,
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    Store,
+    error::{Error, Result},
+    open::make_private_dir,
+};
+
+/// A blob's name: the hash of its octets.
+pub type Hash = [u8; 32];
+
+/// A finished blob file, not yet referred to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blob {
+    /// The hash of its octets, which is its name.
+    pub hash: Hash,
+    /// Its length in octets.
+    pub size: u64,
+}
+
+/// The folders of blobs and of files under way.
+pub(super) struct Blobs {
+    blobs: PathBuf,
+    temporary: PathBuf,
+}
+
+impl Blobs {
+    /// Makes the folders at the first start, and clears what a crash left under way.
+    pub(super) fn open(data_dir: &Path) -> Result<Self> {
+        let (blobs, temporary) = (data_dir.join("blobs"), data_dir.join("tmp"));
+        let new = !blobs.join("ff").exists();
+        if new {
+            for folder in 0..=u8::MAX {
+                make_private_dir(&blobs.join(format!("{folder:02x}")))?;
+            }
+            File::open(&blobs)?.sync_all()?;
+            File::open(data_dir)?.sync_all()?;
+        }
+        make_private_dir(&temporary)?;
+        for leftover in fs::read_dir(&temporary)? {
+            fs::remove_file(leftover?.path())?;
+        }
+        Ok(Self { blobs, temporary })
+    }
+
+    pub(super) fn path(&self, hash: &Hash) -> PathBuf {
+        let name = blake3::Hash::from_bytes(*hash).to_hex();
+        let (folder, rest) = name.as_str().split_at_checked(2).unwrap_or_default();
+        self.blobs.join(folder).join(rest)
+    }
+
+    /// Octets of a blob; a missing or short file is damage, never an empty answer.
+    pub(super) fn read(&self, hash: &Hash, range: Range<u64>) -> Result<Vec<u8>> {
+        let damaged = |error: io::Error| Error::Corrupt(format!("a large body: {error}"));
+        let file = File::open(self.path(hash)).map_err(damaged)?;
+        let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
+        let mut octets = vec![0; length];
+        file.read_exact_at(&mut octets, range.start).map_err(damaged)?;
+        Ok(octets)
+    }
+
+    pub(super) fn remove(&self, hash: &Hash) -> io::Result<()> {
+        fs::remove_file(self.path(hash))
+    }
+}
+
+impl Store {
+    /// A new file to write octets into; it disappears unless it is finished.
+    pub fn temporary(&self) -> Result<BlobWriter> {
+        BlobWriter::new(Arc::clone(&self.0.blobs))
+    }
+}
+
+/// Octets under way into a file. Its functions block for the time of a write to the page cache;
+/// [`Self::finish`] waits for the disk and belongs on a blocking thread.
+pub struct BlobWriter {
+    blobs: Arc<Blobs>,
+    path: PathBuf,
+    file: File,
+    size: u64,
+    kept: bool,
+}
+
+impl BlobWriter {
+    fn new(blobs: Arc<Blobs>) -> Result<Self> {
+        let mut random = [0; 16];
+        aws_lc_rs::rand::fill(&mut random).map_err(|_| io::Error::other("no random numbers"))?;
+        let name = format!("{:032x}", u128::from_le_bytes(random));
+        let path = blobs.temporary.join(name);
+        let file =
+            OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        Ok(Self { blobs, path, file, size: 0, kept: false })
+    }
+
+    /// Appends octets.
+    pub fn write(&mut self, octets: &[u8]) -> Result<()> {
+        self.file.write_all(octets)?;
+        self.size = self.size.saturating_add(octets.len() as u64);
+        Ok(())
+    }
+
+    /// How many octets were written.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Reads what was written, from its start, in steps of at most 64 KiB.
+    pub fn each_chunk<E: From<Error>>(
+        &mut self,
+        mut f: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.file.seek(SeekFrom::Start(0)).map_err(Error::from)?;
+        let mut chunk = vec![0; 64 << 10];
+        loop {
+            let length = self.file.read(&mut chunk).map_err(Error::from)?;
+            match chunk.get(..length) {
+                Some([]) | None => break,
+                Some(octets) => f(octets)?,
+            }
+        }
+        self.file.seek(SeekFrom::End(0)).map_err(Error::from)?;
+        Ok(())
+    }
+
+    /// Octets that were written before.
+    pub fn read(&self, range: Range<u64>) -> Result<Vec<u8>> {
+        let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
+        let mut octets = vec![0; length];
+        self.file.read_exact_at(&mut octets, range.start)?;
+        Ok(octets)
+    }
+
+    /// Puts the file on the disk under its final name and waits until it is there.
+    pub fn finish(mut self) -> Result<Blob> {
+        let mut hasher = blake3::Hasher::new();
+        self.each_chunk(|octets| {
+            hasher.update(octets);
+            Ok::<_, Error>(())
+        })?;
+        let blob = Blob { hash: *hasher.finalize().as_bytes(), size: self.size };
+        self.file.sync_all()?;
+        let target = self.blobs.path(&blob.hash);
+        fs::rename(&self.path, &target)?;
+        self.kept = true;
+        if let Some(folder) = target.parent() {
+            File::open(folder)?.sync_all()?;
+        }
+        Ok(blob)
+    }
+}
+
+impl Drop for BlobWriter {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Expunging, and the log of it.
+//!
+//! An expunged message leaves a tombstone for a day, so that sessions that were not told yet can
+//! still fetch it; then it is folded into ranges of UIDs. The log is never shorter than what a client
+//! may ask for (RFC 7162 §5).
+
+use super::{
+    error::Result,
+    mailboxes::MailboxRow,
+    messages::{ENTRY, Tally, entry},
+    reader::Reader,
+    sql::signed,
+    tx::Tx,
+};
+use crate::{
+    events::{Entry, Kind},
+    ids::{MailboxId, ModSeq, Uid},
+};
+
+impl Reader<'_> {
+    /// A message that was expunged less than a day ago.
+    pub fn tombstone(&self, mailbox: MailboxId, uid: Uid) -> Result<Option<Entry>> {
+        let sql = format!("SELECT {ENTRY} FROM tombstone WHERE mailbox = ?1 AND uid = ?2");
+        self.row(&sql, (mailbox, uid), entry)
+    }
+
+    /// Ranges of UIDs (first, last) that were expunged after `since`, in no order, perhaps touching.
+    pub fn vanished(&self, mailbox: MailboxId, since: ModSeq) -> Result<Vec<(Uid, Uid)>> {
+        let sql = "SELECT first, last FROM vanished WHERE mailbox = ?1 AND mod_seq > ?2
+            UNION ALL SELECT uid, uid FROM tombstone WHERE mailbox = ?1 AND mod_seq > ?2";
+        self.rows(sql, (mailbox, since), |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+}
+
+impl Tx<'_> {
+    /// Expunges messages for good; UIDs that are not there are passed over. Gives those that were.
+    pub fn expunge(&mut self, mailbox: &MailboxRow, uids: &[Uid]) -> Result<Vec<Uid>> {
+        let mut gone = Vec::new();
+        let mut tally = Tally::default();
+        let mut taken = None;
+        for uid in uids {
+            let Some(entry) = self.message(mailbox.id, *uid)? else { continue };
+            let mod_seq = match taken {
+                Some(mod_seq) => mod_seq,
+                None => *taken.insert(self.next_mod_seq(mailbox.account)?),
+            };
+            let sql = "INSERT INTO tombstone SELECT mailbox, uid, ?3, flags, keywords, content,
+                thread, internal_date, save_date, size, ?4 FROM message
+                WHERE mailbox = ?1 AND uid = ?2";
+            self.execute(sql, (mailbox.id, *uid, mod_seq, self.now()))?;
+            let sql = "DELETE FROM message WHERE mailbox = ?1 AND uid = ?2";
+            self.execute(sql, (mailbox.id, *uid))?;
+            let sql = "DELETE FROM annotation WHERE mailbox = ?1 AND uid = ?2";
+            self.execute(sql, (mailbox.id, *uid))?;
+            tally.count(entry.marks, entry.size, -1);
+            gone.push(*uid);
+        }
+        if let Some(mod_seq) = taken {
+            self.add_tally(mailbox.account, mailbox.id, tally, mod_seq)?;
+            let kind = Kind::MessageExpunge(gone.as_slice().into());
+            self.happened(mailbox.account, mailbox.id, mod_seq, kind);
+        }
+        Ok(gone)
+    }
+
+    /// Folds at most `limit` tombstones that are older than `before` into ranges; says how many.
+    pub fn fold_tombstones(&mut self, before: i64, limit: u64) -> Result<usize> {
+        let sql = "SELECT mailbox, mod_seq, uid FROM tombstone WHERE expunged < ?1
+            ORDER BY expunged, mailbox, mod_seq, uid LIMIT ?2";
+        let old: Vec<(MailboxId, ModSeq, u32)> =
+            self.rows(sql, (before, signed(limit)), |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?;
+        let mut ranges: Vec<(MailboxId, ModSeq, u32, u32)> = Vec::new();
+        for &(mailbox, mod_seq, uid) in &old {
+            match ranges.last_mut() {
+                Some((m, s, _, last)) if *m == mailbox && *s == mod_seq && *last + 1 == uid => {
+                    *last = uid;
+                }
+                _ => ranges.push((mailbox, mod_seq, uid, uid)),
+            }
+            let sql = "DELETE FROM tombstone WHERE mailbox = ?1 AND uid = ?2";
+            self.execute(sql, (mailbox, uid))?;
+        }
+        let sql = "INSERT INTO vanished (mailbox, mod_seq, first, last) VALUES (?1, ?2, ?3, ?4)";
+        for range in ranges {
+            self.execute(sql, range)?;
+        }
+        Ok(old.len())
+    }
+}

@@ -1,0 +1,147 @@
+//! Opening a data directory: settings verified by reading them back, schema brought up to date.
+
+use std::{
+    fs::{self, File, OpenOptions, Permissions, TryLockError},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{
+    Inner, Store,
+    blobs::Blobs,
+    error::{Error, Result},
+    reader::Readers,
+    schema,
+    space::{Gauge, LEAST_FOR_WRITING},
+    writer::Writer,
+};
+use crate::events::Bus;
+
+/// The oldest SQLite whose write-ahead log is free of known faults.
+const LEAST_SQLITE: i32 = 3_051_003;
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The directory that holds everything; made when absent, mode 0700.
+    pub data_dir: PathBuf,
+    /// From how many octets on a body is a file of its own.
+    pub inline_threshold: usize,
+    /// How many reading threads.
+    pub readers: usize,
+    /// Mail is not added when the disk has less room than this, in octets.
+    pub least_for_adding: u64,
+    /// Nothing is written when the disk has less room than this, in octets.
+    pub least_for_writing: u64,
+}
+
+impl Options {
+    /// The defaults for a data directory.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            inline_threshold: 128 << 10,
+            readers: 3,
+            least_for_adding: 256 << 20,
+            least_for_writing: LEAST_FOR_WRITING,
+        }
+    }
+}
+
+impl Store {
+    /// Opens the store, which must not be open elsewhere (one server per data directory: the lock
+    /// file tells), and brings its schema up to date.
+    pub fn open(options: &Options, bus: Arc<Bus>) -> Result<Self> {
+        if rusqlite::version_number() < LEAST_SQLITE {
+            return Err(Error::Refused("this SQLite is too old: 3.51.3 is the least"));
+        }
+        let data_dir = options.data_dir.clone();
+        make_private_dir(&data_dir)?;
+        let lock = lock(&data_dir)?;
+        let blobs = Arc::new(Blobs::open(&data_dir)?);
+        let path = data_dir.join("mailade.db");
+        let mut sql = connect(&path, Access::Write)?;
+        schema::migrate(&mut sql)?;
+        let checkpoints = connect(&path, Access::Write)?;
+        let readers = (0..options.readers.max(1))
+            .map(|_| connect(&path, Access::Read))
+            .collect::<Result<Vec<_>>>()?;
+        fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        let gauge =
+            Gauge::new(data_dir.clone(), options.least_for_adding, options.least_for_writing);
+        Ok(Self(Arc::new(Inner {
+            data_dir,
+            inline_threshold: options.inline_threshold,
+            readers: Readers::start(readers, Arc::clone(&blobs))?,
+            writer: Writer::start(sql, checkpoints, Arc::clone(&blobs), Arc::clone(&bus), gauge)?,
+            blobs,
+            bus,
+            _lock: lock,
+        })))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+}
+
+fn connect(path: &Path, access: Access) -> Result<Connection> {
+    let flags = match access {
+        Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+        Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
+    };
+    let sql = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    sql.set_prepared_statement_cache_capacity(256);
+    sql.execute_batch("PRAGMA busy_timeout = 10000;")?;
+    if access == Access::Write {
+        let tables: i64 = sql.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0))?;
+        if tables == 0 {
+            sql.execute_batch(schema::BEFORE_FIRST_TABLE)?;
+        }
+        sql.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+        sql.query_row("PRAGMA journal_size_limit = 67108864", [], |_| Ok(()))?;
+    }
+    sql.execute_batch(
+        "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;
+         PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA cache_size = -4096;",
+    )?;
+    verify(&sql)?;
+    Ok(sql)
+}
+
+/// A setting that did not take would break a promise in silence.
+fn verify(sql: &Connection) -> Result<()> {
+    let mode: String = sql.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+    let number = |name| sql.query_row(name, [], |row| row.get::<_, i64>(0));
+    let kept = mode.eq_ignore_ascii_case("wal")
+        && number("PRAGMA synchronous")? == 2
+        && number("PRAGMA foreign_keys")? == 1
+        && number("PRAGMA trusted_schema")? == 0
+        && number("PRAGMA cell_size_check")? == 1;
+    if kept { Ok(()) } else { Err(Error::Refused("the database did not take its safety settings")) }
+}
+
+/// Keeps a second process away; held as long as the store is open.
+fn lock(data_dir: &Path) -> Result<File> {
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(data_dir.join("lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::Refused("the data directory is in use")),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+pub(super) fn make_private_dir(path: &Path) -> Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    Ok(())
+}
