@@ -1,1 +1,3 @@
-//! Not written yet.
+//! The grammar that line protocols share.
+
+pub mod address;
