@@ -1,3 +1,4 @@
 //! The grammar that line protocols share.
 
 pub mod address;
+pub mod envelope;
