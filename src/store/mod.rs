@@ -45,6 +45,7 @@ pub use self::{
     mailboxes::{MailboxRow, SpecialUse, Status},
     messages::{Copied, MarkDeed, MarkOutcome, NewMessage},
     open::Options,
+    queue::{Attempt, DelayReport, Due, Fate, NewQueued, Queued, QueuedRecipient, RecipientState},
     reader::Reader,
     space::Space,
     traces::{NewTrace, Trace},

@@ -252,6 +252,7 @@ CREATE TABLE queue_recipient (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX queue_due ON queue_recipient (next_attempt) WHERE state = 0;
+CREATE INDEX queue_report ON queue_recipient (queue) WHERE state <> 0 OR delay_told = 1;
 
 -- What happened to each message, kept for some weeks: no subject, no content.
 CREATE TABLE trace (
