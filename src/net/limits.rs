@@ -1,0 +1,342 @@
+//! Who may connect: counters in all and per address, and a reserve for those we know.
+//!
+//! Plain counting: the time is passed in, and what is not needed any more is forgotten, so that
+//! memory is bounded whoever comes. [`Listener`](super::Listener) asks, and says no.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use ipnet::IpNet;
+use tokio::time::Instant;
+
+const MINUTE: Duration = Duration::from_mins(1);
+/// How long an address that logged in is known.
+const KNOWN: Duration = Duration::from_hours(24);
+/// Addresses remembered at most, each for the one reason or the other.
+const MOST_ADDRESSES: usize = 100_000;
+
+/// How many connections there may be.
+#[derive(Clone, Debug)]
+pub struct ConnectionLimits {
+    /// In all.
+    pub total: usize,
+    /// Of these, kept for addresses that logged in during the last 24 hours.
+    pub reserve: usize,
+    /// Per address, before a login.
+    pub before_login: u32,
+    /// Per address, after a login: many phones stand behind one address of their carrier.
+    pub after_login: u32,
+    /// New ones per address and minute.
+    pub per_minute: u32,
+    /// Networks to which the limits per address do not apply; loopback is always one.
+    pub exempt: Vec<IpNet>,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self {
+            total: 12_000,
+            reserve: 1_000,
+            before_login: 20,
+            after_login: 1_000,
+            per_minute: 120,
+            exempt: Vec::new(),
+        }
+    }
+}
+
+/// Why a connection is not wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The house is full.
+    #[error("too many connections")]
+    Full,
+    /// This address has too many, or comes too often.
+    #[error("too many connections from this address")]
+    Address,
+}
+
+/// Whom we count as one: an IPv4 address, or an IPv6 network of 64 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Neighbour(IpAddr);
+
+impl From<IpAddr> for Neighbour {
+    fn from(ip: IpAddr) -> Self {
+        Self(match ip.to_canonical() {
+            IpAddr::V4(ip) => ip.into(),
+            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Count {
+    before: u32,
+    after: u32,
+    minute: Instant,
+    new: u32,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    total: usize,
+    counts: HashMap<Neighbour, Count>,
+    known: HashMap<Neighbour, Instant>,
+}
+
+/// All connections of the process.
+#[derive(Debug)]
+pub struct Connections {
+    limits: ConnectionLimits,
+    state: Mutex<State>,
+    refused: AtomicU64,
+    panics: AtomicU64,
+}
+
+impl Connections {
+    /// Nobody is connected yet.
+    pub fn new(limits: ConnectionLimits) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            state: Mutex::default(),
+            refused: AtomicU64::new(0),
+            panics: AtomicU64::new(0),
+        })
+    }
+
+    /// One more from this address, or why not.
+    pub fn open(self: &Arc<Self>, ip: IpAddr, now: Instant) -> Result<Permit, Refusal> {
+        let who = Neighbour::from(ip);
+        let exempt = self.is_exempt(ip);
+        self.lock().open(&self.limits, who, exempt, now).inspect_err(|_| {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        })?;
+        Ok(Permit { connections: Arc::clone(self), who, exempt, logged_in: false })
+    }
+
+    /// Is this address free of the limits per address? Loopback is, and the listed networks are.
+    pub fn is_exempt(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        ip.is_loopback() || self.limits.exempt.iter().any(|network| network.contains(&ip))
+    }
+
+    /// Has somebody logged in from there during the last 24 hours?
+    pub fn is_known(&self, ip: IpAddr, now: Instant) -> bool {
+        self.lock().is_known(Neighbour::from(ip), now)
+    }
+
+    /// Connections that stand.
+    pub fn open_now(&self) -> usize {
+        self.lock().total
+    }
+
+    /// Connections refused since the start.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Conversations that ended by a panic since the start; each one is a bug.
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn panicked(&self) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn open(
+        &mut self,
+        limits: &ConnectionLimits,
+        who: Neighbour,
+        exempt: bool,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let reserve = if exempt || self.is_known(who, now) { 0 } else { limits.reserve };
+        if self.total >= limits.total.saturating_sub(reserve) {
+            return Err(Refusal::Full);
+        }
+        if !exempt {
+            self.make_room(now)?;
+            let fresh = Count { before: 0, after: 0, minute: now, new: 0 };
+            let count = self.counts.entry(who).or_insert(fresh);
+            if now.duration_since(count.minute) >= MINUTE {
+                (count.minute, count.new) = (now, 0);
+            }
+            if count.before >= limits.before_login || count.new >= limits.per_minute {
+                return Err(Refusal::Address);
+            }
+            count.before += 1;
+            count.new += 1;
+        }
+        self.total += 1;
+        Ok(())
+    }
+
+    /// Drops who has no connection and none in the last minute, when there are too many.
+    fn make_room(&mut self, now: Instant) -> Result<(), Refusal> {
+        if self.counts.len() >= MOST_ADDRESSES {
+            self.counts.retain(|_, count| !count.is_over(now));
+        }
+        if self.counts.len() >= MOST_ADDRESSES { Err(Refusal::Full) } else { Ok(()) }
+    }
+
+    fn is_known(&self, who: Neighbour, now: Instant) -> bool {
+        self.known.get(&who).is_some_and(|last| now.duration_since(*last) < KNOWN)
+    }
+
+    fn know(&mut self, who: Neighbour, now: Instant) {
+        if self.known.len() >= MOST_ADDRESSES {
+            self.known.retain(|_, last| now.duration_since(*last) < KNOWN);
+        }
+        if self.known.len() < MOST_ADDRESSES || self.known.contains_key(&who) {
+            self.known.insert(who, now);
+        }
+    }
+}
+
+impl Count {
+    fn is_over(&self, now: Instant) -> bool {
+        self.before == 0 && self.after == 0 && now.duration_since(self.minute) >= MINUTE
+    }
+}
+
+/// One connection's place; given back when it is dropped.
+#[derive(Debug)]
+pub struct Permit {
+    connections: Arc<Connections>,
+    who: Neighbour,
+    exempt: bool,
+    logged_in: bool,
+}
+
+impl Permit {
+    /// The client has shown who it is: it counts among those from now on, and its address is known.
+    ///
+    /// Refused when there are too many of them from this address.
+    pub fn logged_in(&mut self, now: Instant) -> Result<(), Refusal> {
+        let mut state = self.connections.lock();
+        if !self.exempt && !self.logged_in {
+            let most = self.connections.limits.after_login;
+            let Some(count) = state.counts.get_mut(&self.who) else { return Ok(()) };
+            if count.after >= most {
+                return Err(Refusal::Address);
+            }
+            count.after += 1;
+            count.before = count.before.saturating_sub(1);
+        }
+        state.know(self.who, now);
+        drop(state);
+        self.logged_in = true;
+        Ok(())
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut state = self.connections.lock();
+        state.total = state.total.saturating_sub(1);
+        if !self.exempt
+            && let Some(count) = state.counts.get_mut(&self.who)
+        {
+            let side = if self.logged_in { &mut count.after } else { &mut count.before };
+            *side = side.saturating_sub(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LAN: &str = "192.0.2.7";
+
+    fn limits() -> ConnectionLimits {
+        ConnectionLimits {
+            total: 5,
+            reserve: 2,
+            before_login: 2,
+            after_login: 1,
+            per_minute: 4,
+            exempt: vec!["198.51.100.0/24".parse().unwrap()],
+        }
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_address_has_so_many_and_one_more_after_one_left() {
+        let (all, now) = (Connections::new(limits()), Instant::now());
+        let one = all.open(ip(LAN), now).unwrap();
+        let _two = all.open(ip(LAN), now).unwrap();
+        assert_eq!(all.open(ip(LAN), now).unwrap_err(), Refusal::Address);
+        drop(one);
+        assert!(all.open(ip(LAN), now).is_ok());
+        assert_eq!(all.refused(), 1);
+    }
+
+    #[test]
+    fn who_comes_too_often_waits_for_the_next_minute() {
+        let (all, now) = (Connections::new(limits()), Instant::now());
+        for _ in 0..4 {
+            all.open(ip(LAN), now).unwrap();
+        }
+        assert_eq!(all.open(ip(LAN), now).unwrap_err(), Refusal::Address);
+        assert!(all.open(ip(LAN), now + MINUTE).is_ok());
+    }
+
+    #[test]
+    fn the_reserve_is_for_those_who_logged_in_within_a_day() {
+        let (all, now) = (Connections::new(limits()), Instant::now());
+        all.open(ip(LAN), now).unwrap().logged_in(now).unwrap();
+        let strangers: Vec<_> =
+            ["203.0.113.1", "203.0.113.2", "203.0.113.3"].map(|a| all.open(ip(a), now)).into();
+        assert!(strangers.iter().all(Result::is_ok));
+        assert_eq!(all.open(ip("203.0.113.4"), now).unwrap_err(), Refusal::Full);
+        assert!(all.open(ip(LAN), now).is_ok());
+        assert_eq!(all.open(ip(LAN), now + KNOWN).unwrap_err(), Refusal::Full);
+    }
+
+    #[test]
+    fn a_login_frees_its_place_among_the_unknown_and_has_a_limit_of_its_own() {
+        let (all, now) = (Connections::new(limits()), Instant::now());
+        let mut one = all.open(ip(LAN), now).unwrap();
+        let mut two = all.open(ip(LAN), now).unwrap();
+        one.logged_in(now).unwrap();
+        assert_eq!(two.logged_in(now).unwrap_err(), Refusal::Address);
+        let _three = all.open(ip(LAN), now).unwrap();
+        drop(one);
+        two.logged_in(now).unwrap();
+    }
+
+    #[test]
+    fn a_network_of_64_bits_is_one_neighbour() {
+        assert_eq!(Neighbour::from(ip("2001:db8::1")), Neighbour::from(ip("2001:db8::ffff:1")));
+        assert_ne!(Neighbour::from(ip("2001:db8::1")), Neighbour::from(ip("2001:db8:0:1::1")));
+        assert_eq!(Neighbour::from(ip("::ffff:192.0.2.7")), Neighbour::from(ip(LAN)));
+    }
+
+    #[test]
+    fn loopback_and_listed_networks_have_only_the_common_limit() {
+        let (all, now) = (Connections::new(limits()), Instant::now());
+        let _five: Vec<_> = ["::1", "127.0.0.1", "127.0.0.1", "127.0.0.1", "198.51.100.9"]
+            .map(|a| all.open(ip(a), now).unwrap())
+            .into();
+        assert_eq!(all.open(ip("127.0.0.1"), now).unwrap_err(), Refusal::Full);
+        assert_eq!(all.open_now(), 5);
+    }
+}

@@ -1,0 +1,277 @@
+//! Certificates and keys, ours and others': what TLS is put on with.
+//!
+//! The server's pair comes from two PEM files, or is made here and signed by itself. It can be
+//! loaded anew while connections go on. [`Stream`](super::Stream) does the handshakes.
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+    time::SystemTime,
+};
+
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{
+        CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature,
+        verify_tls13_signature,
+    },
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    server::{NoServerSessionStorage, ProducesTickets},
+};
+use rustls_platform_verifier::Verifier;
+use tokio::net::TcpStream;
+use tokio_rustls::{Connect, TlsAcceptor, TlsConnector};
+
+mod own;
+
+/// Why there is no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("{}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("{}: not a PEM file as expected here: {source}", path.display())]
+    Pem { path: PathBuf, source: rustls::pki_types::pem::Error },
+    #[error("{}: no certificate in it", .0.display())]
+    NoCertificate(PathBuf),
+    #[error("{}: readable by others than its owner and group; chmod it to 0600", .0.display())]
+    OpenKey(PathBuf),
+    #[error("{}: certificate and key cannot be used: {source}", path.display())]
+    Pair { path: PathBuf, source: rustls::Error },
+    #[error("cannot make a certificate: {0}")]
+    Make(#[from] rcgen::Error),
+    #[error("TLS: {0}")]
+    Library(#[from] rustls::Error),
+}
+
+/// Makes the cryptography library the process's one. Calls after the first change nothing.
+pub fn install_provider() {
+    let _there_already = CryptoProvider::install_default(aws_lc_rs::default_provider());
+}
+
+/// The server's side: a certificate chain with its key, and what goes on between handshakes.
+pub struct ServerTls {
+    cert: PathBuf,
+    key: PathBuf,
+    tickets: Arc<dyn ProducesTickets>,
+    current: RwLock<Loaded>,
+}
+
+struct Loaded {
+    config: Arc<ServerConfig>,
+    stamp: Stamp,
+}
+
+/// When the two files were changed last.
+type Stamp = (Option<SystemTime>, Option<SystemTime>);
+
+impl ServerTls {
+    /// Loads a chain and its key from PEM files.
+    pub fn load(cert: &Path, key: &Path) -> Result<Self, TlsError> {
+        let tickets = aws_lc_rs::Ticketer::new()?;
+        let loaded = load(cert, key, &tickets)?;
+        Ok(Self {
+            cert: cert.to_owned(),
+            key: key.to_owned(),
+            tickets,
+            current: RwLock::new(loaded),
+        })
+    }
+
+    /// Uses the pair in `folder` that was signed by itself; makes one if there is none that is good
+    /// at `now` for this host.
+    pub fn own(folder: &Path, host: &str, now: SystemTime) -> Result<Self, TlsError> {
+        let (cert, key) = own::pair(folder, host, now)?;
+        Self::load(&cert, &key)
+    }
+
+    /// Loads the files again; connections that stand keep what they have. After a fault all stays as
+    /// it was.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let loaded = load(&self.cert, &self.key, &self.tickets)?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = loaded;
+        Ok(())
+    }
+
+    /// Loads the files again if one of them has changed; says whether it did.
+    pub fn reload_if_changed(&self) -> Result<bool, TlsError> {
+        let known = self.current.read().unwrap_or_else(PoisonError::into_inner).stamp;
+        let changed = known != stamp(&self.cert, &self.key);
+        if changed {
+            self.reload()?;
+        }
+        Ok(changed)
+    }
+
+    /// The file with our certificate chain.
+    pub fn cert_path(&self) -> &Path {
+        &self.cert
+    }
+
+    /// What the next handshake is done with. Whatever name a client asks for, it gets our chain.
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        TlsAcceptor::from(Arc::clone(&current.config))
+    }
+}
+
+impl std::fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerTls").field("cert", &self.cert).finish_non_exhaustive()
+    }
+}
+
+fn load(cert: &Path, key: &Path, tickets: &Arc<dyn ProducesTickets>) -> Result<Loaded, TlsError> {
+    // Taken before reading: a change in between is seen as one at the next look.
+    let stamp = stamp(cert, key);
+    let (chain, private) = (chain(cert)?, private_key(key)?);
+    let mut config = ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into())
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .map_err(|source| TlsError::Pair { path: cert.to_owned(), source })?;
+    // A ticket is kept by the client; one is enough, and we keep nothing for anybody.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.ticketer = Arc::clone(tickets);
+    config.send_tls13_tickets = 1;
+    Ok(Loaded { config: Arc::new(config), stamp })
+}
+
+fn stamp(cert: &Path, key: &Path) -> Stamp {
+    let changed = |path| fs::metadata(path).and_then(|data| data.modified()).ok();
+    (changed(cert), changed(key))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(path).map_err(|source| TlsError::File { path: path.to_owned(), source })
+}
+
+fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let chain = CertificateDer::pem_slice_iter(&read(path)?)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|source| TlsError::Pem { path: path.to_owned(), source })?;
+    if chain.is_empty() {
+        return Err(TlsError::NoCertificate(path.to_owned()));
+    }
+    Ok(chain)
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let file = |source| TlsError::File { path: path.to_owned(), source };
+    let mode = fs::metadata(path).map_err(file)?.permissions().mode();
+    if mode & 0o007 != 0 {
+        return Err(TlsError::OpenKey(path.to_owned()));
+    }
+    PrivateKeyDer::from_pem_slice(&read(path)?)
+        .map_err(|source| TlsError::Pem { path: path.to_owned(), source })
+}
+
+/// The client's side: whom we believe.
+#[derive(Clone)]
+pub struct ClientTls(TlsConnector);
+
+impl ClientTls {
+    /// Believes whom this machine believes, and whom the certificates in the file vouch for.
+    pub fn verified(extra: Option<&Path>) -> Result<Self, TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let extra = extra.map(chain).transpose()?.unwrap_or_default();
+        // A machine without any certificates of its own can still use the given ones.
+        let verifier: Arc<dyn ServerCertVerifier> =
+            match Verifier::new_with_extra_roots(extra.clone(), Arc::clone(&provider)) {
+                Ok(verifier) => Arc::new(verifier),
+                Err(error) if extra.is_empty() => return Err(error.into()),
+                Err(_) => only(extra, Arc::clone(&provider))?,
+            };
+        Self::new(provider, verifier)
+    }
+
+    /// Believes anybody: for mail that would else go in clear words (RFC 7435), and nothing more.
+    pub fn opportunistic() -> Result<Self, TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let anybody = Anybody(provider.signature_verification_algorithms);
+        Self::new(provider, Arc::new(anybody))
+    }
+
+    fn new(
+        provider: Arc<CryptoProvider>,
+        verifier: Arc<dyn ServerCertVerifier>,
+    ) -> Result<Self, TlsError> {
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
+        Ok(Self(TlsConnector::from(Arc::new(config))))
+    }
+
+    /// The handshake with a server of this name or address.
+    pub(super) fn connect(&self, tcp: TcpStream, host: &str) -> io::Result<Connect<TcpStream>> {
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        Ok(self.0.connect(name, tcp))
+    }
+}
+
+impl std::fmt::Debug for ClientTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ClientTls")
+    }
+}
+
+fn only(
+    roots: Vec<CertificateDer<'static>>,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+    let mut store = RootCertStore::empty();
+    for root in roots {
+        store.add(root)?;
+    }
+    WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider)
+        .build()
+        .map(|verifier| -> Arc<dyn ServerCertVerifier> { verifier })
+        .map_err(|error| TlsError::Library(rustls::Error::General(error.to_string())))
+}
+
+/// Takes any certificate, but holds its owner to what he signs in the handshake.
+#[derive(Debug)]
+struct Anybody(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _certificate: &CertificateDer<'_>,
+        _chain: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
