@@ -1,1 +1,99 @@
-//! Not written yet.
+//! The deeds on mail that every door shares: mailboxes, messages and what is inside them.
+//!
+//! [`Mail`] is the room: doors ask it with an [`Actor`] and get typed answers. A mailbox is reached
+//! only through [`Mail::open`], which checks rights and gives a handle; every deed takes a handle and
+//! checks the right it needs.
+
+pub mod casemap;
+mod content;
+mod deeds;
+mod error;
+mod mailbox;
+pub mod name;
+mod prepare;
+mod rights;
+mod spool;
+mod view;
+mod views;
+
+use std::sync::Arc;
+
+pub use self::{
+    content::Octets,
+    deeds::{Appended, CopiedTo, NewMail},
+    error::{Error, Result},
+    mailbox::{Mailbox, MailboxInfo, Quota},
+    prepare::Prepared,
+    rights::Rights,
+    spool::Spool,
+    view::{Messages, View},
+};
+use crate::{events::Origin, ids::AccountId, store::Store};
+
+/// Who does something, and by which way.
+#[derive(Clone, Copy, Debug)]
+pub struct Actor {
+    /// The account that is logged in.
+    pub account: AccountId,
+    /// Door, session, device and time.
+    pub origin: Origin,
+}
+
+/// The limits that hold for mail, whatever the door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Octets of one message.
+    pub message_size: u64,
+    /// How long and deep a mailbox name may be.
+    pub names: name::NameLimits,
+    /// Mailboxes of one user.
+    pub mailboxes: usize,
+    /// Octets of all mail of a user without a quota of its own.
+    pub quota_octets: u64,
+    /// Octets of a keyword.
+    pub keyword_octets: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_size: 50 << 20,
+            names: name::NameLimits { octets: 1000, depth: 20 },
+            mailboxes: 5000,
+            quota_octets: 5 << 30,
+            keyword_octets: 100,
+        }
+    }
+}
+
+/// The room of mailboxes and messages; cheap to clone.
+#[derive(Clone)]
+pub struct Mail {
+    store: Store,
+    views: Arc<views::Views>,
+    limits: Limits,
+}
+
+impl Mail {
+    /// Makes the room on a store that was opened with a fresh bus: the views begin to listen.
+    pub fn new(store: Store, limits: Limits) -> Self {
+        let views = Arc::new(views::Views::default());
+        store.bus().observe(vec![Arc::clone(&views) as Arc<dyn crate::events::Observer>]);
+        Self { store, views, limits }
+    }
+
+    /// The store below.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The limits that hold.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// An empty spool for an incoming message.
+    pub fn spool(&self) -> Spool {
+        Spool::new(&self.store, self.limits.message_size)
+    }
+}

@@ -19,7 +19,7 @@ use super::{
 };
 
 /// A blob's name: the hash of its octets.
-pub type Hash = [u8; 32];
+pub(super) type Hash = [u8; 32];
 
 /// A finished blob file, not yet referred to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -89,6 +89,12 @@ impl Reader<'_> {
         self.rows(&sql, (mailbox, first, limit), entry)
     }
 
+    /// All UIDs of a mailbox, rising.
+    pub fn uids(&self, mailbox: MailboxId) -> Result<Vec<Uid>> {
+        let sql = "SELECT uid FROM message WHERE mailbox = ?1 ORDER BY uid";
+        self.rows(sql, [mailbox], |row| row.get(0))
+    }
+
     /// UIDs of messages with `\Deleted`, rising.
     pub fn deleted(&self, mailbox: MailboxId) -> Result<Vec<Uid>> {
         let sql = "SELECT uid FROM message WHERE mailbox = ?1 AND flags & ?2 <> 0 ORDER BY uid";

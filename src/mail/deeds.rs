@@ -1,0 +1,212 @@
+//! Deeds on messages: append, copy, move, mark, expunge. Each is one job of the store, so it happens
+//! whole or not at all, and its answer is a [`Committed`].
+
+use super::{
+    Actor, Mail, Prepared,
+    error::{Error, Result},
+    mailbox::Mailbox,
+    rights::Rights,
+};
+use crate::{
+    flags::Flags,
+    ids::{ModSeq, Uid, UidValidity},
+    store::{
+        Committed, Copied, MailboxRow, MarkDeed, MarkNames, MarkOutcome, NewMessage, Reader, Tx,
+    },
+};
+
+/// A message on its way into a mailbox.
+#[derive(Clone)]
+pub struct NewMail {
+    /// The octets and what was computed of them.
+    pub message: Prepared,
+    /// What it shall be marked with.
+    pub marks: MarkNames,
+    /// INTERNALDATE in seconds since 1970; None means now.
+    pub internal_date: Option<i64>,
+}
+
+/// What APPEND says (RFC 4315 §3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The mailbox's UIDVALIDITY.
+    pub uid_validity: UidValidity,
+    /// The UIDs the messages got, in order.
+    pub uids: Vec<Uid>,
+}
+
+/// What COPY and MOVE say (RFC 4315 §3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopiedTo {
+    /// The target's UIDVALIDITY.
+    pub uid_validity: UidValidity,
+    /// Source and new UIDs, in order; empty when none of the messages was there.
+    pub copied: Copied,
+}
+
+impl Mail {
+    /// Puts messages into a mailbox, all or none (RFC 3502).
+    pub async fn append(
+        &self,
+        actor: &Actor,
+        mailbox: &Mailbox,
+        mails: Vec<NewMail>,
+    ) -> Result<Committed<Appended>> {
+        mailbox.need(Rights::INSERT)?;
+        self.check_keywords(mails.iter().map(|mail| &mail.marks))?;
+        let (mailbox, quota) = (mailbox.clone(), self.limits.quota_octets);
+        self.store
+            .write(actor.origin, move |tx| {
+                let row = still(tx, &mailbox)?;
+                let octets = mails.iter().map(|mail| mail.message.size()).sum();
+                tx.check_quota(row.account, octets, mails.len() as u64, quota)?;
+                let mut new = Vec::with_capacity(mails.len());
+                for mail in &mails {
+                    new.push(mail.keep(tx, &row)?);
+                }
+                let uids = tx.append(&row, &new)?.into_iter().map(|entry| entry.uid).collect();
+                Ok(Appended { uid_validity: row.uid_validity, uids })
+            })
+            .await
+    }
+
+    /// Copies messages; UIDs that are no longer there are passed over.
+    pub async fn copy(
+        &self,
+        actor: &Actor,
+        from: &Mailbox,
+        uids: Vec<Uid>,
+        to: &Mailbox,
+    ) -> Result<Committed<CopiedTo>> {
+        from.need(Rights::READ)?;
+        to.need(Rights::INSERT)?;
+        let (from, to, quota) = (from.clone(), to.clone(), self.limits.quota_octets);
+        self.store
+            .write(actor.origin, move |tx| {
+                let (from, to) = (still(tx, &from)?, still(tx, &to)?);
+                let (mut octets, mut count) = (0u64, 0);
+                for uid in &uids {
+                    if let Some(entry) = tx.message(from.id, *uid)? {
+                        octets = octets.saturating_add(entry.size);
+                        count += 1;
+                    }
+                }
+                tx.check_quota(to.account, octets, count, quota)?;
+                let copied = tx.copy(&from, &uids, &to)?;
+                Ok(CopiedTo { uid_validity: to.uid_validity, copied })
+            })
+            .await
+    }
+
+    /// Moves messages (RFC 6851): at every moment each is in exactly one of the two mailboxes.
+    pub async fn move_messages(
+        &self,
+        actor: &Actor,
+        from: &Mailbox,
+        uids: Vec<Uid>,
+        to: &Mailbox,
+    ) -> Result<Committed<CopiedTo>> {
+        from.need(Rights::READ.with(Rights::DELETE).with(Rights::EXPUNGE))?;
+        to.need(Rights::INSERT)?;
+        let (from, to, quota) = (from.clone(), to.clone(), self.limits.quota_octets);
+        self.store
+            .write(actor.origin, move |tx| {
+                let (from, to) = (still(tx, &from)?, still(tx, &to)?);
+                let copied = tx.copy(&from, &uids, &to)?;
+                let moved: Vec<Uid> = copied.iter().map(|(source, _)| *source).collect();
+                tx.expunge(&from, &moved)?;
+                if from.account != to.account {
+                    tx.check_quota(to.account, 0, 0, quota)?;
+                }
+                Ok(CopiedTo { uid_validity: to.uid_validity, copied })
+            })
+            .await
+    }
+
+    /// Changes flags and keywords, UIDs rising; `unchanged_since` as in RFC 7162 §3.1.3.
+    pub async fn mark(
+        &self,
+        actor: &Actor,
+        mailbox: &Mailbox,
+        uids: Vec<Uid>,
+        deed: MarkDeed,
+        names: MarkNames,
+        unchanged_since: Option<ModSeq>,
+    ) -> Result<Committed<MarkOutcome>> {
+        mailbox.need(needed_for(deed, &names))?;
+        self.check_keywords([&names])?;
+        let mailbox = mailbox.clone();
+        self.store
+            .write(actor.origin, move |tx| {
+                let row = still(tx, &mailbox)?;
+                Ok(tx.mark(&row, &uids, deed, &names, unchanged_since)?)
+            })
+            .await
+    }
+
+    /// Expunges the messages with `\Deleted`: all of them, or only those among `among` (UIDs rising,
+    /// RFC 4315 §2.1). Gives the UIDs that are gone.
+    pub async fn expunge(
+        &self,
+        actor: &Actor,
+        mailbox: &Mailbox,
+        among: Option<Vec<Uid>>,
+    ) -> Result<Committed<Vec<Uid>>> {
+        mailbox.need(Rights::EXPUNGE)?;
+        let mailbox = mailbox.clone();
+        self.store
+            .write(actor.origin, move |tx| {
+                let row = still(tx, &mailbox)?;
+                let mut gone =
+                    if row.status.deleted > 0 { tx.deleted(row.id)? } else { Vec::new() };
+                if let Some(among) = among {
+                    gone.retain(|uid| among.binary_search(uid).is_ok());
+                }
+                Ok(tx.expunge(&row, &gone)?)
+            })
+            .await
+    }
+
+    fn check_keywords<'m>(&self, names: impl IntoIterator<Item = &'m MarkNames>) -> Result<()> {
+        let most = self.limits.keyword_octets;
+        let too_long = names.into_iter().flat_map(|names| &names.keywords).any(|k| k.len() > most);
+        if too_long { Err(Error::Limit("the keyword is too long")) } else { Ok(()) }
+    }
+}
+
+impl NewMail {
+    /// Stores the octets and makes the message that is to be appended.
+    pub fn keep(&self, tx: &mut Tx<'_>, row: &MailboxRow) -> Result<NewMessage> {
+        let content = tx.add_content(self.message.content())?;
+        let thread = tx.thread(row.account, &self.message.content().references)?;
+        let marks = tx.marks(row.id, &self.marks)?;
+        let size = self.message.size();
+        let internal_date = self.internal_date.unwrap_or_else(|| tx.now());
+        Ok(NewMessage { content, size, marks, internal_date, thread })
+    }
+}
+
+/// The mailbox as it is now, if it is still the one that was opened.
+fn still(r: &Reader<'_>, mailbox: &Mailbox) -> Result<MailboxRow> {
+    let row = r.mailbox_by_id(mailbox.id)?;
+    let same = |row: &MailboxRow| row.selectable && row.uid_validity == mailbox.uid_validity;
+    row.filter(same).ok_or(Error::NoMailbox)
+}
+
+/// Which rights it takes to set or clear these marks (RFC 4314 §4).
+fn needed_for(deed: MarkDeed, names: &MarkNames) -> Rights {
+    if deed == MarkDeed::Replace {
+        return Rights::SEEN.with(Rights::DELETE).with(Rights::WRITE);
+    }
+    let special = Flags::SEEN.with(Flags::DELETED);
+    let others = names.flags.without(special) != Flags::NONE || !names.keywords.is_empty();
+    let rights = [
+        (names.flags.contains(Flags::SEEN), Rights::SEEN),
+        (names.flags.contains(Flags::DELETED), Rights::DELETE),
+        (others, Rights::WRITE),
+    ];
+    rights
+        .into_iter()
+        .filter(|(needed, _)| *needed)
+        .fold(Rights::default(), |all, (_, right)| all.with(right))
+}

@@ -1,0 +1,65 @@
+//! Why a deed on mail could not be done.
+
+use crate::store;
+
+/// An error of the mail rooms, sorted by who can mend it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such mailbox, or the user may not know of it.
+    #[error("no such mailbox")]
+    NoMailbox,
+    /// It is a mere level of hierarchy.
+    #[error("this mailbox holds no messages, only other mailboxes")]
+    NotSelectable,
+    /// A mailbox of that name, in any case, exists.
+    #[error("a mailbox of that name exists already")]
+    MailboxExists,
+    /// A mailbox with one of these special uses exists (RFC 6154 §3).
+    #[error("another mailbox has this special use")]
+    SpecialUseTaken,
+    /// The name can't be a mailbox's.
+    #[error("{0}")]
+    BadName(&'static str),
+    /// The user lacks the right.
+    #[error("you have no right to do this")]
+    Forbidden,
+    /// It may never be done to this one.
+    #[error("{0}")]
+    Cannot(&'static str),
+    /// The owner's quota is used up.
+    #[error("the mailbox's owner is over quota")]
+    OverQuota,
+    /// A limit of the server.
+    #[error("{0}")]
+    Limit(&'static str),
+    /// The message is larger than this server takes, which is so many octets.
+    #[error("the message is larger than {0} octets")]
+    TooBig(u64),
+    /// The disk is nearly full; it can be tried again later.
+    #[error("the server's disk is full; try again later")]
+    DiskFull,
+    /// What is stored can't be read.
+    #[error("the message is damaged in the store")]
+    Damaged(#[source] store::Error),
+    /// Our own failure; the cause goes to the log, not to the peer.
+    #[error("internal error")]
+    Internal(#[source] store::Error),
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::NotFound("mailbox") => Self::NoMailbox,
+            store::Error::Exists("mailbox") => Self::MailboxExists,
+            store::Error::Refused(text) => Self::Cannot(text),
+            store::Error::OverQuota => Self::OverQuota,
+            store::Error::Limit(text) => Self::Limit(text),
+            store::Error::DiskFull => Self::DiskFull,
+            store::Error::Corrupt(_) => Self::Damaged(error),
+            _ => Self::Internal(error),
+        }
+    }
+}
+
+/// What the mail rooms' functions give back.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
