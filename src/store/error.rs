@@ -14,6 +14,9 @@ pub enum Error {
     /// It may not be done to this one (INBOX, a mailbox with messages under way, …).
     #[error("{0}")]
     Refused(&'static str),
+    /// Another process has the data directory open.
+    #[error("the data directory is in use")]
+    InUse,
     /// The owner's quota is used up.
     #[error("quota exceeded")]
     OverQuota,

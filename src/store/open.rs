@@ -136,7 +136,7 @@ fn lock(data_dir: &Path) -> Result<File> {
         .open(data_dir.join("lock"))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::Refused("the data directory is in use")),
+        Err(TryLockError::WouldBlock) => Err(Error::InUse),
         Err(TryLockError::Error(error)) => Err(error.into()),
     }
 }
