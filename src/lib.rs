@@ -15,6 +15,7 @@ pub mod events;
 pub mod flags;
 pub mod ids;
 pub mod imap;
+pub mod logging;
 pub mod mail;
 pub mod net;
 pub mod queue;

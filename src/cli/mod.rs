@@ -1,1 +1,123 @@
-//! Not written yet.
+//! The command line: one file a subcommand.
+//!
+//! A command that looks at mail or accounts speaks the API of `control`: to the running server over
+//! its socket, else to the same functions in its own process. What a command prints goes to standard
+//! output, what went wrong is one line on standard error; the exit status is 2 for a fault in the
+//! configuration or the arguments, 1 for any other.
+
+mod access;
+mod alias;
+mod app_password;
+mod config;
+mod domain;
+mod out;
+mod process;
+mod user;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Error as ConfigError, Loaded, Sources, load};
+
+/// Where the configuration is looked for when nobody says.
+const USUAL_FILE: &str = "/etc/mailade/mailade.toml";
+
+/// A mail appliance for phones: IMAP, SMTP, submission and delivery in one process.
+#[derive(Debug, Parser)]
+#[command(name = "mailade", version, max_term_width = 100)]
+struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Where the configuration comes from.
+#[derive(Args, Clone, Debug)]
+struct Settings {
+    /// The configuration file; /etc/mailade/mailade.toml when there is one.
+    #[arg(long, short, global = true, value_name = "FILE", env = "MAILADE_CONFIG")]
+    config: Option<PathBuf>,
+    /// The folder that holds all mail and accounts, in place of the file's.
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Sets any key of the configuration: --set listen.imap=127.0.0.1:1143
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_and_value)]
+    set: Vec<(String, String)>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Checks the configuration, or prints an example of it.
+    #[command(subcommand)]
+    Config(config::Config),
+    /// The domains that this server has mail for.
+    #[command(subcommand)]
+    Domain(domain::Domain),
+    /// The users.
+    #[command(subcommand)]
+    User(user::User),
+    /// Further addresses of users.
+    #[command(subcommand)]
+    Alias(alias::Alias),
+    /// A password of its own for each device.
+    #[command(subcommand)]
+    AppPassword(app_password::AppPassword),
+}
+
+/// Runs what the arguments say.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let settings = &arguments.settings;
+    let outcome = match arguments.command {
+        Command::Config(config) => config.run(settings),
+        Command::Domain(domain) => access::with(settings, |access| domain.run(access)),
+        Command::User(user) => access::with(settings, |access| user.run(access)),
+        Command::Alias(alias) => access::with(settings, |access| alias.run(access)),
+        Command::AppPassword(password) => access::with(settings, |access| password.run(access)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
+            out::complain(&causes.join(": "));
+            let ours = error.is::<ConfigError>();
+            if ours { ExitCode::from(2) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+impl Settings {
+    /// The configuration that these arguments mean.
+    fn load(&self) -> Result<Loaded, ConfigError> {
+        let usual = || Some(PathBuf::from(USUAL_FILE)).filter(|file| file.exists());
+        let file = self.config.clone().or_else(usual);
+        let data_dir = self.data_dir.iter().map(|dir| ("data_dir".to_owned(), dir.clone()));
+        let flags = data_dir.chain(self.set.iter().cloned()).collect();
+        load(&Sources::of_this_process(file, flags))
+    }
+}
+
+fn key_and_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("KEY=VALUE is expected")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_do_not_contradict_each_other() {
+        use clap::CommandFactory as _;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_flag_is_a_key_with_its_value() {
+        let pair = key_and_value("outbound.password=a=b").unwrap();
+        assert_eq!(pair, ("outbound.password".to_owned(), "a=b".to_owned()));
+        assert!(key_and_value("hostname").is_err());
+    }
+}

@@ -1,0 +1,50 @@
+//! What a process does to itself before anything else: whose it is, what its files may be, how many
+//! it may open.
+
+use std::{io, os::unix::fs::MetadataExt, path::Path};
+
+use anyhow::Context as _;
+use rustix::{
+    fs::Mode,
+    process::{Gid, Resource, Rlimit, Uid},
+};
+
+/// Files we make are for their owner alone.
+pub(super) fn keep_files_private() {
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+}
+
+/// Run as root, becomes the owner of the data directory, so that nothing in it ever belongs to root
+/// that the server must write. Must be called before the first thread is started, for it changes
+/// the calling thread alone.
+pub(super) fn become_owner(data_dir: &Path) -> anyhow::Result<()> {
+    let Some((uid, gid)) = owner_to_become(data_dir) else {
+        return Ok(());
+    };
+    let become_them = || -> io::Result<()> {
+        rustix::thread::set_thread_groups(&[gid])?;
+        rustix::thread::set_thread_gid(gid)?;
+        rustix::thread::set_thread_uid(uid)?;
+        Ok(())
+    };
+    become_them().with_context(|| format!("cannot become the owner of {}", data_dir.display()))
+}
+
+/// The owner of the data directory, when we are root and it is somebody else's.
+pub(super) fn owner_to_become(data_dir: &Path) -> Option<(Uid, Gid)> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let meta = std::fs::metadata(data_dir).ok()?;
+    (meta.uid() != 0).then(|| (Uid::from_raw(meta.uid()), Gid::from_raw(meta.gid())))
+}
+
+/// Raises the number of open files to what is allowed at most, and gives that number.
+pub(super) fn open_many_files() -> Option<u64> {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    match rustix::process::setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    }
+}

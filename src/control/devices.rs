@@ -1,0 +1,89 @@
+//! Devices and their app passwords: `GET`, `POST` and `DELETE /api/v1/app-passwords`.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{Query, State},
+    routing::get,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{now, refusal::Answer, users};
+use crate::{
+    events::{Door, Origin},
+    ids::DeviceId,
+    server::House,
+    store,
+};
+
+/// A device to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewDevice {
+    /// Whose it is.
+    pub address: String,
+    /// What its owner calls it.
+    pub name: String,
+}
+
+/// A device that was made.
+#[derive(Serialize, Deserialize)]
+pub struct Made {
+    /// Its number.
+    pub id: i64,
+    /// Its password, told this once.
+    pub password: String,
+}
+
+/// A device of a user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Its number.
+    pub id: i64,
+    /// What its owner calls it.
+    pub name: String,
+    /// Seconds since 1970.
+    pub created: i64,
+    /// Seconds since 1970.
+    pub last_used: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Of {
+    address: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Which {
+    address: String,
+    id: i64,
+}
+
+pub(super) fn routes() -> Router<Arc<House>> {
+    Router::new().route("/app-passwords", get(list).delete(revoke))
+}
+
+async fn list(State(house): State<Arc<House>>, Query(of): Query<Of>) -> Answer<Vec<Device>> {
+    let key = users::key(&of.address)?;
+    let all = house.store.read(move |reader| {
+        let user = reader.account(&key)?.ok_or(store::Error::NotFound("user"))?;
+        reader.devices(user.id)
+    });
+    let device = |device: store::Device| Device {
+        id: device.id.0,
+        name: device.name,
+        created: device.created,
+        last_used: device.last_used,
+    };
+    Ok(Json(all.await?.into_iter().map(device).collect()))
+}
+
+async fn revoke(State(house): State<Arc<House>>, Query(which): Query<Which>) -> Answer<()> {
+    let key = users::key(&which.address)?;
+    let origin = Origin::new(Door::Control, now());
+    let revoked = house.store.write(origin, move |tx| {
+        let user = tx.account(&key)?.ok_or(store::Error::NotFound("user"))?;
+        tx.remove_device(user.id, DeviceId(which.id))
+    });
+    Ok(Json(revoked.await?.into_inner()))
+}
