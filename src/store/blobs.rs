@@ -4,18 +4,21 @@
 //! A file is named by the BLAKE3 hash of its octets, `blobs/ab/cd…`, and never changes.
 
 use std::{
+    ffi::OsString,
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     ops::Range,
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use super::{
     Store,
     error::{Error, Result},
     open::make_private_dir,
+    sweeper::age,
 };
 
 /// A blob's name: the hash of its octets.
@@ -34,6 +37,9 @@ pub struct Blob {
 pub(super) struct Blobs {
     blobs: PathBuf,
     temporary: PathBuf,
+    /// Held while a file gets its final name or is removed, so that no new file is taken for an old
+    /// one.
+    renaming: Mutex<()>,
 }
 
 impl Blobs {
@@ -52,7 +58,7 @@ impl Blobs {
         for leftover in fs::read_dir(&temporary)? {
             fs::remove_file(leftover?.path())?;
         }
-        Ok(Self { blobs, temporary })
+        Ok(Self { blobs, temporary, renaming: Mutex::new(()) })
     }
 
     pub(super) fn path(&self, hash: &Hash) -> PathBuf {
@@ -71,8 +77,34 @@ impl Blobs {
         Ok(octets)
     }
 
-    pub(super) fn remove(&self, hash: &Hash) -> io::Result<()> {
-        fs::remove_file(self.path(hash))
+    /// The names of files that were written longer ago than `grace`.
+    pub(super) fn older_than(&self, grace: Duration) -> io::Result<Vec<Hash>> {
+        let mut old = Vec::new();
+        for folder in fs::read_dir(&self.blobs)? {
+            let folder = folder?;
+            for file in fs::read_dir(folder.path())? {
+                let file = file?;
+                let name = [folder.file_name(), file.file_name()].map(OsString::into_string);
+                let [Ok(first), Ok(rest)] = name else { continue };
+                let Ok(hash) = blake3::Hash::from_hex(first + &rest) else { continue };
+                if age(&file.metadata()?) > grace {
+                    old.push(*hash.as_bytes());
+                }
+            }
+        }
+        Ok(old)
+    }
+
+    /// Removes a file unless it was written, perhaps anew, within `grace`; says whether it did.
+    pub(super) fn remove_older_than(&self, hash: &Hash, grace: Duration) -> io::Result<bool> {
+        let _held = self.renaming.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = self.path(hash);
+        match fs::metadata(&path) {
+            Ok(file) if age(&file) > grace => fs::remove_file(path).map(|()| true),
+            Ok(_) => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -152,7 +184,10 @@ impl BlobWriter {
         let blob = Blob { hash: *hasher.finalize().as_bytes(), size: self.size };
         self.file.sync_all()?;
         let target = self.blobs.path(&blob.hash);
-        fs::rename(&self.path, &target)?;
+        {
+            let _held = self.blobs.renaming.lock().unwrap_or_else(PoisonError::into_inner);
+            fs::rename(&self.path, &target)?;
+        }
         self.kept = true;
         if let Some(folder) = target.parent() {
             File::open(folder)?.sync_all()?;

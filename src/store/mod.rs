@@ -14,7 +14,6 @@ mod expunged;
 mod keywords;
 mod mailboxes;
 mod messages;
-mod metadata;
 mod open;
 mod queue;
 mod reader;
@@ -48,6 +47,7 @@ pub use self::{
     queue::{Attempt, DelayReport, Due, Fate, NewQueued, Queued, QueuedRecipient, RecipientState},
     reader::Reader,
     space::Space,
+    sweeper::Swept,
     traces::{NewTrace, Trace},
     tx::Tx,
 };

@@ -1,1 +1,301 @@
-//! Not written yet.
+//! Removing what nothing refers to any more, in small jobs beside the daily work.
+//!
+//! There is no count of references. A sweep first notes what is in use, then removes what is neither
+//! in use nor new; this is safe because octets that nothing refers to can't be referred to again
+//! except by a new arrival of the same message, and an arrival notes its time.
+
+use std::{
+    collections::HashSet,
+    fs,
+    time::{Duration, SystemTime},
+};
+
+use super::{
+    Store,
+    error::{Error, Result},
+    reader::Reader,
+    sql::signed,
+};
+use crate::{events::Origin, ids::ContentId};
+
+/// How long an expunged message can still be fetched by those not told yet, and how long a file
+/// stays when nothing refers to it, in seconds.
+const GRACE: i64 = 24 * 3600;
+/// How long traces are kept, in seconds.
+const TRACES: i64 = 30 * 24 * 3600;
+/// How many rows one job removes.
+const STEP: usize = 500;
+/// How many free pages one job gives back to the file system.
+const VACUUM_PAGES: u32 = 512;
+
+/// What a sweep removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Tombstones folded into ranges.
+    pub tombstones: usize,
+    /// Trace steps forgotten.
+    pub traces: usize,
+    /// Contents removed.
+    pub contents: usize,
+    /// Runs of inline octets removed.
+    pub octets: usize,
+    /// Blob files removed.
+    pub files: usize,
+}
+
+impl Store {
+    /// Removes what is no longer needed; takes its turn with everybody else's jobs.
+    pub async fn sweep(&self, origin: Origin) -> Result<Swept> {
+        let mut swept = Swept::default();
+        let old = origin.at.saturating_sub(GRACE);
+        loop {
+            let fold = self.write(origin, move |tx| tx.fold_tombstones(old, STEP as u64)).await?;
+            swept.tombstones += *fold;
+            if *fold < STEP {
+                break;
+            }
+        }
+        let before = origin.at.saturating_sub(TRACES);
+        loop {
+            let gone = self.write(origin, move |tx| tx.forget_traces(before, STEP as u64)).await?;
+            swept.traces += *gone;
+            if *gone < STEP {
+                break;
+            }
+        }
+        swept.contents = self.sweep_contents(origin).await?;
+        swept.octets = self.sweep_octets(origin).await?;
+        swept.files = self.sweep_blobs(origin).await?;
+        self.give_back(origin).await?;
+        Ok(swept)
+    }
+
+    async fn sweep_contents(&self, origin: Origin) -> Result<usize> {
+        let before = origin.at.saturating_sub(3600);
+        let unused: Vec<ContentId> = self
+            .read(move |r| {
+                let used = r.used_contents()?;
+                let sql = "SELECT id FROM content WHERE last_used < ?1";
+                let mut old: Vec<ContentId> = r.rows(sql, [before], |row| row.get(0))?;
+                old.retain(|content| used.binary_search(content).is_err());
+                Ok::<_, Error>(old)
+            })
+            .await?;
+        for step in unused.chunks(STEP) {
+            let step = step.to_vec();
+            let _ = self
+                .write(origin, move |tx| {
+                    for content in step {
+                        let sql = "DELETE FROM content WHERE id = ?1 AND last_used < ?2";
+                        tx.execute(sql, (content, before))?;
+                    }
+                    Ok::<_, Error>(())
+                })
+                .await?;
+        }
+        Ok(unused.len())
+    }
+
+    async fn sweep_octets(&self, origin: Origin) -> Result<usize> {
+        let unused: Vec<i64> = self
+            .read(|r| {
+                let (used, _) = r.used_sources()?;
+                let mut all: Vec<i64> = r.rows("SELECT id FROM octets", [], |row| row.get(0))?;
+                all.retain(|id| used.binary_search(id).is_err());
+                Ok::<_, Error>(all)
+            })
+            .await?;
+        for step in unused.chunks(STEP) {
+            let step = step.to_vec();
+            let _ = self
+                .write(origin, move |tx| {
+                    for id in step {
+                        tx.execute("DELETE FROM octets WHERE id = ?1", [id])?;
+                    }
+                    Ok::<_, Error>(())
+                })
+                .await?;
+        }
+        Ok(unused.len())
+    }
+
+    /// Rows of blobs first; files that no row names follow when they are old.
+    async fn sweep_blobs(&self, origin: Origin) -> Result<usize> {
+        let before = origin.at.saturating_sub(GRACE);
+        let unused: Vec<i64> = self
+            .read(move |r| {
+                let (_, used) = r.used_sources()?;
+                let sql = "SELECT id FROM blob WHERE last_used < ?1";
+                let mut old: Vec<i64> = r.rows(sql, [before], |row| row.get(0))?;
+                old.retain(|id| used.binary_search(id).is_err());
+                Ok::<_, Error>(old)
+            })
+            .await?;
+        for step in unused.chunks(STEP) {
+            let step = step.to_vec();
+            let _ = self
+                .write(origin, move |tx| {
+                    for id in step {
+                        let sql = "DELETE FROM blob WHERE id = ?1 AND last_used < ?2";
+                        tx.execute(sql, (id, before))?;
+                    }
+                    Ok::<_, Error>(())
+                })
+                .await?;
+        }
+        self.sweep_files(origin).await
+    }
+
+    async fn sweep_files(&self, origin: Origin) -> Result<usize> {
+        let grace = Duration::from_secs(GRACE.unsigned_abs());
+        let blobs = self.0.blobs.clone();
+        let walk = tokio::task::spawn_blocking(move || blobs.older_than(grace)).await;
+        let old = walk.map_err(|_| Error::Closed)??;
+        let mut files = 0;
+        for step in old.chunks(STEP) {
+            let step = step.to_vec();
+            // In the writer, so that no job can begin to refer to a file while it is removed.
+            let removed = self
+                .write(origin, move |tx| {
+                    let mut removed = 0;
+                    for hash in step {
+                        let sql = "SELECT 1 FROM blob WHERE hash = ?1";
+                        if tx.row(sql, [hash], |_| Ok(()))?.is_none() {
+                            removed += usize::from(tx.blobs.remove_older_than(&hash, grace)?);
+                        }
+                    }
+                    Ok::<_, Error>(removed)
+                })
+                .await?;
+            files += *removed;
+        }
+        Ok(files)
+    }
+
+    /// Gives free pages back to the file system, a few at a time.
+    async fn give_back(&self, origin: Origin) -> Result<()> {
+        loop {
+            let left = self
+                .write(origin, |tx| {
+                    let sql = format!("PRAGMA incremental_vacuum({VACUUM_PAGES})");
+                    tx.sql.execute_batch(&sql)?;
+                    let free = tx.row("PRAGMA freelist_count", [], |row| row.get::<_, i64>(0))?;
+                    Ok::<_, Error>(free.unwrap_or(0))
+                })
+                .await?;
+            // Some free pages are worth keeping: the next arrival fills them.
+            if *left < i64::from(VACUUM_PAGES) * 8 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Reader<'_> {
+    /// Every content that a message, a tombstone or the queue refers to, rising.
+    fn used_contents(&self) -> Result<Vec<ContentId>> {
+        let sql = "SELECT content FROM message UNION ALL SELECT content FROM tombstone
+            UNION ALL SELECT content FROM queue";
+        let mut used: Vec<ContentId> = self.rows(sql, [], |row| row.get(0))?;
+        used.sort_unstable();
+        used.dedup();
+        Ok(used)
+    }
+
+    /// Every run of octets and every blob that a content refers to, rising.
+    fn used_sources(&self) -> Result<(Vec<i64>, Vec<i64>)> {
+        let (mut inline, mut files) = (HashSet::new(), HashSet::new());
+        let mut statement = self.sql.prepare_cached("SELECT pieces FROM content")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            self.check_cancelled()?;
+            let (octets, blobs) = Self::sources(&row.get::<_, Vec<u8>>(0)?)?;
+            inline.extend(octets);
+            files.extend(blobs);
+        }
+        let sorted = |set: HashSet<i64>| {
+            let mut ids: Vec<i64> = set.into_iter().collect();
+            ids.sort_unstable();
+            ids
+        };
+        Ok((sorted(inline), sorted(files)))
+    }
+
+    /// What is wrong with the store, one finding a line; nothing when all is well.
+    ///
+    /// Looks at the database's own integrity, at references without their row, at files that are
+    /// missing or of another length, and at numbers that must only grow.
+    pub fn check(&self) -> Result<Vec<String>> {
+        let mut findings =
+            self.rows("PRAGMA integrity_check", [], |row| row.get::<_, String>(0))?;
+        findings.retain(|finding| finding != "ok");
+        let questions = [
+            ("foreign key of a row has no parent", "SELECT count(*) FROM pragma_foreign_key_check"),
+            (
+                "messages without their content",
+                "SELECT count(*) FROM message WHERE content NOT IN (SELECT id FROM content)",
+            ),
+            (
+                "queued messages without their content",
+                "SELECT count(*) FROM queue WHERE content NOT IN (SELECT id FROM content)",
+            ),
+            (
+                "contents without their summary",
+                "SELECT count(*) FROM content WHERE id NOT IN (SELECT content FROM summary)",
+            ),
+            (
+                "messages beyond their mailbox's UIDNEXT",
+                "SELECT count(*) FROM message JOIN mailbox ON mailbox.id = mailbox
+                 WHERE uid >= uid_next",
+            ),
+            (
+                "messages beyond their account's mod-sequence",
+                "SELECT count(*) FROM message JOIN mailbox ON mailbox.id = mailbox
+                 JOIN account ON account.id = account WHERE message.mod_seq > account.mod_seq",
+            ),
+            (
+                "mailboxes whose counters are wrong",
+                "SELECT count(*) FROM mailbox AS m WHERE messages <>
+                 (SELECT count(*) FROM message WHERE mailbox = m.id)",
+            ),
+        ];
+        for (finding, sql) in questions {
+            let count: i64 = self.row(sql, [], |row| row.get(0))?.unwrap_or(0);
+            if count > 0 {
+                findings.push(format!("{count} {finding}"));
+            }
+        }
+        findings.extend(self.check_sources()?);
+        Ok(findings)
+    }
+
+    fn check_sources(&self) -> Result<Vec<String>> {
+        let (inline, files) = self.used_sources()?;
+        let mut findings = Vec::new();
+        for id in inline {
+            if self.row("SELECT 1 FROM octets WHERE id = ?1", [id], |_| Ok(()))?.is_none() {
+                findings.push(format!("octets {id} are missing"));
+            }
+        }
+        for id in files {
+            let sql = "SELECT hash, size FROM blob WHERE id = ?1";
+            let found = self.row(sql, [id], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?;
+            let length = found.map(|(hash, size)| (fs::metadata(self.blobs.path(&hash)), size));
+            match length {
+                Some((Ok(file), size)) if signed(file.len()) == size => {}
+                Some((Ok(_), _)) => findings.push(format!("blob {id} has another length")),
+                Some((Err(error), _)) => findings.push(format!("blob {id}: {error}")),
+                None => findings.push(format!("blob {id} has no row")),
+            }
+        }
+        Ok(findings)
+    }
+}
+
+/// How long ago a file was written; zero when its time lies ahead or can't be told.
+pub(super) fn age(file: &fs::Metadata) -> Duration {
+    file.modified()
+        .ok()
+        .and_then(|written| SystemTime::now().duration_since(written).ok())
+        .unwrap_or_default()
+}
