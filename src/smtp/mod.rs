@@ -1,1 +1,29 @@
-//! Not written yet.
+//! SMTP, a door with three roles: mail from other servers, mail from our users, and LMTP for local
+//! programs (RFC 5321, RFC 6409, RFC 2033).
+//!
+//! Bytes become lines in `net`, lines become a [`command`], and the session runs it by asking the
+//! rooms: whom an address means is decided by delivery, what a user may send by submission, who
+//! somebody is by auth. This door only knows the conversation, and says yes only when they have.
+
+pub mod command;
+pub mod extensions;
+pub mod limits;
+pub mod parameters;
+pub mod rates;
+pub mod reply;
+pub mod trace_field;
+pub mod watch;
+
+pub use limits::{Limits, Times};
+pub use reply::Reply;
+
+/// Whom the door is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Other servers, on port 25.
+    Mx,
+    /// Our users, on ports 587 and 465.
+    Submission,
+    /// Local programs that hand over mail for our users.
+    Lmtp,
+}
