@@ -1,1 +1,3 @@
-//! Not written yet.
+//! Who is it: passwords, SASL exchanges, and how often one may fail.
+
+pub mod login;

@@ -42,8 +42,6 @@ pub struct Limits {
     pub messages_per_user_and_hour: usize,
     /// Messages of an address in a minute, at the door of other servers.
     pub messages_per_address_and_minute: usize,
-    /// Received fields.
-    pub received_fields: usize,
     /// BDAT chunks of a message.
     pub chunks: usize,
     /// Commands in error before a login or a first transaction.
@@ -77,7 +75,6 @@ impl Default for Limits {
             messages_per_session: 1_000,
             messages_per_user_and_hour: 300,
             messages_per_address_and_minute: 300,
-            received_fields: 100,
             chunks: 1_000,
             bad_commands_at_first: 3,
             bad_commands: 20,

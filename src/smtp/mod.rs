@@ -8,11 +8,11 @@
 pub mod command;
 pub mod extensions;
 pub mod limits;
+pub mod longest_line;
 pub mod parameters;
 pub mod rates;
 pub mod reply;
 pub mod trace_field;
-pub mod watch;
 
 pub use limits::{Limits, Times};
 pub use reply::Reply;
