@@ -9,6 +9,7 @@ mod access;
 pub mod aliases;
 pub mod devices;
 pub mod domains;
+pub mod messages;
 mod refusal;
 mod socket;
 pub mod users;
@@ -30,6 +31,7 @@ pub fn router(house: Arc<House>) -> Router {
         .merge(aliases::routes())
         .merge(devices::routes())
         .merge(domains::routes())
+        .merge(messages::routes())
         .merge(users::routes());
     Router::new().nest("/api/v1", nouns).with_state(house)
 }

@@ -20,6 +20,7 @@ pub mod mail;
 pub mod net;
 pub mod queue;
 pub mod server;
+pub mod sessions;
 pub mod smtp;
 pub mod store;
 pub mod submission;

@@ -4,12 +4,12 @@
 use std::future::Future;
 
 use super::{Settings, process};
-use crate::control::Access;
+use crate::{config::Config, control::Access};
 
 /// Runs a command that needs the house, whoever has it open.
 pub(super) fn with<F, R>(settings: &Settings, command: F) -> anyhow::Result<()>
 where
-    F: FnOnce(Access) -> R,
+    F: FnOnce(Access, &Config) -> R,
     R: Future<Output = anyhow::Result<()>>,
 {
     let loaded = settings.load()?;
@@ -22,7 +22,7 @@ where
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let access = Access::open(&loaded.config).await?;
-        let outcome = command(access.clone()).await;
+        let outcome = command(access.clone(), &loaded.config).await;
         access.close().await;
         outcome
     })

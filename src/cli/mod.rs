@@ -10,6 +10,8 @@ mod alias;
 mod app_password;
 mod config;
 mod domain;
+mod export;
+mod import;
 mod out;
 mod process;
 mod user;
@@ -64,6 +66,10 @@ enum Command {
     /// A password of its own for each device.
     #[command(subcommand)]
     AppPassword(app_password::AppPassword),
+    /// Reads mail from files into a user's mailboxes; what is there already is not added again.
+    Import(import::Import),
+    /// Writes a user's mailboxes to files.
+    Export(export::Export),
 }
 
 /// Runs what the arguments say.
@@ -72,10 +78,15 @@ pub fn run() -> ExitCode {
     let settings = &arguments.settings;
     let outcome = match arguments.command {
         Command::Config(config) => config.run(settings),
-        Command::Domain(domain) => access::with(settings, |access| domain.run(access)),
-        Command::User(user) => access::with(settings, |access| user.run(access)),
-        Command::Alias(alias) => access::with(settings, |access| alias.run(access)),
-        Command::AppPassword(password) => access::with(settings, |access| password.run(access)),
+        Command::Domain(domain) => access::with(settings, |access, _| domain.run(access)),
+        Command::User(user) => access::with(settings, |access, _| user.run(access)),
+        Command::Alias(alias) => access::with(settings, |access, _| alias.run(access)),
+        Command::AppPassword(password) => access::with(settings, |access, _| password.run(access)),
+        Command::Import(import) => access::with(settings, |access, config| {
+            let max = config.limits.message_size_max.octets();
+            import.run(access, max)
+        }),
+        Command::Export(export) => access::with(settings, |access, _| export.run(access)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

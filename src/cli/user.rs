@@ -27,7 +27,7 @@ pub(super) enum User {
         #[arg(long)]
         admin: bool,
         #[command(flatten)]
-        password: Password,
+        password: GivenPassword,
     },
     /// Lists the users.
     List {
@@ -45,7 +45,7 @@ pub(super) enum User {
         /// The address.
         address: String,
         #[command(flatten)]
-        password: Password,
+        password: GivenPassword,
     },
     /// Says how much mail a user may keep; without a number the server's default holds.
     Quota {
@@ -72,7 +72,7 @@ pub(super) enum User {
 
 /// How a password is given: never as an argument, which others could see.
 #[derive(Args, Debug)]
-pub(super) struct Password {
+pub(super) struct GivenPassword {
     /// Reads the password from the first line of standard input.
     #[arg(long, required = true)]
     password_stdin: bool,
@@ -118,7 +118,7 @@ impl User {
     }
 }
 
-impl Password {
+impl GivenPassword {
     /// The first line of standard input.
     fn read(&self) -> anyhow::Result<String> {
         let mut line = String::new();

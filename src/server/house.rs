@@ -2,7 +2,16 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use crate::{config::Config, events::Bus, store};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{Config, Limits},
+    control::messages::Known,
+    events::Bus,
+    mail::{self, Mail, name::NameLimits},
+    sessions::Sessions,
+    store,
+};
 
 /// Why the house cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +40,14 @@ pub struct House {
     pub config: Arc<Config>,
     /// The store.
     pub store: store::Store,
+    /// Mailboxes and messages.
+    pub mail: Mail,
+    /// Who is connected.
+    pub sessions: Arc<Sessions>,
+    /// Imports under way.
+    pub(crate) imports: Arc<Known>,
+    /// Fires when all shall end.
+    pub stop: CancellationToken,
 }
 
 impl House {
@@ -45,11 +62,29 @@ impl House {
         };
         let failed = |cause| HouseError::Store { data_dir: config.data_dir.clone(), cause };
         let store = store::Store::open(&options, Arc::new(Bus::default())).map_err(failed)?;
-        Ok(Self { config: Arc::new(config.clone()), store })
+        let mail = Mail::new(store.clone(), mail_limits(limits));
+        let stop = CancellationToken::new();
+        let sessions = Sessions::new(stop.clone());
+        let config = Arc::new(config.clone());
+        Ok(Self { config, store, mail, sessions, imports: Arc::default(), stop })
     }
 
     /// Finishes what is under way in the store and closes it.
     pub async fn close(&self) {
         self.store.close().await;
+    }
+}
+
+/// The limits of the mail rooms.
+fn mail_limits(limits: &Limits) -> mail::Limits {
+    mail::Limits {
+        message_size: limits.message_size_max.octets(),
+        names: NameLimits {
+            octets: limits.mailbox_name_max.len(),
+            depth: limits.mailbox_depth_max,
+        },
+        mailboxes: limits.mailboxes_per_user_max,
+        quota_octets: limits.quota.octets(),
+        keyword_octets: limits.keyword_length_max.len(),
     }
 }

@@ -95,6 +95,13 @@ impl Reader<'_> {
         self.rows(sql, [mailbox], |row| row.get(0))
     }
 
+    /// The hash of each message's octets, and its INTERNALDATE.
+    pub fn octets_and_dates(&self, mailbox: MailboxId) -> Result<Vec<([u8; 32], i64)>> {
+        let sql = "SELECT content.hash, message.internal_date FROM message
+            JOIN content ON content.id = message.content WHERE message.mailbox = ?1";
+        self.rows(sql, [mailbox], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
     /// UIDs of messages with `\Deleted`, rising.
     pub fn deleted(&self, mailbox: MailboxId) -> Result<Vec<Uid>> {
         let sql = "SELECT uid FROM message WHERE mailbox = ?1 AND flags & ?2 <> 0 ORDER BY uid";

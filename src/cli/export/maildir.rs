@@ -1,0 +1,140 @@
+//! A mailbox as a folder of Maildir++: `.Work.Pl&AOQ-ne` below the maildir of INBOX.
+
+use std::{
+    collections::HashSet,
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    time::{Duration, UNIX_EPOCH},
+};
+
+use super::{Sink, with_bare_line_ends};
+use crate::{
+    cli::import::LETTERS,
+    control::messages::{MailboxInfo, Message},
+    wire::utf7,
+};
+
+/// One folder.
+pub(super) struct Folder {
+    path: PathBuf,
+    uid_validity: u32,
+    there: HashSet<String>,
+    keywords: Vec<String>,
+}
+
+impl Folder {
+    pub(super) fn open(root: &Path, mailbox: &MailboxInfo) -> anyhow::Result<Self> {
+        let path = root.join(folder_name(&mailbox.name));
+        for part in ["cur", "new", "tmp"] {
+            fs::create_dir_all(path.join(part))?;
+        }
+        if path != root {
+            fs::write(path.join("maildirfolder"), "")?;
+        }
+        let mut there = HashSet::new();
+        for part in ["cur", "new"] {
+            for entry in fs::read_dir(path.join(part))? {
+                let name = entry?.file_name().to_string_lossy().into_owned();
+                there.insert(name.split(":2,").next().unwrap_or_default().to_owned());
+            }
+        }
+        let known = fs::read_to_string(path.join("dovecot-keywords")).unwrap_or_default();
+        let names = known.lines().filter_map(|line| line.split_once(' '));
+        let keywords = names.map(|(_, name)| name.to_owned()).collect();
+        Ok(Self { path, uid_validity: mailbox.uid_validity, there, keywords })
+    }
+
+    /// The file's name without flags: the same at every export.
+    fn base(&self, message: &Message) -> String {
+        format!(
+            "{}.V{}U{}.mailade,S={}",
+            message.date, self.uid_validity, message.uid, message.size
+        )
+    }
+
+    /// The letters of a message's flags; those of keywords are given out as they come, up to `z`.
+    fn letters(&mut self, message: &Message) -> String {
+        let mut letters: Vec<char> = Vec::new();
+        for flag in &message.flags {
+            if let Some((letter, _)) = LETTERS.iter().find(|(_, known)| known == flag) {
+                letters.push(*letter);
+            } else if !flag.starts_with('\\') {
+                if !self.keywords.contains(flag) {
+                    self.keywords.push(flag.clone());
+                }
+                let at = self.keywords.iter().position(|known| known == flag);
+                letters.extend(at.and_then(|at| ('a'..='z').nth(at)));
+            }
+        }
+        letters.sort_unstable();
+        letters.into_iter().collect()
+    }
+}
+
+/// A mailbox's folder below that of INBOX. Points within a level are encoded too.
+fn folder_name(mailbox: &str) -> String {
+    if mailbox.eq_ignore_ascii_case("inbox") {
+        return String::new();
+    }
+    let levels = mailbox.split('/').map(|level| utf7::encode(level).replace('.', "&AC4-"));
+    levels.fold(String::new(), |name, level| name + "." + &level)
+}
+
+impl Sink for Folder {
+    fn has(&self, message: &Message) -> bool {
+        self.there.contains(&self.base(message))
+    }
+
+    fn write(&mut self, message: &Message, octets: &[u8]) -> anyhow::Result<()> {
+        let base = self.base(message);
+        let letters = self.letters(message);
+        let temporary = self.path.join("tmp").join(&base);
+        let mut file = fs::File::create(&temporary)?;
+        file.write_all(&with_bare_line_ends(octets))?;
+        if let Ok(seconds) = u64::try_from(message.date) {
+            file.set_modified(UNIX_EPOCH + Duration::from_secs(seconds))?;
+        }
+        fs::rename(temporary, self.path.join("cur").join(format!("{base}:2,{letters}")))?;
+        Ok(())
+    }
+
+    fn finish(&mut self) -> anyhow::Result<()> {
+        if !self.keywords.is_empty() {
+            let lines = self.keywords.iter().enumerate();
+            let text: String = lines.map(|(at, name)| format!("{at} {name}\n")).collect();
+            fs::write(self.path.join("dovecot-keywords"), text)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mailbox_becomes_a_folder_below_that_of_inbox() {
+        assert_eq!(folder_name("INBOX"), "");
+        assert_eq!(folder_name("Work/Pläne"), ".Work.Pl&AOQ-ne");
+        assert_eq!(folder_name("v1.0"), ".v1&AC4-0");
+        assert_eq!(folder_name(".."), ".&AC4-&AC4-");
+    }
+
+    #[test]
+    fn a_message_is_written_once_with_its_flags_and_date() {
+        let root = tempfile::tempdir().unwrap();
+        let mailbox = MailboxInfo { name: "INBOX".into(), uid_validity: 9, messages: 1 };
+        let flags = ["\\Seen", "\\Flagged", "$Forwarded", "Work"].map(str::to_owned).to_vec();
+        let message = Message { uid: 3, flags, date: 86_400, size: 14 };
+        let mut folder = Folder::open(root.path(), &mailbox).unwrap();
+        folder.write(&message, b"Subject: x\r\n\r\n").unwrap();
+        folder.finish().unwrap();
+        let file = root.path().join("cur/86400.V9U3.mailade,S=14:2,FPSa");
+        assert_eq!(fs::read(&file).unwrap(), b"Subject: x\n\n");
+        let changed = fs::metadata(&file).unwrap().modified().unwrap();
+        assert_eq!(changed, UNIX_EPOCH + Duration::from_secs(86_400));
+        assert_eq!(fs::read_to_string(root.path().join("dovecot-keywords")).unwrap(), "0 Work\n");
+        assert!(Folder::open(root.path(), &mailbox).unwrap().has(&message));
+    }
+}

@@ -1,0 +1,103 @@
+//! A message on its way into the house, whatever kind of file it comes from.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// One message as it was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Letter {
+    /// Where it was found, for reports.
+    pub(super) place: String,
+    /// The mailbox it goes into, below the one that was asked for; empty for that one itself.
+    pub(super) mailbox: String,
+    /// Its octets.
+    pub(super) octets: Vec<u8>,
+    /// System flags and keywords by their IMAP names.
+    pub(super) flags: Vec<String>,
+    /// When it arrived, in seconds since 1970.
+    pub(super) date: Option<i64>,
+}
+
+/// What reading finds next: a message, or one that could not be read, with the reason.
+pub(super) type Found = Result<Letter, Unread>;
+
+/// A message that could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}: {cause}")]
+pub(super) struct Unread {
+    pub(super) place: String,
+    pub(super) cause: io::Error,
+}
+
+impl Unread {
+    pub(super) fn at(path: &Path, cause: io::Error) -> Self {
+        Self { place: path.display().to_string(), cause }
+    }
+}
+
+/// A file that holds messages, and the mailbox they go into.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Source {
+    pub(super) mailbox: String,
+    pub(super) path: PathBuf,
+}
+
+/// Octets as they are read from a file that must not be larger than `max`.
+pub(super) fn read_bounded(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    use io::Read;
+    let mut octets = Vec::new();
+    let file = std::fs::File::open(path)?;
+    file.take(max.saturating_add(1)).read_to_end(&mut octets)?;
+    if u64::try_from(octets.len()).is_ok_and(|len| len > max) {
+        return Err(too_large(max));
+    }
+    Ok(octets)
+}
+
+/// The refusal of a message above the limit.
+pub(super) fn too_large(max: u64) -> io::Error {
+    io::Error::other(format!("larger than message_size_max, {max} octets"))
+}
+
+/// Seconds since 1970 of a file's last change.
+pub(super) fn changed(path: &Path) -> Option<i64> {
+    let changed = std::fs::metadata(path).ok()?.modified().ok()?;
+    let since = changed.duration_since(std::time::UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_secs()).ok()
+}
+
+/// All folders below one, it included, level by level; bounded in depth, links not followed.
+pub(super) fn folders(root: &Path, depth: usize) -> io::Result<Vec<PathBuf>> {
+    let mut all = vec![root.to_owned()];
+    let mut level = all.clone();
+    for _ in 0..depth {
+        let mut below = Vec::new();
+        for folder in level {
+            for entry in std::fs::read_dir(folder)? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    below.push(entry.path());
+                }
+            }
+        }
+        below.sort();
+        all.extend(below.iter().cloned());
+        level = below;
+    }
+    Ok(all)
+}
+
+/// The files of a folder, in the order of their names.
+pub(super) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
+}

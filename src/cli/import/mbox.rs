@@ -1,0 +1,335 @@
+//! mbox files (RFC 4155 and the mboxrd quoting): one after another, messages in one file.
+//!
+//! What mail programs noted of a message in Status, X-Status and X-Keywords becomes its flags; these
+//! fields are no part of the message.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader},
+    path::Path,
+};
+
+use jiff::{civil, tz::TimeZone};
+
+use super::letter::{Found, Letter, Source, Unread, files, folders, too_large};
+
+/// How deep folders of mbox files may lie in each other.
+const DEPTH: usize = 20;
+
+/// A line that is longer is no separator, whatever it begins with.
+const SEPARATOR_MAX: usize = 1_000;
+
+/// The mbox files at a path: itself, or all below it with their folders as mailboxes.
+pub(super) fn sources(path: &Path) -> io::Result<Vec<Source>> {
+    if !path.is_dir() {
+        return Ok(vec![Source { mailbox: String::new(), path: path.to_owned() }]);
+    }
+    let mut sources = Vec::new();
+    for folder in folders(path, DEPTH)? {
+        for file in files(&folder)? {
+            let below = file.strip_prefix(path).unwrap_or(&file).with_extension("");
+            let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
+            // Our own export writes a point at a level's beginning so.
+            let name = parts.join("/").replace("&AC4-", ".");
+            let inbox = name.eq_ignore_ascii_case("inbox");
+            let mailbox = if inbox { String::new() } else { name };
+            sources.push(Source { mailbox, path: file });
+        }
+    }
+    Ok(sources)
+}
+
+/// Reads the messages of one file, each at most `max` octets long.
+pub(super) fn read(source: &Source, max: u64) -> Result<impl Iterator<Item = Found>, Unread> {
+    let file = File::open(&source.path).map_err(|cause| Unread::at(&source.path, cause))?;
+    let name = source.path.display().to_string();
+    Ok(Reader::new(BufReader::new(file), name, source.mailbox.clone(), max))
+}
+
+/// The messages of one mbox.
+struct Reader<R> {
+    lines: R,
+    name: String,
+    mailbox: String,
+    max: u64,
+    /// The separator that opened the next message.
+    separator: Option<Vec<u8>>,
+    number: usize,
+    done: bool,
+}
+
+impl<R: BufRead> Reader<R> {
+    fn new(lines: R, name: String, mailbox: String, max: u64) -> Self {
+        Self { lines, name, mailbox, max, separator: None, number: 0, done: false }
+    }
+
+    /// Passes over what stands before the first separator: nothing, in a true mbox.
+    fn begin(&mut self) -> io::Result<bool> {
+        let mut line = Vec::new();
+        while self.line(&mut line)? {
+            if is_separator(&line) {
+                self.separator = Some(line);
+                return Ok(true);
+            }
+            if !trimmed(&line).is_empty() {
+                return Err(io::Error::other(
+                    "is no mbox: it does not begin with a \"From \" line",
+                ));
+            }
+            line.clear();
+        }
+        Ok(false)
+    }
+
+    /// Adds one line with its end; false at the end of the file. Reads no more of a line than a
+    /// message may hold.
+    fn line(&mut self, line: &mut Vec<u8>) -> io::Result<bool> {
+        let limit = self.max.saturating_add(2);
+        let read = io::Read::take(&mut self.lines, limit).read_until(b'\n', line)?;
+        Ok(read > 0)
+    }
+
+    /// The lines of one message up to the next separator.
+    fn message(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let mut octets = Vec::new();
+        let mut fits = true;
+        let mut after_blank = false;
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            if !self.line(&mut line)? {
+                self.done = true;
+                break;
+            }
+            if after_blank && is_separator(&line) {
+                self.separator = Some(std::mem::take(&mut line));
+                break;
+            }
+            after_blank = trimmed(&line).is_empty();
+            fits =
+                fits && u64::try_from(octets.len() + line.len()).is_ok_and(|len| len <= self.max);
+            if fits {
+                octets.extend_from_slice(unquoted(&line));
+            }
+        }
+        // The blank line before a separator belongs to the separator.
+        for end in [&b"\r\n"[..], b"\n"] {
+            let blank = octets.strip_suffix(end).filter(|rest| rest.ends_with(b"\n"));
+            if let Some(len) = blank.map(<[u8]>::len) {
+                octets.truncate(len);
+                break;
+            }
+        }
+        Ok(fits.then_some(octets))
+    }
+
+    fn advance(&mut self) -> io::Result<Option<Letter>> {
+        if self.number == 0 && !self.begin()? {
+            self.done = true;
+            return Ok(None);
+        }
+        self.number += 1;
+        let separator = self.separator.take().unwrap_or_default();
+        let octets = self.message()?.ok_or_else(|| too_large(self.max))?;
+        let (octets, flags) = without_notes(&octets);
+        let place = format!("{}, message {}", self.name, self.number);
+        let date = separator_date(&separator);
+        Ok(Some(Letter { place, mailbox: self.mailbox.clone(), octets, flags, date }))
+    }
+}
+
+impl<R: BufRead> Iterator for Reader<R> {
+    type Item = Found;
+
+    fn next(&mut self) -> Option<Found> {
+        if self.done {
+            return None;
+        }
+        self.advance().transpose().map(|found| {
+            found.map_err(|cause| {
+                // What the message's own size did ends only that message.
+                self.done |= self.number == 0 || cause.kind() != io::ErrorKind::Other;
+                let place = format!("{}, message {}", self.name, self.number.max(1));
+                Unread { place, cause }
+            })
+        })
+    }
+}
+
+/// A line without its end.
+fn trimmed(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// mboxrd: a `>` before `From ` was put there by the writer.
+fn unquoted(line: &[u8]) -> &[u8] {
+    match line.split_first() {
+        Some((b'>', rest)) => {
+            let quotes = rest.iter().take_while(|octet| **octet == b'>').count();
+            let quoted = rest.get(quotes..).is_some_and(|text| text.starts_with(b"From "));
+            if quoted { rest } else { line }
+        }
+        _ => line,
+    }
+}
+
+/// `From sender date`, where the date has a time of day and a year.
+fn is_separator(line: &[u8]) -> bool {
+    line.len() < SEPARATOR_MAX && line.starts_with(b"From ") && separator_date(line).is_some()
+}
+
+/// The date of a separator: `Thu Jan  1 00:00:00 1970`, perhaps with a zone before or behind the
+/// year; without one it is UTC (RFC 4155).
+fn separator_date(line: &[u8]) -> Option<i64> {
+    let line = str::from_utf8(trimmed(line)).ok()?;
+    let words: Vec<_> = line.split_ascii_whitespace().collect();
+    let at = words.iter().rposition(|word| word.contains(':'))?;
+    let time = words.get(at)?;
+    let mut parts = time.split(':').map(str::parse::<i8>);
+    let (hour, minute) = (parts.next()?.ok()?, parts.next()?.ok()?);
+    let second = parts.next().unwrap_or(Ok(0)).ok()?;
+    let day = words.get(at.checked_sub(1)?)?.parse::<i8>().ok()?;
+    let month = month(words.get(at.checked_sub(2)?)?)?;
+    let behind = words.get(at + 1..)?;
+    let year = behind.iter().find(|word| word.len() == 4 && !word.starts_with(['+', '-']));
+    let year = year?.parse::<i16>().ok()?;
+    let zone = behind.iter().find_map(|word| zone_seconds(word)).unwrap_or(0);
+    let date = civil::DateTime::new(year, month, day, hour, minute, second.min(59), 0).ok()?;
+    let utc = date.to_zoned(TimeZone::UTC).ok()?;
+    Some(utc.timestamp().as_second() - i64::from(zone))
+}
+
+/// `+0130` in seconds east of Greenwich.
+fn zone_seconds(word: &str) -> Option<i32> {
+    let sign = match word.get(..1)? {
+        "+" => 1,
+        "-" => -1,
+        _ => return None,
+    };
+    let digits = word.get(1..).filter(|digits| digits.len() == 4)?;
+    let number: i32 = digits.parse().ok()?;
+    Some(sign * (number / 100 * 3_600 + number % 100 * 60))
+}
+
+fn month(name: &str) -> Option<i8> {
+    const NAMES: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let at = NAMES.iter().position(|known| known.eq_ignore_ascii_case(name))?;
+    i8::try_from(at + 1).ok()
+}
+
+/// The message without the fields in which mail programs keep a message's state, and that state.
+fn without_notes(octets: &[u8]) -> (Vec<u8>, Vec<String>) {
+    let mut kept = Vec::with_capacity(octets.len());
+    let mut flags = Vec::new();
+    let mut rest = octets;
+    while !rest.is_empty() {
+        let end = rest.iter().position(|octet| *octet == b'\n').map_or(rest.len(), |at| at + 1);
+        let (line, after) = rest.split_at(end);
+        if trimmed(line).is_empty() {
+            break;
+        }
+        let folded = after.first().is_some_and(|octet| matches!(octet, b' ' | b'\t'));
+        match note(trimmed(line)).filter(|_| !folded) {
+            Some(noted) => flags.extend(noted),
+            None => kept.extend_from_slice(line),
+        }
+        rest = after;
+    }
+    kept.extend_from_slice(rest);
+    flags.sort();
+    flags.dedup();
+    (kept, flags)
+}
+
+/// The flags that a header line notes; None for any other line.
+fn note(line: &[u8]) -> Option<Vec<String>> {
+    let (name, value) = str::from_utf8(line).ok()?.split_once(':')?;
+    let value = value.trim();
+    match name.to_ascii_lowercase().as_str() {
+        "status" => letters(value, &[('R', "\\Seen"), ('O', ""), ('N', ""), ('U', "")]),
+        "x-status" => letters(
+            value,
+            &[
+                ('A', "\\Answered"),
+                ('F', "\\Flagged"),
+                ('D', "\\Deleted"),
+                ('T', "\\Draft"),
+                ('R', "\\Seen"),
+            ],
+        ),
+        "x-keywords" => {
+            let words = value.split([' ', ',']).filter(|word| !word.is_empty());
+            Some(words.map(str::to_owned).collect())
+        }
+        _ => None,
+    }
+}
+
+/// The flags of letters; None when one of them is unknown, so that the field means something else.
+fn letters(value: &str, table: &[(char, &str)]) -> Option<Vec<String>> {
+    let flag = |c: char| table.iter().find(|(letter, _)| *letter == c).map(|(_, flag)| *flag);
+    let flags: Vec<_> = value.chars().map(flag).collect::<Option<_>>()?;
+    Some(flags.into_iter().filter(|flag| !flag.is_empty()).map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letters(text: &str, max: u64) -> Vec<Found> {
+        Reader::new(text.as_bytes(), "box".to_owned(), String::new(), max).collect()
+    }
+
+    #[test]
+    fn messages_flags_and_dates_are_told_apart() {
+        let text = "From a@b Thu Jan  1 00:01:00 1970\nSubject: one\nStatus: RO\nX-Status: AF\n\
+                    X-Keywords: Work $Forwarded\n\n>From here\n>>From there\n\n\
+                    From c@d Fri Jan  2 00:00:00 +0100 1970\nSubject: two\n\nbody\nFrom nowhere\n";
+        let found: Vec<_> = letters(text, 1_000).into_iter().map(Result::unwrap).collect();
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[0].octets, b"Subject: one\n\nFrom here\n>From there\n");
+        assert_eq!(found[0].flags, ["$Forwarded", "Work", "\\Answered", "\\Flagged", "\\Seen"]);
+        assert_eq!(found[0].date, Some(60));
+        assert_eq!(found[1].octets, b"Subject: two\n\nbody\nFrom nowhere\n");
+        assert_eq!(found[1].date, Some(86_400 - 3_600));
+    }
+
+    #[test]
+    fn a_from_line_in_a_body_without_a_date_is_text() {
+        let text = "From a@b Thu Jan  1 00:01:00 1970\n\nbody\n\nFrom time to time it rains\n";
+        assert_eq!(letters(text, 1_000).len(), 1);
+    }
+
+    #[test]
+    fn a_message_above_the_limit_is_reported_and_the_next_is_read() {
+        let long = "x".repeat(200);
+        let text = format!(
+            "From a@b Thu Jan  1 00:01:00 1970\n\n{long}\n\nFrom a@b Thu Jan  1 00:01:00 1970\n\nshort\n"
+        );
+        let found = letters(&text, 100);
+        assert_eq!(found.len(), 2);
+        assert!(found[0].is_err());
+        assert_eq!(found[1].as_ref().unwrap().octets, b"\nshort\n");
+    }
+
+    #[test]
+    fn what_is_no_mbox_is_said_to_be_none() {
+        let found = letters("Subject: an eml\n\nbody\n", 1_000);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].as_ref().unwrap_err().to_string().contains("is no mbox"));
+    }
+
+    #[test]
+    fn an_empty_file_holds_nothing() {
+        assert!(letters("", 1_000).is_empty());
+    }
+
+    #[test]
+    fn a_status_field_of_another_kind_stays_in_the_message() {
+        let (kept, flags) = without_notes(b"Status: delivered\nX-Status: ?\n\nStatus: R\n");
+        assert_eq!(kept, b"Status: delivered\nX-Status: ?\n\nStatus: R\n");
+        assert!(flags.is_empty());
+    }
+}
