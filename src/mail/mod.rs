@@ -4,17 +4,25 @@
 //! only through [`Mail::open`], which checks rights and gives a handle; every deed takes a handle and
 //! checks the right it needs.
 
+pub mod binary;
 pub mod casemap;
 mod content;
 mod deeds;
+pub mod encoding;
 mod error;
+pub mod field;
+mod lexer;
 mod mailbox;
 pub mod name;
+pub mod pack;
 mod prepare;
 mod rights;
 mod spool;
+pub mod structure;
+pub mod summary;
 mod view;
 mod views;
+pub mod words;
 
 use std::sync::Arc;
 

@@ -1,0 +1,385 @@
+//! Finds the parts of a message in one pass over its octets.
+//!
+//! Lines come from [`lines`]; each is a delimiter, a header line, or body. Whatever is open (the
+//! message, multiparts, embedded messages, the part being read) stands on one stack, so nesting
+//! costs no recursion. Only headers and the beginning of an unfinished line are kept in memory.
+
+mod lines;
+
+use std::{collections::HashMap, mem};
+
+use self::lines::{Line, Lines};
+use super::{Damage, Kind, Media, Octets, Part, Structure, media::describe};
+use crate::mail::{encoding::Encoding, summary::Summary};
+
+/// What stands deeper is not looked into.
+const DEPTH_MAX: usize = 100;
+/// The last of so many parts takes the rest of the message.
+const PARTS_MAX: usize = 1_000;
+/// Longer boundaries are none.
+const BOUNDARY_MAX: usize = 200;
+/// A delimiter with its dashes, its padding and line end is not longer.
+const DELIMITER_MAX: usize = 256;
+/// Octets and lines of one header that are read.
+const HEADER_MAX: usize = 1 << 20;
+const HEADER_LINES_MAX: usize = 1_000;
+/// Octets of all headers of one message that are read.
+const HEADERS_MAX: usize = 4 << 20;
+/// Addresses of all headers of one message that are read.
+const ADDRESSES_MAX: usize = 10_000;
+
+/// What a scan has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scanned {
+    pub structure: Structure,
+    /// Of the message's own header.
+    pub summary: Summary,
+    /// Octets of the header with its empty line.
+    pub header_len: u64,
+    /// Octets of the whole message.
+    pub len: u64,
+    /// What octets stand anywhere in the message.
+    pub octets: Octets,
+    /// A part says it is binary, or there are NUL octets: BODY cannot show it as it is.
+    pub has_binary: bool,
+    /// There are octets above 127.
+    pub has_8bit: bool,
+}
+
+/// Scans a message that is in memory.
+pub fn scan(message: &[u8]) -> Scanned {
+    let mut scanner = Scanner::new();
+    scanner.feed(message);
+    scanner.finish()
+}
+
+/// Scans a message that comes in pieces; how it is split makes no difference.
+#[derive(Debug, Default)]
+pub struct Scanner {
+    lines: Lines,
+    /// Where the current line begins.
+    offset: u64,
+    /// Line ends before the current line.
+    line_ends: u64,
+    /// Octets of the line end before the current line.
+    ending: u64,
+    in_body: bool,
+    parts: Vec<Part>,
+    /// From the message to the part being read.
+    open: Vec<Open>,
+    /// Boundary → place in `open` of the innermost multipart that has it.
+    boundaries: HashMap<Vec<u8>, usize>,
+    header: Vec<u8>,
+    header_lines: usize,
+    headers_left: usize,
+    addresses_left: usize,
+    summary: Summary,
+}
+
+/// A part that has not ended.
+#[derive(Debug, Default)]
+struct Open {
+    part: usize,
+    /// The boundary that ends its children, until it is closed.
+    boundary: Option<Vec<u8>>,
+    /// An outer multipart with the same boundary.
+    shadowed: Option<usize>,
+}
+
+impl Scanner {
+    pub fn new() -> Self {
+        let mut scanner =
+            Self { headers_left: HEADERS_MAX, addresses_left: ADDRESSES_MAX, ..Self::default() };
+        scanner.begin_part(0);
+        scanner
+    }
+
+    /// Takes the next octets of the message.
+    pub fn feed(&mut self, octets: &[u8]) {
+        let mut lines = mem::take(&mut self.lines);
+        let mut rest = octets;
+        while let Some(line) = lines.next(&mut rest) {
+            self.line(&line);
+            lines.done();
+        }
+        self.lines = lines;
+    }
+
+    /// The message is complete.
+    pub fn finish(mut self) -> Scanned {
+        let mut lines = mem::take(&mut self.lines);
+        if let Some(line) = lines.last() {
+            self.line(&line);
+        }
+        self.ending = 0;
+        self.close(0);
+        let octets = self
+            .parts
+            .iter()
+            .fold(Octets::default(), |all, part| all.with(part.octets).with(part.header_octets));
+        let binary = |part: &Part| Encoding::of(&part.encoding) == Encoding::Binary;
+        Scanned {
+            header_len: self.parts.first().map_or(0, |part| part.body),
+            len: self.offset,
+            octets,
+            has_binary: octets.has(Octets::NUL) || self.parts.iter().any(binary),
+            has_8bit: octets.has(Octets::EIGHT_BIT),
+            structure: Structure { parts: self.parts },
+            summary: self.summary,
+        }
+    }
+
+    fn line(&mut self, line: &Line<'_>) {
+        if let Some((level, closing)) = self.delimiter(line) {
+            self.close(level.saturating_add(1));
+            self.pass(line);
+            self.in_body = true;
+            self.note(line.octets);
+            if closing {
+                self.forget_boundary(level);
+            } else {
+                self.begin_part(self.offset);
+            }
+        } else if self.in_body {
+            self.note(line.octets);
+            self.pass(line);
+        } else {
+            self.header_line(line);
+        }
+    }
+
+    fn pass(&mut self, line: &Line<'_>) {
+        self.offset = self.offset.saturating_add(line.len);
+        self.ending = line.ending;
+        self.line_ends = self.line_ends.saturating_add(u64::from(line.ending > 0));
+    }
+
+    fn header_line(&mut self, line: &Line<'_>) {
+        self.note(line.octets);
+        self.pass(line);
+        if line.len == line.ending {
+            self.end_header();
+            return;
+        }
+        self.header_lines = self.header_lines.saturating_add(1);
+        let size = self.header.len().saturating_add(line.head.len());
+        let fits = size <= HEADER_MAX.min(self.headers_left);
+        if fits && self.header_lines <= HEADER_LINES_MAX {
+            self.header.extend_from_slice(line.head);
+        } else {
+            self.damage(Damage::HEADER_TOO_LARGE);
+        }
+        if line.cut {
+            self.header.push(b'\n');
+            self.damage(Damage::HEADER_TOO_LARGE);
+        }
+    }
+
+    /// Which open multipart this line is a delimiter of, and whether it closes it.
+    fn delimiter(&self, line: &Line<'_>) -> Option<(usize, bool)> {
+        if self.boundaries.is_empty() || line.cut || line.head.len() > DELIMITER_MAX {
+            return None;
+        }
+        let text = line.head.strip_prefix(b"--")?.trim_ascii_end();
+        let begins = self.boundaries.get(text).map(|level| (*level, false));
+        let bare = text.strip_suffix(b"--");
+        let closes = bare.and_then(|bare| self.boundaries.get(bare)).map(|level| (*level, true));
+        begins.max(closes)
+    }
+
+    fn begin_part(&mut self, at: u64) {
+        let full = self.parts.len().saturating_add(1) >= PARTS_MAX;
+        self.open.push(Open { part: self.parts.len(), ..Open::default() });
+        self.parts.push(Part { header: at, ..Part::default() });
+        self.header.clear();
+        self.header_lines = 0;
+        self.in_body = false;
+        if full {
+            self.boundaries.clear();
+            self.begin_body();
+            self.current(|part| {
+                describe(part, b"", Media::plain_text);
+                part.damage.add(Damage::OPAQUE);
+            });
+        }
+    }
+
+    fn begin_body(&mut self) {
+        let (at, lines) = (self.offset, self.line_ends);
+        self.current(|part| {
+            part.body = at;
+            part.lines = lines;
+        });
+        self.in_body = true;
+    }
+
+    /// The header of the part being read is complete: now we know what kind of body follows.
+    fn end_header(&mut self) {
+        self.begin_body();
+        let header = mem::take(&mut self.header);
+        self.headers_left = self.headers_left.saturating_sub(header.len());
+        self.summarise(&header);
+        let default = self.default_media();
+        self.current(|part| describe(part, &header, default));
+        self.header = header;
+        let Some(part) = self.open.last().and_then(|open| self.parts.get(open.part)) else {
+            return;
+        };
+        if part.media.name.eq_ignore_ascii_case(b"multipart") {
+            let boundary = part.media.param("boundary").map(|text| text.trim_ascii_end().to_vec());
+            self.open_multipart(boundary);
+        } else if part.media.is("message", "rfc822") || part.media.is("message", "global") {
+            self.open_message();
+        }
+    }
+
+    fn open_multipart(&mut self, boundary: Option<Vec<u8>>) {
+        let deep = self.open.len() >= DEPTH_MAX;
+        let boundary = boundary.filter(|text| (1..=BOUNDARY_MAX).contains(&text.len()));
+        self.current(|part| {
+            part.kind = Kind::Multipart;
+            if deep {
+                part.damage.add(Damage::OPAQUE);
+            } else if boundary.is_none() {
+                part.damage.add(Damage::NO_BOUNDARY);
+            }
+        });
+        let level = self.open.len().saturating_sub(1);
+        if let Some(boundary) = boundary
+            && !deep
+            && let Some(open) = self.open.last_mut()
+        {
+            open.shadowed = self.boundaries.insert(boundary.clone(), level);
+            open.boundary = Some(boundary);
+        }
+    }
+
+    fn open_message(&mut self) {
+        let deep = self.open.len() >= DEPTH_MAX || self.parts.len() >= PARTS_MAX;
+        let mut opens = false;
+        self.current(|part| {
+            opens = !deep && Encoding::of(&part.encoding).is_identity();
+            if opens {
+                part.kind = Kind::Message;
+                part.summary = Some(Box::default());
+            } else {
+                part.damage.add(if deep { Damage::OPAQUE } else { Damage::ENCODED_MESSAGE });
+                let params = mem::take(&mut part.media.params);
+                part.media = Media::new("application", "octet-stream", params);
+            }
+        });
+        if opens {
+            self.begin_part(self.offset);
+        }
+    }
+
+    /// If the part being read is the root of a message, its header makes a summary.
+    fn summarise(&mut self, header: &[u8]) {
+        if self.open.len() == 1 {
+            self.summary = Summary::read(header, &mut self.addresses_left);
+            self.summary.add_keys(header);
+        } else if let Some(parent) = self.parent()
+            && parent.kind == Kind::Message
+        {
+            let summary = Summary::read(header, &mut self.addresses_left);
+            if let Some(parent) = self.parent() {
+                parent.summary = Some(Box::new(summary));
+            }
+        }
+    }
+
+    /// A part of a digest is a message if it does not say otherwise (RFC 2046 §5.1.5).
+    fn default_media(&mut self) -> fn() -> Media {
+        match self.parent() {
+            Some(parent) if parent.media.is("multipart", "digest") => {
+                || Media::new("message", "rfc822", Vec::new())
+            }
+            _ => Media::plain_text,
+        }
+    }
+
+    /// Ends all parts from this place in `open` on; the current line begins behind them.
+    fn close(&mut self, level: usize) {
+        while !self.in_body {
+            self.damage(Damage::HEADER_OPEN);
+            self.end_header();
+        }
+        let before_delimiter = self.offset.saturating_sub(self.ending);
+        let mut end = before_delimiter;
+        while self.open.len() > level {
+            let unclosed = self.open.last().is_some_and(|open| open.boundary.is_some());
+            self.forget_boundary(self.open.len().saturating_sub(1));
+            let Some(open) = self.open.pop() else { return };
+            let count = self.parts.len();
+            let Some(part) = self.parts.get_mut(open.part) else { return };
+            end = end.max(part.body);
+            let last_line_counts = self.ending == 0 || end > before_delimiter;
+            let line_ends = self.line_ends.saturating_sub(u64::from(!last_line_counts));
+            part.lines = line_ends.saturating_sub(part.lines);
+            part.end = end;
+            part.size = count.saturating_sub(open.part);
+            if part.kind == Kind::Multipart {
+                part.damage.add(if unclosed { Damage::OPEN_END } else { Damage::default() });
+                if part.size == 1 {
+                    part.size = 2;
+                    part.damage.add(Damage::NO_PARTS);
+                    let only = only_child(part);
+                    self.parts.push(only);
+                }
+            }
+        }
+    }
+
+    fn forget_boundary(&mut self, level: usize) {
+        let Some(open) = self.open.get_mut(level) else { return };
+        let Some(boundary) = open.boundary.take() else { return };
+        match open.shadowed.take() {
+            Some(outer) => self.boundaries.insert(boundary, outer),
+            None => self.boundaries.remove(&boundary),
+        };
+    }
+
+    fn note(&mut self, octets: Octets) {
+        if octets != Octets::default() {
+            let in_body = self.in_body;
+            self.current(|part| {
+                let place = if in_body { &mut part.octets } else { &mut part.header_octets };
+                *place = place.with(octets);
+            });
+        }
+    }
+
+    fn damage(&mut self, damage: Damage) {
+        self.current(|part| part.damage.add(damage));
+    }
+
+    /// Does something to the part being read.
+    fn current(&mut self, change: impl FnOnce(&mut Part)) {
+        if let Some(part) = self.open.last().and_then(|open| self.parts.get_mut(open.part)) {
+            change(part);
+        }
+    }
+
+    fn parent(&mut self) -> Option<&mut Part> {
+        let place = self.open.len().checked_sub(2)?;
+        self.parts.get_mut(self.open.get(place)?.part)
+    }
+}
+
+/// Stands for the parts of a multipart in which none was found.
+fn only_child(multipart: &Part) -> Part {
+    let mut child = Part {
+        size: 1,
+        header: multipart.body,
+        body: multipart.body,
+        end: multipart.end,
+        lines: multipart.lines,
+        octets: multipart.octets,
+        ..Part::default()
+    };
+    describe(&mut child, b"", Media::plain_text);
+    child
+}
+
+#[cfg(test)]
+mod tests;
