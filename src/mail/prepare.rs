@@ -6,8 +6,13 @@ use super::{
     Mail,
     error::{Error, Result},
     spool::{Octets, Spool},
+    structure::{Scanned, Scanner},
+    summary::Keys,
 };
 use crate::store::{self, NewContent, NewPiece};
+
+/// How much of a header is kept in its own column; more of it counts as body there.
+const HEADER_MAX: u64 = 1 << 20;
 
 /// A message ready to be stored in one job, in any number of mailboxes. A large body is on the disk
 /// already, synced, under its final name.
@@ -20,7 +25,7 @@ impl Prepared {
         self.0.size
     }
 
-    /// Its header with the empty line behind it.
+    /// Its header with the empty line behind it, at most the first MiB.
     pub fn header(&self) -> &[u8] {
         &self.0.header
     }
@@ -32,8 +37,7 @@ impl Prepared {
 }
 
 impl Mail {
-    /// Makes a spooled message ready: line ends are CRLF afterwards, parts in binary are base64, and
-    /// `edit` may have put in, or taken out, header fields.
+    /// Makes a spooled message ready; `edit` may put header fields in or take them out.
     ///
     /// `edit` gets the header with the empty line behind it and gives the one to be stored.
     pub async fn prepare(
@@ -50,18 +54,143 @@ impl Mail {
     }
 }
 
-fn prepare(spool: Spool, edit: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Result<Prepared> {
-    let _ = (spool, edit);
-    Err(Error::Internal(store::Error::Closed))
+fn prepare(mut spool: Spool, edit: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Result<Prepared> {
+    let mut scanned = scan(&mut spool)?;
+    let head = scanned.header_len.min(HEADER_MAX);
+    let original = spool.first(head)?;
+    let header = edit(original.clone());
+    if header != original {
+        scanned = scan_with_header(&mut spool, &header, head)?;
+    }
+    let hash = hash(&mut spool, &header, head)?;
+    let keys = scanned.summary.keys.as_deref();
+    Ok(Prepared(Arc::new(NewContent {
+        hash,
+        size: scanned.len,
+        summary: scanned.summary.encode(),
+        structure: scanned.structure.encode(),
+        preview: String::new(),
+        references: keys.map(references).unwrap_or_default(),
+        header,
+        pieces: body(spool, head)?,
+    })))
 }
 
-#[allow(unused_imports, dead_code, reason = "joined with the scanner next")]
-mod unused {
-    use super::*;
-    fn f(o: Octets) -> Option<NewPiece> {
-        match o {
-            Octets::Memory(m) => Some(NewPiece::Octets(m)),
-            Octets::File(_) => None,
+/// The body as it is stored: inline octets, or a file that is synced here.
+fn body(spool: Spool, head: u64) -> Result<Vec<NewPiece>> {
+    Ok(match spool.into_octets() {
+        Octets::Memory(mut octets) => {
+            let body = octets.split_off(usize::try_from(head).unwrap_or(0).min(octets.len()));
+            if body.is_empty() { Vec::new() } else { vec![NewPiece::Octets(body)] }
         }
+        Octets::File(file) => {
+            let blob = file.finish()?;
+            vec![NewPiece::Blob(blob, head..blob.size)]
+        }
+    })
+}
+
+fn scan(spool: &mut Spool) -> Result<Scanned> {
+    let mut scanner = Scanner::new();
+    spool.each_chunk::<Error>(|octets| {
+        scanner.feed(octets);
+        Ok(())
+    })?;
+    Ok(scanner.finish())
+}
+
+/// The same message with another header in place of its first `head` octets.
+fn scan_with_header(spool: &mut Spool, header: &[u8], head: u64) -> Result<Scanned> {
+    let mut scanner = Scanner::new();
+    scanner.feed(header);
+    behind(spool, head, |octets| scanner.feed(octets))?;
+    Ok(scanner.finish())
+}
+
+fn hash(spool: &mut Spool, header: &[u8], head: u64) -> Result<[u8; 32]> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(header);
+    behind(spool, head, |octets| {
+        hasher.update(octets);
+    })?;
+    Ok(*hasher.finalize().as_bytes())
+}
+
+/// All octets behind the first `skip`.
+fn behind(spool: &mut Spool, mut skip: u64, mut f: impl FnMut(&[u8])) -> Result<()> {
+    spool.each_chunk(|octets| {
+        let here = usize::try_from(skip).unwrap_or(usize::MAX).min(octets.len());
+        skip = skip.saturating_sub(octets.len() as u64);
+        if let Some(rest) = octets.get(here..).filter(|rest| !rest.is_empty()) {
+            f(rest);
+        }
+        Ok(())
+    })
+}
+
+/// Hashes of the Message-ID and of the ids it refers to, its own first.
+fn references(keys: &Keys) -> Vec<i64> {
+    let ids = keys.message_id.iter().chain(&keys.references).chain(&keys.in_reply_to);
+    let mut hashes: Vec<i64> = Vec::new();
+    for id in ids {
+        let hash = blake3::hash(id);
+        let first = hash.as_bytes().first_chunk().copied().unwrap_or_default();
+        let hash = i64::from_le_bytes(first);
+        if !hashes.contains(&hash) {
+            hashes.push(hash);
+        }
+    }
+    hashes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        events::Bus,
+        mail::{Limits, structure::scan as scan_octets},
+        store::{Options, Store},
+    };
+
+    async fn prepared(message: &[u8], edit: fn(Vec<u8>) -> Vec<u8>) -> Prepared {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&Options::new(dir.path()), Arc::new(Bus::default())).unwrap();
+        let mail = Mail::new(store, Limits::default());
+        let mut spool = mail.spool();
+        for chunk in message.chunks(50_000) {
+            spool.write(chunk).unwrap();
+        }
+        mail.prepare(spool, edit).await.unwrap()
+    }
+
+    fn added(header: Vec<u8>) -> Vec<u8> {
+        [b"X-New: 1\r\n".to_vec(), header].concat()
+    }
+
+    #[tokio::test]
+    async fn small_and_large_messages_are_described_alike() {
+        for lines in [3, 20_000] {
+            let message = format!(
+                "Subject: hi\r\nMessage-ID: <a@b>\r\nReferences: <c@d> <a@b>\r\n\r\n{}",
+                "one line of text\r\n".repeat(lines)
+            );
+            let whole = [b"X-New: 1\r\n", message.as_bytes()].concat();
+            let prepared = prepared(message.as_bytes(), added).await;
+            let (content, expected) = (prepared.content(), scan_octets(&whole));
+            assert_eq!(content.hash, *blake3::hash(&whole).as_bytes());
+            assert_eq!(content.size, whole.len() as u64);
+            assert_eq!(content.structure, expected.structure.encode());
+            assert_eq!(content.summary, expected.summary.encode());
+            assert_eq!(content.references.len(), 2);
+            assert!(content.header.starts_with(b"X-New: 1\r\nSubject"));
+            assert_eq!(matches!(content.pieces[..], [NewPiece::Blob(..)]), lines > 3);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_without_a_body_has_no_pieces() {
+        let prepared = prepared(b"Subject: x\r\n\r\n", |header| header).await;
+        assert!(prepared.content().pieces.is_empty());
+        assert_eq!(prepared.size(), 14);
     }
 }

@@ -77,6 +77,18 @@ impl Spool {
         }
     }
 
+    /// Its first octets, at most `length`.
+    pub(super) fn first(&self, length: u64) -> Result<Vec<u8>> {
+        let length = length.min(self.len());
+        Ok(match &self.octets {
+            Octets::Memory(octets) => {
+                let end = usize::try_from(length).unwrap_or(usize::MAX);
+                octets.get(..end).unwrap_or(octets).to_vec()
+            }
+            Octets::File(file) => file.read(0..length)?,
+        })
+    }
+
     /// Is it small enough to be worked on at once, without a thread for slow work?
     pub fn is_small(&self) -> bool {
         matches!(self.octets, Octets::Memory(_))
@@ -84,14 +96,5 @@ impl Spool {
 
     pub(super) fn into_octets(self) -> Octets {
         self.octets
-    }
-
-    pub(super) fn store(&self) -> &Store {
-        &self.store
-    }
-
-    /// An empty spool with the same bound.
-    pub(super) fn sibling(&self) -> Self {
-        Self::new(&self.store, self.most)
     }
 }

@@ -57,8 +57,8 @@ impl Piece {
 pub enum NewPiece {
     /// Octets to be kept inline.
     Octets(Vec<u8>),
-    /// A finished file.
-    Blob(Blob),
+    /// Some of the octets of a finished file.
+    Blob(Blob, Range<u64>),
     /// A part of what is stored already.
     Stored(Piece),
 }
@@ -256,7 +256,7 @@ impl Tx<'_> {
                 let source = Source::Octets(self.sql.last_insert_rowid());
                 Piece { source, offset: 0, length: octets.len() as u64 }
             }
-            NewPiece::Blob(blob) => {
+            NewPiece::Blob(blob, range) => {
                 let sql = "INSERT INTO blob (hash, size, created, last_used)
                     VALUES (?1, ?2, ?3, ?3)
                     ON CONFLICT (hash) DO UPDATE SET last_used = excluded.last_used RETURNING id";
@@ -264,7 +264,7 @@ impl Tx<'_> {
                 let id =
                     self.sql.prepare_cached(sql)?.query_row(row, |row| row.get(0)).optional()?;
                 let source = Source::Blob(id.ok_or(Error::NotFound("blob"))?);
-                Piece { source, offset: 0, length: blob.size }
+                Piece { source, offset: 0, length: blob.size }.part(range.clone())
             }
             NewPiece::Stored(piece) => *piece,
         })

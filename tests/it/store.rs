@@ -168,7 +168,7 @@ async fn a_large_body_is_a_file_and_a_missing_file_is_said() {
     let blob = file.finish().unwrap();
     let mut new = content("");
     new.size += blob.size;
-    new.pieces = vec![NewPiece::Blob(blob)];
+    new.pieces = vec![NewPiece::Blob(blob, 0..blob.size)];
     let job = move |tx: &mut Tx<'_>| {
         append(tx, &inbox, &new)?;
         tx.add_content(&new)
