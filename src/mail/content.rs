@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use super::{
-    Mail,
+    Mail, Mailbox,
     error::{Error, Result},
 };
 use crate::{
     events::Entry,
-    ids::{ContentId, MailboxId, Uid},
+    ids::{ContentId, MailboxId, ModSeq, Uid},
     store::{ContentParts, Want},
 };
 
@@ -43,6 +43,14 @@ impl Mail {
     /// A message that was expunged less than a day ago, for sessions that were not told yet.
     pub async fn expunged(&self, mailbox: MailboxId, uid: Uid) -> Result<Option<Entry>> {
         self.store.read(move |r| Ok(r.tombstone(mailbox, uid)?)).await
+    }
+}
+
+impl Mail {
+    /// Ranges of UIDs (first, last) that were expunged after `since`, in no order.
+    pub async fn vanished(&self, mailbox: &Mailbox, since: ModSeq) -> Result<Vec<(Uid, Uid)>> {
+        let id = mailbox.id;
+        self.store.read(move |r| Ok(r.vanished(id, since)?)).await
     }
 }
 
