@@ -6,8 +6,6 @@ use jiff::{Timestamp, civil::Date};
 
 use super::{Set, Syntax, date, utf7};
 
-/// Brackets within brackets.
-const DEEPEST: u8 = 32;
 /// Entries of one list.
 const LONGEST_LIST: usize = 10_000;
 
@@ -21,6 +19,25 @@ pub enum Names {
     Utf8,
 }
 
+/// How much of each thing one command may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Brackets within brackets, keys within keys.
+    pub depth: usize,
+    /// Ranges in one set.
+    pub ranges: usize,
+    /// SEARCH keys.
+    pub search_keys: usize,
+    /// FETCH items.
+    pub fetch_items: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { depth: 32, ranges: 10_000, search_keys: 1_000, fetch_items: 100 }
+    }
+}
+
 /// What is left of a command. Its literals stand in their places, header and all, as they came.
 ///
 /// Every method either takes what it names and moves on, or says what it expected.
@@ -28,18 +45,29 @@ pub enum Names {
 pub struct Cursor<'a> {
     rest: &'a [u8],
     names: Names,
-    depth: u8,
+    bounds: Bounds,
+    depth: usize,
 }
 
 impl<'a> Cursor<'a> {
     /// A cursor before the first octet, reading names in modified UTF-7.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes, names: Names::default(), depth: 0 }
+        Self { rest: bytes, names: Names::default(), bounds: Bounds::default(), depth: 0 }
     }
 
     /// The same, reading mailbox names as the session has them.
     pub fn with_names(self, names: Names) -> Self {
         Self { names, ..self }
+    }
+
+    /// The same, with other bounds than the usual ones.
+    pub fn with_bounds(self, bounds: Bounds) -> Self {
+        Self { bounds, ..self }
+    }
+
+    /// What bounds there are, for those who count what they read.
+    pub fn bounds(&self) -> Bounds {
+        self.bounds
     }
 
     /// How mailbox names are read.
@@ -372,7 +400,7 @@ impl<'a> Cursor<'a> {
         &mut self,
         inner: impl FnOnce(&mut Self) -> Result<T, Syntax>,
     ) -> Result<T, Syntax> {
-        if self.depth == DEEPEST {
+        if self.depth == self.bounds.depth {
             return Err(Syntax::Limit("levels of brackets"));
         }
         self.depth += 1;

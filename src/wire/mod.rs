@@ -15,7 +15,7 @@ pub mod set;
 pub mod utf7;
 
 pub use buffer::{Buffer, Encode};
-pub use cursor::{Cursor, Names};
+pub use cursor::{Bounds, Cursor, Names};
 pub use date::{date_time, internal_date};
 pub use set::{Ranges, Set};
 

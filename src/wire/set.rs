@@ -4,9 +4,6 @@ use std::{num::NonZeroU32, ops::RangeInclusive};
 
 use super::{Buffer, Cursor, Encode, Syntax};
 
-/// Ranges in one set, counted by its commas.
-const MOST_SPANS: usize = 10_000;
-
 /// One end of a span: a number, or `*`, the highest number there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
@@ -51,7 +48,7 @@ impl Set {
         loop {
             if args.take(b'$') {
                 set.saved = true;
-            } else if set.spans.len() < MOST_SPANS {
+            } else if set.spans.len() < args.bounds().ranges {
                 set.spans.push(span(args)?);
             } else {
                 return Err(Syntax::Limit("ranges in a set"));
@@ -194,6 +191,12 @@ impl Ranges {
             self.push_range(range);
         }
         self.0.extend(later);
+    }
+
+    /// Adds a range whose first number is above all that are there; else only what is above.
+    pub fn insert_range(&mut self, range: RangeInclusive<u32>) {
+        let above = self.last().map_or(0, |last| last.saturating_add(1));
+        self.push_range(*range.start().max(&above)..=*range.end());
     }
 
     /// Adds a range that begins no lower than the last one did.
