@@ -1,0 +1,48 @@
+//! The commands, one file each: grammar above, deed and answer below.
+//!
+//! `parse` sees only text; `run` asks the rooms and writes typed replies. A command that is not
+//! marked as reading only in the table may use the session's input.
+
+pub mod capability;
+pub mod close;
+pub mod create;
+pub mod delete;
+pub mod enable;
+pub mod id;
+pub mod idle;
+pub mod logout;
+pub mod namespace;
+pub mod noop;
+pub mod rename;
+pub mod select;
+pub mod starttls;
+pub mod subscribe;
+
+use std::pin::Pin;
+
+use super::{
+    error::Error,
+    reply::{Done, Replies},
+    session::Session,
+};
+use crate::wire::{Cursor, Syntax};
+
+/// What a parse function gives: the command, ready to be run.
+pub type Parsed = Result<Box<dyn Command>, Syntax>;
+
+/// A command at work.
+pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Done, Error>> + Send + 'a>>;
+
+/// A typed command.
+pub trait Command: Send {
+    /// Does it, writes the untagged answers, and says how it went.
+    fn run<'a>(self: Box<Self>, session: &'a mut Session, out: &'a mut Replies) -> Running<'a>;
+}
+
+/// `SP mailbox`, and nothing behind it: all the arguments of many commands.
+fn only_mailbox(args: &mut Cursor<'_>) -> Result<String, Syntax> {
+    args.space()?;
+    let name = args.mailbox()?;
+    args.end()?;
+    Ok(name)
+}

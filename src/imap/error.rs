@@ -1,0 +1,73 @@
+//! Why we say no, in the words of RFC 5530.
+
+use std::{borrow::Cow, io};
+
+use super::reply::Code;
+use crate::{mail, store, wire::Syntax};
+
+/// How a command can fail, by whose fault it is.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The client's text: `BAD`.
+    #[error("{0}")]
+    Bad(#[from] Syntax),
+    /// The client's command does not fit here and now: `BAD`, with a code when one helps.
+    #[error("{1}")]
+    Unfit(Option<Code>, &'static str),
+    /// A refusal: `NO`.
+    #[error("{1}")]
+    No(Option<Code>, Cow<'static, str>),
+    /// What the client does ends the connection: `* BYE`.
+    #[error("{1}")]
+    Bye(Option<Code>, &'static str),
+    /// Our own failure: the client reads `NO [SERVERBUG]`, the cause goes to the log.
+    #[error("internal error")]
+    Internal(#[source] mail::Error),
+    /// The connection is gone: nobody reads anything.
+    #[error("connection: {0}")]
+    Connection(#[from] io::Error),
+}
+
+impl Error {
+    /// A refusal with a code.
+    pub fn no(code: Code, text: impl Into<Cow<'static, str>>) -> Self {
+        Self::No(Some(code), text.into())
+    }
+
+    /// A refusal that no code fits.
+    pub fn plain(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::No(None, text.into())
+    }
+
+    /// A command that does not fit here and now.
+    pub fn unfit(text: &'static str) -> Self {
+        Self::Unfit(None, text)
+    }
+}
+
+/// The one place where the house's errors become IMAP's (RFC 5530).
+impl From<mail::Error> for Error {
+    fn from(error: mail::Error) -> Self {
+        use mail::Error as Mail;
+        let code = match &error {
+            Mail::NoMailbox => Code::NonExistent,
+            Mail::MailboxExists => Code::AlreadyExists,
+            Mail::SpecialUseTaken => Code::UseAttr,
+            Mail::NotSelectable | Mail::BadName(_) | Mail::Cannot(_) => Code::Cannot,
+            Mail::Forbidden => Code::NoPerm,
+            Mail::OverQuota => Code::OverQuota,
+            Mail::Limit(_) => Code::Limit,
+            Mail::TooBig(_) => Code::TooBig,
+            Mail::DiskFull => Code::Unavailable,
+            Mail::Damaged(cause) => {
+                tracing::error!(error = %cause, "damaged");
+                Code::Corruption
+            }
+            Mail::Internal(store::Error::Closed) => {
+                return Self::no(Code::Unavailable, "the server is closing");
+            }
+            Mail::Internal(_) => return Self::Internal(error),
+        };
+        Self::no(code, error.to_string())
+    }
+}

@@ -1,0 +1,275 @@
+//! THE table: what we speak, by which RFC, with which commands.
+//!
+//! Capabilities, dispatch and `docs/PROTOCOLS.md` follow from it. To add an extension: its row
+//! here, its command in a file of its own, its transcript.
+
+use super::command::*;
+use crate::wire::{Buffer, Cursor, Encode};
+
+/// When a command may be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// In every state.
+    Always,
+    /// Before login only.
+    BeforeLogin,
+    /// After login, with or without a mailbox.
+    LoggedIn,
+    /// With a mailbox selected.
+    Selected,
+}
+
+/// May message numbers change their meaning when the command ends (RFC 3501 §7.4.1)?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbers {
+    /// EXPUNGE may be told.
+    MayChange,
+    /// EXPUNGE waits: the client may have counted on.
+    Still,
+}
+
+/// One command: when it may be given and how its arguments are read.
+pub struct Row {
+    /// Its name, with `UID ` before it where that belongs to it.
+    pub name: &'static str,
+    /// When it may be given.
+    pub when: When,
+    /// What it does to message numbers.
+    pub numbers: Numbers,
+    /// Reads what follows the name, the space before it included.
+    pub parse: fn(&mut Cursor<'_>) -> Parsed,
+    /// For commands that take message data: does the literal announced behind these arguments hold
+    /// it? Such a literal is not kept in memory; the running command reads it.
+    pub data: Option<fn(&[u8]) -> bool>,
+    /// It changes nothing: it can be dropped half way when the client goes or the server closes.
+    pub reads_only: bool,
+}
+
+impl Row {
+    const fn new(name: &'static str, when: When, parse: fn(&mut Cursor<'_>) -> Parsed) -> Self {
+        Self { name, when, numbers: Numbers::MayChange, parse, data: None, reads_only: false }
+    }
+
+    /// A command that counts by message number: nothing is renumbered when it ends.
+    const fn still(self) -> Self {
+        Self { numbers: Numbers::Still, ..self }
+    }
+
+    /// A command that changes nothing.
+    const fn reads(self) -> Self {
+        Self { reads_only: true, ..self }
+    }
+
+    /// A command with message data; see [`Row::data`].
+    const fn data(self, is_data: fn(&[u8]) -> bool) -> Self {
+        Self { data: Some(is_data), ..self }
+    }
+}
+
+const fn any(name: &'static str, parse: fn(&mut Cursor<'_>) -> Parsed) -> Row {
+    Row::new(name, When::Always, parse)
+}
+
+const fn before(name: &'static str, parse: fn(&mut Cursor<'_>) -> Parsed) -> Row {
+    Row::new(name, When::BeforeLogin, parse)
+}
+
+const fn logged_in(name: &'static str, parse: fn(&mut Cursor<'_>) -> Parsed) -> Row {
+    Row::new(name, When::LoggedIn, parse)
+}
+
+const fn selected(name: &'static str, parse: fn(&mut Cursor<'_>) -> Parsed) -> Row {
+    Row::new(name, When::Selected, parse)
+}
+
+/// What a capability's showing hangs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Somebody is logged in.
+    pub logged_in: bool,
+    /// TLS is on.
+    pub tls: bool,
+    /// TLS is on, or the peer is on this very machine.
+    pub secured: bool,
+    /// TLS could be turned on.
+    pub can_start_tls: bool,
+    /// The most octets of a message.
+    pub message_max: u64,
+}
+
+/// One extension: its word, its RFC, when its word is shown, and what commands it brings.
+pub struct Extension {
+    /// The capability word; it ends with `=` when a number follows.
+    pub capability: &'static str,
+    /// Where it is defined.
+    pub rfc: u16,
+    /// Is the word shown now?
+    pub shown: fn(&Facts) -> bool,
+    /// The commands it brings.
+    pub rows: &'static [Row],
+}
+
+const fn extension(
+    capability: &'static str,
+    rfc: u16,
+    shown: fn(&Facts) -> bool,
+    rows: &'static [Row],
+) -> Extension {
+    Extension { capability, rfc, shown, rows }
+}
+
+fn always(_: &Facts) -> bool {
+    true
+}
+
+fn before_login(facts: &Facts) -> bool {
+    !facts.logged_in
+}
+
+fn after_login(facts: &Facts) -> bool {
+    facts.logged_in
+}
+
+fn can_login(facts: &Facts) -> bool {
+    !facts.logged_in && facts.secured
+}
+
+fn cannot_login(facts: &Facts) -> bool {
+    !facts.logged_in && !facts.secured
+}
+
+fn can_bind_channel(facts: &Facts) -> bool {
+    !facts.logged_in && facts.tls
+}
+
+fn can_start_tls(facts: &Facts) -> bool {
+    !facts.logged_in && facts.can_start_tls
+}
+
+/// Everything this door speaks.
+#[rustfmt::skip]
+pub static EXTENSIONS: &[Extension] = &[
+    extension("IMAP4rev1", 3501, always, &[
+        any("CAPABILITY", capability::parse),
+        any("NOOP", noop::parse).reads(),
+        any("LOGOUT", logout::parse),
+        logged_in("SELECT", select::parse).reads(),
+        logged_in("EXAMINE", select::parse_examine).reads(),
+        logged_in("CREATE", create::parse),
+        logged_in("DELETE", delete::parse),
+        logged_in("RENAME", rename::parse),
+        logged_in("SUBSCRIBE", subscribe::parse),
+        logged_in("UNSUBSCRIBE", subscribe::parse_unsubscribe),
+        selected("CHECK", noop::parse).reads(),
+        selected("CLOSE", close::parse),
+    ]),
+    extension("IMAP4rev2", 9051, always, &[]),
+    extension("STARTTLS", 3501, can_start_tls, &[before("STARTTLS", starttls::parse)]),
+    extension("LOGINDISABLED", 3501, cannot_login, &[]),
+    extension("AUTH=PLAIN", 4616, can_login, &[]),
+    extension("AUTH=SCRAM-SHA-256", 7677, can_login, &[]),
+    extension("AUTH=SCRAM-SHA-256-PLUS", 7677, can_bind_channel, &[]),
+    extension("SASL-IR", 4959, before_login, &[]),
+    extension("LITERAL-", 7888, before_login, &[]),
+    extension("LITERAL+", 7888, after_login, &[]),
+    extension("ID", 2971, always, &[any("ID", id::parse)]),
+    extension("IDLE", 2177, always, &[logged_in("IDLE", idle::parse)]),
+    extension("NAMESPACE", 2342, always, &[logged_in("NAMESPACE", namespace::parse)]),
+    extension("UIDPLUS", 4315, always, &[]),
+    extension("UNSELECT", 3691, always, &[selected("UNSELECT", close::parse_unselect)]),
+    extension("MOVE", 6851, always, &[]),
+    extension("ENABLE", 5161, always, &[logged_in("ENABLE", enable::parse)]),
+    extension("CHILDREN", 3348, always, &[]),
+    extension("SPECIAL-USE", 6154, always, &[]),
+    extension("CREATE-SPECIAL-USE", 6154, always, &[]),
+    extension("LIST-EXTENDED", 5258, always, &[]),
+    extension("LIST-STATUS", 5819, always, &[]),
+    extension("STATUS=SIZE", 8438, always, &[]),
+    extension("APPENDLIMIT=", 7889, always, &[]),
+    extension("MULTIAPPEND", 3502, always, &[]),
+    extension("WITHIN", 5032, always, &[]),
+    extension("BINARY", 3516, always, &[]),
+    extension("OBJECTID", 8474, always, &[]),
+    extension("SAVEDATE", 8514, always, &[]),
+    extension("UTF8=ACCEPT", 6855, always, &[]),
+    extension("QUOTA", 9208, always, &[]),
+    extension("QUOTA=RES-STORAGE", 9208, always, &[]),
+    extension("QUOTA=RES-MESSAGE", 9208, always, &[]),
+    extension("ESEARCH", 4731, always, &[]),
+    extension("SEARCHRES", 5182, always, &[]),
+];
+
+/// The row of a command by its name in any case.
+pub fn row(name: &str) -> Option<&'static Row> {
+    let rows = EXTENSIONS.iter().flat_map(|extension| extension.rows);
+    rows.into_iter().find(|row| row.name.eq_ignore_ascii_case(name))
+}
+
+/// The words of CAPABILITY at this moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities(pub Facts);
+
+impl Encode for Capabilities {
+    fn encode(&self, out: &mut Buffer) {
+        out.put("CAPABILITY");
+        for extension in EXTENSIONS.iter().filter(|extension| (extension.shown)(&self.0)) {
+            out.put(" ");
+            out.put(extension.capability);
+            if extension.capability.ends_with('=') {
+                out.put(self.0.message_max);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(facts: Facts) -> String {
+        let mut out = Buffer::default();
+        out.put(Capabilities(facts));
+        String::from_utf8(out.into_bytes()).unwrap() + " "
+    }
+
+    const PLAIN: Facts = Facts {
+        logged_in: false,
+        tls: false,
+        secured: false,
+        can_start_tls: true,
+        message_max: 52_428_800,
+    };
+
+    #[test]
+    fn before_tls_nothing_invites_a_password() {
+        let words = words(PLAIN);
+        assert!(words.contains(" STARTTLS ") && words.contains(" LOGINDISABLED "));
+        assert!(!words.contains(" AUTH="));
+    }
+
+    #[test]
+    fn only_tls_offers_channel_binding() {
+        assert!(!words(Facts { secured: true, ..PLAIN }).contains("-PLUS "));
+        let tls = words(Facts { secured: true, tls: true, can_start_tls: false, ..PLAIN });
+        assert!(tls.contains(" AUTH=SCRAM-SHA-256-PLUS ") && !tls.contains(" STARTTLS "));
+    }
+
+    #[test]
+    fn literals_grow_with_the_login_and_never_both_words_stand() {
+        let after = words(Facts { logged_in: true, secured: true, ..PLAIN });
+        assert!(words(PLAIN).contains(" LITERAL- ") && !words(PLAIN).contains(" LITERAL+ "));
+        assert!(after.contains(" LITERAL+ ") && !after.contains(" LITERAL- "));
+        assert!(after.contains(" APPENDLIMIT=52428800 ") && !after.contains(" AUTH="));
+    }
+
+    #[test]
+    fn a_command_stands_in_the_table_once() {
+        let mut names: Vec<_> =
+            EXTENSIONS.iter().flat_map(|extension| extension.rows).map(|row| row.name).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+        assert!(row("select").is_some() && row("XYZZY").is_none());
+    }
+}

@@ -1,0 +1,356 @@
+//! What we can say: response codes, the tagged end of a command, untagged data.
+
+use std::{borrow::Cow, io};
+
+use super::{error::Error, extensions::Capabilities};
+use crate::{
+    ids::{MailboxId, Uid, UidValidity},
+    net,
+    wire::{Buffer, Encode, Names, Ranges},
+};
+
+/// From how many waiting octets on an answer is sent on while it still grows.
+const FLUSH_AT: usize = 16 * 1024;
+
+/// A response code (RFC 9051 §7.1, RFC 5530 and those of the extensions).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// The name is taken.
+    AlreadyExists,
+    /// Where appended messages are, in their order (RFC 4315 §3).
+    AppendUid(UidValidity, Vec<Uid>),
+    /// Wrong user or password.
+    AuthenticationFailed,
+    /// May not act as that user.
+    AuthorizationFailed,
+    /// No such charset; these there are.
+    BadCharset,
+    /// It can never be done.
+    Cannot,
+    /// What we speak, as CAPABILITY says it.
+    Capability(Capabilities),
+    /// The client does what no client should.
+    ClientBug,
+    /// The mailbox selected before is closed; what follows is about the next (RFC 7162 §3.2.11).
+    Closed,
+    /// Where copied messages came from and are (RFC 4315 §3).
+    CopyUid(UidValidity, Ranges, Ranges),
+    /// Stored data is damaged.
+    Corruption,
+    /// Messages are gone; NOOP tells which.
+    ExpungeIssued,
+    /// It has children.
+    HasChildren,
+    /// A limit of this server.
+    Limit,
+    /// The mailbox's id (RFC 8474 §4.2).
+    MailboxId(MailboxId),
+    /// No such mailbox.
+    NonExistent,
+    /// Not allowed.
+    NoPerm,
+    /// The search result could not be kept (RFC 5182).
+    NotSaved,
+    /// The owner's quota is used up.
+    OverQuota,
+    /// A message could not be read.
+    Parse,
+    /// The flags that can be kept, ready to print.
+    PermanentFlags(String),
+    /// Only under TLS.
+    PrivacyRequired,
+    /// May only be read.
+    ReadOnly,
+    /// May be changed.
+    ReadWrite,
+    /// Our own failure.
+    ServerBug,
+    /// Too many octets.
+    TooBig,
+    /// No such mailbox, but it could be made.
+    TryCreate,
+    /// The UID that comes next.
+    UidNext(u32),
+    /// What the UIDs are valid under.
+    UidValidity(UidValidity),
+    /// Not now; later it may work.
+    Unavailable,
+    /// The part's transfer encoding is unknown (RFC 3516).
+    UnknownCte,
+    /// The number of the first message without `\Seen`.
+    Unseen(u32),
+    /// No such special use, or not here (RFC 6154 §6).
+    UseAttr,
+}
+
+impl Encode for Code {
+    fn encode(&self, out: &mut Buffer) {
+        match self {
+            Self::AlreadyExists => out.put("ALREADYEXISTS"),
+            Self::AppendUid(validity, uids) => {
+                out.put("APPENDUID ");
+                out.put(validity.0);
+                out.put(" ");
+                in_order(uids, out);
+            }
+            Self::AuthenticationFailed => out.put("AUTHENTICATIONFAILED"),
+            Self::AuthorizationFailed => out.put("AUTHORIZATIONFAILED"),
+            Self::BadCharset => out.put("BADCHARSET (US-ASCII UTF-8)"),
+            Self::Cannot => out.put("CANNOT"),
+            Self::Capability(capabilities) => out.put(capabilities),
+            Self::ClientBug => out.put("CLIENTBUG"),
+            Self::Closed => out.put("CLOSED"),
+            Self::CopyUid(validity, from, to) => {
+                out.put("COPYUID ");
+                out.put(validity.0);
+                out.put(" ");
+                out.put(from);
+                out.put(" ");
+                out.put(to);
+            }
+            Self::Corruption => out.put("CORRUPTION"),
+            Self::ExpungeIssued => out.put("EXPUNGEISSUED"),
+            Self::HasChildren => out.put("HASCHILDREN"),
+            Self::Limit => out.put("LIMIT"),
+            Self::MailboxId(id) => {
+                out.put("MAILBOXID (");
+                out.put(MailboxObject(*id));
+                out.put(")");
+            }
+            Self::NonExistent => out.put("NONEXISTENT"),
+            Self::NoPerm => out.put("NOPERM"),
+            Self::NotSaved => out.put("NOTSAVED"),
+            Self::OverQuota => out.put("OVERQUOTA"),
+            Self::Parse => out.put("PARSE"),
+            Self::PermanentFlags(flags) => {
+                out.put("PERMANENTFLAGS ");
+                out.put(flags.as_str());
+            }
+            Self::PrivacyRequired => out.put("PRIVACYREQUIRED"),
+            Self::ReadOnly => out.put("READ-ONLY"),
+            Self::ReadWrite => out.put("READ-WRITE"),
+            Self::ServerBug => out.put("SERVERBUG"),
+            Self::TooBig => out.put("TOOBIG"),
+            Self::TryCreate => out.put("TRYCREATE"),
+            Self::UidNext(uid) => {
+                out.put("UIDNEXT ");
+                out.put(*uid);
+            }
+            Self::UidValidity(validity) => {
+                out.put("UIDVALIDITY ");
+                out.put(validity.0);
+            }
+            Self::Unavailable => out.put("UNAVAILABLE"),
+            Self::UnknownCte => out.put("UNKNOWN-CTE"),
+            Self::Unseen(number) => {
+                out.put("UNSEEN ");
+                out.put(*number);
+            }
+            Self::UseAttr => out.put("USEATTR"),
+        }
+    }
+}
+
+/// A uid-set that keeps its order: the first UID is that of the first message appended.
+fn in_order(uids: &[Uid], out: &mut Buffer) {
+    let mut comma = "";
+    let runs = uids.chunk_by(|a, b| a.get().checked_add(1) == Some(b.get()));
+    for run in runs {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+        out.put(comma);
+        out.put(first.get());
+        if last != first {
+            out.put(":");
+            out.put(last.get());
+        }
+        comma = ",";
+    }
+}
+
+/// A mailbox's object id: survives RENAME, never given again (RFC 8474 §4).
+pub struct MailboxObject(pub MailboxId);
+
+impl Encode for MailboxObject {
+    fn encode(&self, out: &mut Buffer) {
+        out.put("F");
+        out.put(self.0.0.unsigned_abs());
+    }
+}
+
+/// What the session does behind the tagged OK.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Waits for the next command.
+    GoOn,
+    /// Ends the connection.
+    Leave,
+    /// Puts TLS on.
+    StartTls,
+}
+
+/// How a command went well: what its tagged OK says, and what follows.
+#[derive(Debug)]
+pub struct Done {
+    code: Option<Code>,
+    text: Cow<'static, str>,
+    next: Next,
+}
+
+impl Done {
+    /// OK with this text.
+    pub fn ok(text: impl Into<Cow<'static, str>>) -> Self {
+        Self { code: None, text: text.into(), next: Next::GoOn }
+    }
+
+    /// OK with this text, and a code before it.
+    pub fn with(text: impl Into<Cow<'static, str>>, code: Code) -> Self {
+        Self { code: Some(code), text: text.into(), next: Next::GoOn }
+    }
+
+    /// The same, with this behind it.
+    pub fn then(self, next: Next) -> Self {
+        Self { next, ..self }
+    }
+
+    /// What the session does next.
+    pub fn next(&self) -> Next {
+        self.next
+    }
+}
+
+/// The answers of one connection on their way out.
+///
+/// Commands write into it with [`Replies::put`] and [`Replies::line`]; long answers call
+/// [`Replies::breathe`] between their pieces, so that no more than some kilobytes wait here.
+pub struct Replies {
+    buffer: Buffer,
+    output: net::Output,
+}
+
+impl Replies {
+    /// Answers that leave by this output.
+    pub fn new(output: net::Output) -> Self {
+        Self { buffer: Buffer::default(), output }
+    }
+
+    /// Where answers are written.
+    pub fn buffer(&mut self) -> &mut Buffer {
+        &mut self.buffer
+    }
+
+    /// Writes something that knows how, line end and all.
+    pub fn put(&mut self, reply: impl Encode) {
+        self.buffer.put(reply);
+    }
+
+    /// Writes one untagged line: `* `, what the closure writes, and the line end.
+    pub fn line(&mut self, write: impl FnOnce(&mut Buffer)) {
+        self.buffer.put("* ");
+        write(&mut self.buffer);
+        self.buffer.put("\r\n");
+    }
+
+    /// An untagged `* OK [code] text`.
+    pub fn ok(&mut self, code: &Code, text: &str) {
+        self.status("OK", Some(code), text);
+    }
+
+    /// The last words before the connection ends.
+    pub fn bye(&mut self, code: Option<&Code>, text: &str) {
+        self.status("BYE", code, text);
+    }
+
+    /// An untagged status response.
+    pub fn status(&mut self, word: &'static str, code: Option<&Code>, text: &str) {
+        self.buffer.put("* ");
+        status(&mut self.buffer, word, code, text);
+    }
+
+    /// Lets a long answer flow: call it between pieces. Waits when the client reads slowly.
+    pub async fn breathe(&mut self) -> Result<(), Error> {
+        if self.buffer.len() < FLUSH_AT {
+            return Ok(());
+        }
+        self.output.put(self.buffer.bytes());
+        self.buffer.clear();
+        self.output.room().await.map_err(gone)
+    }
+
+    /// Sends all that waits, and keeps no memory.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        self.output.put(self.buffer.bytes());
+        self.buffer.release();
+        self.output.flush().await.map_err(gone)
+    }
+
+    /// Sends all that waits, if the client still reads, and says that nothing follows.
+    pub async fn close(&mut self) {
+        self.output.put(self.buffer.bytes());
+        self.buffer.release();
+        if let Err(error) = self.output.close().await {
+            tracing::debug!(%error, "imap connection closed by the other side");
+        }
+    }
+
+    /// `+ text`: the client may go on.
+    pub fn go_on(&mut self, text: &str) {
+        self.buffer.put("+ ");
+        self.buffer.text(text);
+        self.buffer.put("\r\n");
+    }
+
+    /// How mailbox names and strings are written from now on.
+    pub fn set_names(&mut self, names: Names) {
+        self.buffer.set_names(names);
+    }
+
+    /// Writes the tagged end of a command. An error that ends the connection is handed back.
+    pub fn finish(&mut self, tag: &str, outcome: Result<Done, Error>) -> Result<(), Error> {
+        let error = match outcome {
+            Ok(done) => {
+                self.tagged(tag, "OK", done.code.as_ref(), &done.text);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        match &error {
+            Error::Bad(syntax) => {
+                let code = matches!(syntax, crate::wire::Syntax::Limit(_)).then_some(Code::Limit);
+                self.tagged(tag, "BAD", code.as_ref(), &syntax.to_string());
+            }
+            Error::Unfit(code, text) => self.tagged(tag, "BAD", code.as_ref(), text),
+            Error::No(code, text) => self.tagged(tag, "NO", code.as_ref(), text),
+            Error::Internal(cause) => {
+                tracing::error!(error = %cause, "command failed");
+                self.tagged(tag, "NO", Some(&Code::ServerBug), "internal error");
+            }
+            Error::Bye(..) | Error::Connection(_) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn tagged(&mut self, tag: &str, word: &'static str, code: Option<&Code>, text: &str) {
+        self.buffer.put(tag);
+        self.buffer.put(" ");
+        status(&mut self.buffer, word, code, text);
+    }
+}
+
+fn gone(error: net::OutputError) -> Error {
+    Error::Connection(match error {
+        net::OutputError::Stalled => io::ErrorKind::TimedOut.into(),
+        net::OutputError::Io(error) => error,
+    })
+}
+
+fn status(out: &mut Buffer, word: &'static str, code: Option<&Code>, text: &str) {
+    out.put(word);
+    out.put(" ");
+    if let Some(code) = code {
+        out.put("[");
+        out.put(code);
+        out.put("] ");
+    }
+    out.text(if text.is_empty() { "done" } else { text });
+    out.put("\r\n");
+}

@@ -1,0 +1,277 @@
+//! Frames to requests: tag, row of the table, and the text of the arguments with its literals.
+//!
+//! Message data is not read here: a request that takes some ends with the literal that announces
+//! it, and the running command reads on.
+
+use tokio::time::Instant;
+
+use super::{
+    command::Command,
+    error::Error,
+    extensions::{Row, When, row},
+    limits::Limits,
+    reply::{Code, Replies},
+};
+use crate::{
+    net::{BadLine, Input, InputError, Literal, Octets},
+    wire::{Bounds, Cursor, Names, Syntax},
+};
+
+/// One command as it came.
+pub struct Request {
+    /// What the client will know the answer by.
+    pub tag: String,
+    /// What it is.
+    pub row: &'static Row,
+    text: Vec<u8>,
+    /// Where the arguments begin.
+    arguments: usize,
+}
+
+impl Request {
+    /// Reads the arguments.
+    pub fn parse(&self, names: Names, bounds: Bounds) -> Result<Box<dyn Command>, Error> {
+        let text = self.text.get(self.arguments..).unwrap_or_default();
+        let mut args = Cursor::new(text).with_names(names).with_bounds(bounds);
+        Ok((self.row.parse)(&mut args)?)
+    }
+}
+
+/// What came in.
+pub enum Incoming {
+    /// A command.
+    Request(Request),
+    /// No command, though a line; it was read to its end. The tag, if there was one.
+    Bad(Option<String>, Error),
+    /// The client left.
+    End,
+}
+
+/// What a literal that is being read belongs to.
+struct Whole {
+    octets: Octets,
+    /// It is read only to find the line's end.
+    thrown_away: bool,
+}
+
+/// Gathers a request from its lines and literals.
+///
+/// [`Reader::next`] may be dropped half way: what was gathered stays here.
+#[derive(Default)]
+pub struct Reader {
+    text: Vec<u8>,
+    literal: Option<Box<Whole>>,
+    literals: usize,
+    sum: u64,
+    /// The first line was looked at and found wanting; the rest is only read to its end.
+    refused: Option<Box<(Option<String>, Error)>>,
+    begun: bool,
+}
+
+/// What the reader must know of the session.
+#[derive(Clone, Copy)]
+pub struct Situation<'l> {
+    /// Somebody is logged in: the wider limits hold.
+    pub logged_in: bool,
+    /// A mailbox is selected.
+    pub selected: bool,
+    /// The limits.
+    pub limits: &'l Limits,
+}
+
+impl Situation<'_> {
+    /// May this command be given now?
+    fn allows(&self, row: &Row) -> Result<(), Error> {
+        match row.when {
+            When::Always => Ok(()),
+            When::BeforeLogin if self.logged_in => Err(Error::unfit("you are logged in already")),
+            When::BeforeLogin => Ok(()),
+            When::LoggedIn | When::Selected if !self.logged_in => Err(Error::unfit("log in first")),
+            When::Selected if !self.selected => Err(Error::unfit("select a mailbox first")),
+            When::LoggedIn | When::Selected => Ok(()),
+        }
+    }
+}
+
+impl Reader {
+    /// The next request. May be dropped half way without loss.
+    pub async fn next(
+        &mut self,
+        input: &mut Input,
+        out: &mut Replies,
+        situation: Situation<'_>,
+    ) -> Result<Incoming, Error> {
+        loop {
+            if self.literal.is_some() {
+                self.literal(input).await?;
+                continue;
+            }
+            let line = match self.line(input, situation).await {
+                Ok(Some(line)) => line,
+                Ok(None) => return Ok(Incoming::End),
+                Err(Error::Unfit(code, text)) => {
+                    let tag = self.head().ok().map(|(tag, _)| tag);
+                    self.restart();
+                    return Ok(Incoming::Bad(tag, Error::Unfit(code, text)));
+                }
+                Err(error) => return Err(error),
+            };
+            let first = !self.begun;
+            self.begun = true;
+            if self.refused.is_none() {
+                self.text.extend_from_slice(&line);
+                if first {
+                    self.look_at_head(situation);
+                }
+            }
+            match Literal::announced_by(&line) {
+                Some(literal) if !self.is_data(situation) => {
+                    if let Some(end) = self.announced(literal, out, situation).await? {
+                        return Ok(end);
+                    }
+                }
+                _ => return Ok(self.whole()),
+            }
+        }
+    }
+
+    async fn line(
+        &mut self,
+        input: &mut Input,
+        situation: Situation<'_>,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let limits = situation.limits;
+        let max = if situation.logged_in { limits.line } else { limits.line_before_login };
+        match input.line(max).await {
+            Ok(line) => Ok(line),
+            Err(InputError::Line(BadLine::TooLong)) => {
+                Err(Error::Unfit(Some(Code::TooBig), "command line too long"))
+            }
+            Err(error) => Err(connection(error)),
+        }
+    }
+
+    /// Finds tag and command; what can't be run is refused before its literals are asked for.
+    fn look_at_head(&mut self, situation: Situation<'_>) {
+        match self.head() {
+            Ok((tag, found)) => {
+                let fits = found.and_then(|(row, _)| situation.allows(row));
+                if let Err(error) = fits {
+                    self.refused = Some(Box::new((Some(tag), error)));
+                }
+            }
+            Err(error) => self.refused = Some(Box::new((None, error))),
+        }
+    }
+
+    /// `command = tag SP name …`: the tag, and the row with where its arguments begin.
+    fn head(&self) -> Result<(String, Result<(&'static Row, usize), Error>), Error> {
+        let mut args = Cursor::new(&self.text);
+        let tag = args.tag()?.to_owned();
+        args.space()?;
+        let mut name = args.atom().unwrap_or_default().to_owned();
+        if name.eq_ignore_ascii_case("UID") && args.take(b' ') {
+            name.push(' ');
+            name.push_str(args.atom().unwrap_or_default());
+        }
+        let at = self.text.len() - args.rest().len();
+        Ok((tag, row(&name).map(|row| (row, at)).ok_or(Error::unfit("unknown command"))))
+    }
+
+    /// Does the literal at the end of the text hold message data?
+    fn is_data(&self, situation: Situation<'_>) -> bool {
+        let Ok((_, Ok((row, at)))) = self.head() else { return false };
+        let Some(is_data) = row.data.filter(|_| situation.logged_in) else { return false };
+        self.refused.is_none() && self.text.get(at..).is_some_and(is_data)
+    }
+
+    /// A literal to be kept, or refused, or only read to its end.
+    async fn announced(
+        &mut self,
+        literal: Literal,
+        out: &mut Replies,
+        situation: Situation<'_>,
+    ) -> Result<Option<Incoming>, Error> {
+        let limits = situation.limits;
+        let (one, sum, number) = if situation.logged_in {
+            (limits.literal, limits.literal_sum, limits.literals)
+        } else {
+            let all =
+                limits.literal_before_login.saturating_mul(limits.literals_before_login as u64);
+            (limits.literal_before_login, all, limits.literals_before_login)
+        };
+        self.literals += 1;
+        self.sum = self.sum.saturating_add(literal.size);
+        if literal.size > one || self.sum > sum || self.literals > number {
+            if literal.sent_at_once {
+                return Err(Error::Bye(Some(Code::TooBig), "literal too big"));
+            }
+            let tag = self.head().ok().map(|(tag, _)| tag);
+            self.restart();
+            let error = Error::no(Code::TooBig, "literal too big");
+            return Ok(Some(Incoming::Bad(tag, error)));
+        }
+        if !literal.sent_at_once {
+            if let Some(refused) = self.refused.take() {
+                self.restart();
+                return Ok(Some(Incoming::Bad(refused.0, refused.1)));
+            }
+            out.go_on("go on");
+            out.flush().await?;
+        }
+        self.text.extend_from_slice(b"\r\n");
+        let octets = Octets::new(literal.size, limits.rate);
+        self.literal = Some(Box::new(Whole { octets, thrown_away: self.refused.is_some() }));
+        Ok(None)
+    }
+
+    async fn literal(&mut self, input: &mut Input) -> Result<(), Error> {
+        let Some(literal) = &mut self.literal else { return Ok(()) };
+        while let Some(piece) = input.piece(&mut literal.octets).await.map_err(connection)? {
+            if !literal.thrown_away {
+                self.text.extend_from_slice(&piece);
+            }
+        }
+        self.literal = None;
+        Ok(())
+    }
+
+    fn whole(&mut self) -> Incoming {
+        if let Some(refused) = self.refused.take() {
+            self.restart();
+            return Incoming::Bad(refused.0, refused.1);
+        }
+        let head = self.head();
+        let text = std::mem::take(&mut self.text);
+        self.restart();
+        match head {
+            Ok((tag, Ok((row, arguments)))) => {
+                Incoming::Request(Request { tag, row, text, arguments })
+            }
+            Ok((tag, Err(error))) => Incoming::Bad(Some(tag), error),
+            Err(error) => Incoming::Bad(None, error),
+        }
+    }
+
+    fn restart(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// What becomes of a connection whose input fails.
+pub fn connection(error: InputError) -> Error {
+    match error {
+        InputError::Line(BadLine::TooLong) => Error::Bye(Some(Code::TooBig), "line too long"),
+        InputError::Line(_) => Error::Bad(Syntax::Expected("a line")),
+        InputError::TimedOut => Error::Bye(None, "Autologout; idle for too long"),
+        InputError::TooSlow => Error::Bye(None, "data comes too slowly"),
+        InputError::NoMemory => Error::Bye(Some(Code::Unavailable), "the server is too busy"),
+        InputError::Ended => Error::Connection(std::io::ErrorKind::UnexpectedEof.into()),
+        InputError::Io(error) => Error::Connection(error),
+    }
+}
+
+/// The instant that is so far away.
+pub fn within(time: std::time::Duration) -> Option<Instant> {
+    Instant::now().checked_add(time)
+}

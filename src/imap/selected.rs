@@ -1,0 +1,354 @@
+//! The mailbox a session has open: its handle, the client's picture of it, the news.
+
+use std::time::Duration;
+
+use super::{
+    error::Error,
+    flags,
+    picture::{By, Changed, Picture, Target},
+    reply::Replies,
+};
+use crate::{
+    events::{Door, Event, Interest, Kind, News, Subscription},
+    flags::Marks,
+    ids::{SessionId, Uid},
+    mail::{Actor, Mail, Mailbox, Messages},
+    wire::{Ranges, Set},
+};
+
+/// How long the event of a change that the view shows already may be on its way.
+const NEWS_WAIT: Duration = Duration::from_secs(10);
+
+/// How a mailbox was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// By SELECT.
+    ReadWrite,
+    /// By EXAMINE.
+    ReadOnly,
+}
+
+/// An open mailbox.
+pub struct Selected {
+    /// The handle: what its bearer may do.
+    pub mailbox: Mailbox,
+    /// SELECT or EXAMINE.
+    pub access: Access,
+    /// What `$` stands for, in UIDs (RFC 5182).
+    pub saved: Ranges,
+    picture: Picture,
+    events: Subscription,
+    session: SessionId,
+    /// UIDs that are `\Recent` to this session.
+    recent: Ranges,
+    /// Something was heard since the last time the client was told.
+    heard: bool,
+    keywords_changed: bool,
+    deleted: bool,
+}
+
+/// What a client is told when its mailbox is opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// All flags it knows.
+    pub flags: String,
+    /// How many messages.
+    pub exists: u32,
+    /// How many of them are `\Recent`.
+    pub recent: u64,
+    /// The number of the first without `\Seen`.
+    pub unseen: Option<u32>,
+    /// The UID that comes next.
+    pub uid_next: u32,
+}
+
+/// News in the form they are told.
+#[derive(Default)]
+struct Untold {
+    expunged: Vec<u32>,
+    exists: Option<u32>,
+    recent: u64,
+    flags: Option<String>,
+    changed: Vec<(Target, Marks)>,
+}
+
+impl Selected {
+    /// Opens a mailbox.
+    pub async fn open(
+        mail: &Mail,
+        actor: &Actor,
+        session: SessionId,
+        mailbox: Mailbox,
+        access: Access,
+    ) -> Result<(Self, Opened), Error> {
+        // Listening begins before the look, so that nothing falls between.
+        let events = mail.store().bus().subscribe(Interest::Mailbox(mailbox.id));
+        let view = mail.view(&mailbox).await?;
+        let recent_from = match access {
+            Access::ReadWrite => mail.take_recent(actor, &mailbox, &view),
+            Access::ReadOnly => view.messages().recent_uid(),
+        };
+        let messages = view.messages();
+        let mut recent = Ranges::default();
+        if let Some(last) = messages.uids().last() {
+            recent.insert_range(u32::try_from(recent_from).unwrap_or(u32::MAX)..=last.get());
+        }
+        let opened = Opened {
+            flags: flags::known(&messages),
+            exists: u32::try_from(messages.len()).unwrap_or(u32::MAX),
+            recent: among(&recent, messages.uids()),
+            unseen: first_unseen(&messages),
+            uid_next: u32::try_from(messages.uid_next()).unwrap_or(u32::MAX),
+        };
+        let selected = Self {
+            picture: Picture::new(messages.uids(), messages.mod_seq()),
+            saved: Ranges::default(),
+            heard: false,
+            keywords_changed: false,
+            deleted: false,
+            mailbox,
+            access,
+            events,
+            session,
+            recent,
+        };
+        Ok((selected, opened))
+    }
+
+    /// Is this message `\Recent` here?
+    pub fn is_recent(&self, uid: Uid) -> bool {
+        self.recent.contains(uid.get())
+    }
+
+    /// Waits for something to happen in the mailbox, and takes it in. May be dropped half way
+    /// without loss.
+    pub async fn listen(&mut self) {
+        let news = self.events.next().await;
+        self.hear(news);
+    }
+
+    /// Takes in what has happened already.
+    fn hear_all(&mut self) {
+        while let Some(news) = self.events.try_next() {
+            self.hear(news);
+            if self.deleted {
+                return;
+            }
+        }
+    }
+
+    fn hear(&mut self, news: News) {
+        self.heard = true;
+        match news {
+            News::Event(event) => self.hear_event(&event),
+            News::Lagged => self.picture.miss(),
+            // Nothing will be heard any more; the session ends by the server's stop.
+            News::Closed => self.deleted = true,
+        }
+    }
+
+    fn hear_event(&mut self, event: &Event) {
+        let own = event.origin.door == Door::Imap && event.origin.session == Some(self.session);
+        match &event.kind {
+            Kind::MessageExpunge(uids) => self.picture.hear_expunged(uids, event.mod_seq),
+            // Its own changes are told by the command that makes them.
+            Kind::FlagChange(changes) if !own => {
+                self.picture.hear_changed(changes.iter().map(|change| change.uid));
+            }
+            Kind::KeywordNew(..) => self.keywords_changed = true,
+            Kind::MailboxDelete(_) => self.deleted = true,
+            _ => {}
+        }
+    }
+
+    /// Looks at the messages when the picture agrees with them, so that numbers are true. The
+    /// closure must be quick: commits wait for it.
+    pub async fn look<R>(
+        &mut self,
+        mail: &Mail,
+        look: impl FnOnce(&mut Picture, &Messages) -> R,
+    ) -> Result<R, Error> {
+        let mut look = Some(look);
+        loop {
+            self.hear_all();
+            if self.deleted {
+                return Err(Error::Bye(None, "the selected mailbox is gone"));
+            }
+            if let Some(since) = self.picture.missed() {
+                let vanished = mail.vanished(&self.mailbox, since).await?;
+                self.picture.catch_up(&vanished);
+            }
+            let view = mail.view(&self.mailbox).await?;
+            {
+                let messages = view.messages();
+                if self.picture.agrees(messages.uids())
+                    && let Some(look) = look.take()
+                {
+                    return Ok(look(&mut self.picture, &messages));
+                }
+            }
+            // The view is ahead of the events: the one that explains it is on its way.
+            if tokio::time::timeout(NEWS_WAIT, self.listen()).await.is_err() {
+                tracing::error!(mailbox = %self.mailbox.id, "a picture disagrees with its mailbox");
+                return Err(Error::Bye(None, "lost track of the mailbox, please reconnect"));
+            }
+        }
+    }
+
+    /// The messages that a set names, numbers rising.
+    pub async fn targets(&mut self, mail: &Mail, set: &Set, by: By) -> Result<Vec<Target>, Error> {
+        let saved = std::mem::take(&mut self.saved);
+        let found = self
+            .look(mail, |picture, messages| picture.targets(set, by, messages.uids(), &saved))
+            .await;
+        self.saved = saved;
+        Ok(found??)
+    }
+
+    /// Tells the client what happened; `expunges` too, if its numbers may change now.
+    pub async fn tell(
+        &mut self,
+        mail: &Mail,
+        actor: &Actor,
+        expunges: bool,
+        with_recent: bool,
+        out: &mut Replies,
+    ) -> Result<(), Error> {
+        self.hear_all();
+        if !self.heard {
+            return Ok(());
+        }
+        let keywords_changed = self.keywords_changed;
+        let collect = |picture: &mut Picture, messages: &Messages| {
+            collect(picture, messages, expunges, keywords_changed)
+        };
+        let (mut untold, before) = self.look(mail, collect).await?;
+        self.keywords_changed = false;
+        self.heard = !expunges && self.picture.has_expunged();
+        if untold.exists.is_some() {
+            untold.recent = self.add_recent(mail, actor, before).await?;
+        }
+        self.write(&untold, with_recent, mail, out).await
+    }
+
+    /// What came since `before` is recent to us, if nobody was faster; says how many there are.
+    async fn add_recent(&mut self, mail: &Mail, actor: &Actor, before: u32) -> Result<u64, Error> {
+        let view = mail.view(&self.mailbox).await?;
+        let from = match self.access {
+            Access::ReadWrite => mail.take_recent(actor, &self.mailbox, &view),
+            Access::ReadOnly => view.messages().recent_uid(),
+        };
+        let from = u32::try_from(from).unwrap_or(u32::MAX).max(before.saturating_add(1));
+        self.recent.insert_range(from..=self.picture.last_told());
+        Ok(among(&self.recent, view.messages().uids()))
+    }
+
+    async fn write(
+        &self,
+        untold: &Untold,
+        with_recent: bool,
+        mail: &Mail,
+        out: &mut Replies,
+    ) -> Result<(), Error> {
+        for number in &untold.expunged {
+            out.line(|out| {
+                out.put(*number);
+                out.put(" EXPUNGE");
+            });
+            out.breathe().await?;
+        }
+        if let Some(exists) = untold.exists {
+            out.line(|out| {
+                out.put(exists);
+                out.put(" EXISTS");
+            });
+            if with_recent {
+                out.line(|out| {
+                    out.put(untold.recent);
+                    out.put(" RECENT");
+                });
+            }
+        }
+        if let Some(flags) = &untold.flags {
+            out.line(|out| {
+                out.put("FLAGS (");
+                out.put(flags.as_str());
+                out.put(")");
+            });
+        }
+        for chunk in untold.changed.chunks(100) {
+            let view = mail.view(&self.mailbox).await?;
+            for (target, marks) in chunk {
+                let recent = with_recent && self.is_recent(target.uid);
+                write_flags(out, *target, *marks, recent, &view.messages());
+            }
+            out.breathe().await?;
+        }
+        Ok(())
+    }
+}
+
+/// `* 5 FETCH (UID 7 FLAGS (\Seen))`: a message's flags, unasked for.
+pub fn write_flags(
+    out: &mut Replies,
+    target: Target,
+    marks: Marks,
+    recent: bool,
+    messages: &Messages,
+) {
+    out.line(|out| {
+        out.put(target.number);
+        out.put(" FETCH (UID ");
+        out.put(target.uid.get());
+        out.put(" FLAGS ");
+        flags::write(out, marks, recent, messages);
+        out.put(")");
+    });
+}
+
+/// Takes the news out of the picture, and the highest UID told before.
+fn collect(
+    picture: &mut Picture,
+    messages: &Messages,
+    expunges: bool,
+    keywords: bool,
+) -> (Untold, u32) {
+    let living = messages.uids();
+    let before = picture.last_told();
+    let expunged = if expunges { picture.tell_expunged(living) } else { Vec::new() };
+    let exists = picture.tell_exists(living, messages.mod_seq());
+    let changed = match picture.tell_changed(messages.mod_seq()) {
+        Changed::Uids(uids) => uids,
+        Changed::Since(mod_seq) => {
+            let all = living.iter().zip(messages.mod_seqs());
+            let newer = all.filter(|(uid, known)| **known > mod_seq && uid.get() <= before);
+            newer.map(|(uid, _)| *uid).collect()
+        }
+    };
+    let told = |uid: Uid| {
+        let marks = messages.place(uid).ok().and_then(|place| messages.marks(place))?;
+        let number = picture.number(uid, living)?;
+        Some((Target { number, uid }, marks))
+    };
+    let mut changed: Vec<_> = changed.into_iter().filter_map(told).collect();
+    changed.sort_unstable_by_key(|(target, _)| target.number);
+    let flags = keywords.then(|| flags::known(messages));
+    (Untold { expunged, exists, recent: 0, flags, changed }, before)
+}
+
+fn among(recent: &Ranges, living: &[Uid]) -> u64 {
+    let count = |range: &std::ops::RangeInclusive<u32>| {
+        let from = living.partition_point(|uid| uid.get() < *range.start());
+        living.partition_point(|uid| uid.get() <= *range.end()) - from
+    };
+    recent.ranges().iter().map(|range| count(range) as u64).sum()
+}
+
+fn first_unseen(messages: &Messages) -> Option<u32> {
+    use crate::flags::Flags;
+    if messages.unseen() == 0 {
+        return None;
+    }
+    let place = messages.flags().iter().position(|flags| !flags.contains(Flags::SEEN))?;
+    u32::try_from(place + 1).ok()
+}

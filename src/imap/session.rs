@@ -1,0 +1,351 @@
+//! The rhythm of a conversation: read, parse, run, tell what else happened, reply.
+//!
+//! The words are the commands'. A command that needs more of the connection (IDLE, APPEND,
+//! AUTHENTICATE) asks the session for its input.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::SystemTime,
+};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    command::Command,
+    error::Error,
+    extensions::{Capabilities, Facts, Numbers, Row},
+    limits::Limits,
+    reply::{Code, Done, Next, Replies},
+    request::{Incoming, Reader, Request, Situation, within},
+    selected::Selected,
+};
+use crate::{
+    events::{Door as Way, Origin},
+    ids::{AccountId, DeviceId, SessionId},
+    mail::{Actor, Mail},
+    net::{self, Connection, Input, LineEnds, Memory, Permit, ServerTls},
+    wire::Names,
+};
+
+/// What all sessions of this door share.
+pub struct Door {
+    /// Mailboxes and messages.
+    pub mail: Mail,
+    /// What one connection may ask.
+    pub limits: Limits,
+    /// Turns on TLS; without it STARTTLS is not offered.
+    pub tls: Option<Arc<ServerTls>>,
+    /// What all input buffers together may hold.
+    pub memory: Arc<Memory>,
+    /// Our name in the greeting.
+    pub hostname: String,
+    /// Where the source of this very program is to be had; told by ID, as the licence asks.
+    pub source_url: Option<String>,
+    /// Gives each session its number.
+    pub sessions: AtomicI64,
+}
+
+/// Who is logged in.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// The account.
+    pub account: AccountId,
+    /// Its address, for the log and for QUOTAROOT.
+    pub address: Arc<str>,
+    /// The device whose app password was used.
+    pub device: Option<DeviceId>,
+}
+
+/// What the client has enabled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Enabled {
+    /// IMAP4rev2: ESEARCH instead of SEARCH, no RECENT, names in UTF-8.
+    pub rev2: bool,
+    /// UTF8=ACCEPT: strings and names in UTF-8.
+    pub utf8: bool,
+}
+
+/// One connection.
+pub struct Session {
+    /// What all sessions share.
+    pub door: Arc<Door>,
+    /// Its number.
+    pub id: SessionId,
+    /// What the client has enabled.
+    pub enabled: Enabled,
+    user: Option<User>,
+    selected: Option<Box<Selected>>,
+    input: Option<Input>,
+    permit: Permit,
+    stop: CancellationToken,
+    /// Until when the client has to log in.
+    login_by: Option<Instant>,
+    bad: u32,
+}
+
+/// Serves one connection to its end.
+pub async fn serve(door: Arc<Door>, connection: Connection, stop: CancellationToken) {
+    let Connection { stream, permit } = connection;
+    let (input, output) = net::open(stream, LineEnds::Lenient, &door.memory);
+    let mut out = Replies::new(output);
+    let mut session = Session {
+        id: SessionId(door.sessions.fetch_add(1, Ordering::Relaxed)),
+        login_by: within(door.limits.login_time),
+        enabled: Enabled::default(),
+        user: None,
+        selected: None,
+        input: Some(input),
+        permit,
+        stop,
+        bad: 0,
+        door,
+    };
+    let ended = session.converse(&mut out).await;
+    if let Err(Error::Bye(code, text)) = &ended {
+        out.bye(code.as_ref(), text);
+    }
+    tracing::debug!(session = %session.id, reason = ?ended.err(), "imap session ends");
+    out.close().await;
+}
+
+impl Session {
+    /// The conversation: ends with the client's leaving, or with the reason for a BYE.
+    async fn converse(&mut self, out: &mut Replies) -> Result<(), Error> {
+        let greeting = format!("{} Mailade is ready", self.door.hostname);
+        out.ok(&Code::Capability(self.capabilities()), &greeting);
+        out.flush().await?;
+        let mut reader = Reader::default();
+        loop {
+            let request = match self.incoming(&mut reader, out).await? {
+                Incoming::End => return Ok(()),
+                Incoming::Bad(tag, error) => {
+                    self.finish(tag.as_deref().unwrap_or("*"), Err(error), out).await?;
+                    continue;
+                }
+                Incoming::Request(request) => request,
+            };
+            let outcome = match request.parse(self.names(), self.door.limits.bounds) {
+                Ok(command) => self.run(command, request.row, out).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error @ (Error::Bye(..) | Error::Connection(_))) = outcome {
+                return Err(error);
+            }
+            self.tell(request.row.numbers, out).await?;
+            if !self.next(&request, outcome, out).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits for the next request, and takes in what happens meanwhile; it is told with the answer.
+    async fn incoming(
+        &mut self,
+        reader: &mut Reader,
+        out: &mut Replies,
+    ) -> Result<Incoming, Error> {
+        let limits = self.door.limits;
+        let deadline = if self.user.is_some() { within(limits.idle_time) } else { self.login_by };
+        let situation = Situation {
+            logged_in: self.user.is_some(),
+            selected: self.selected.is_some(),
+            limits: &limits,
+        };
+        let Some(input) = &mut self.input else { return Ok(Incoming::End) };
+        input.set_deadline(deadline);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Err(closing()),
+                incoming = reader.next(input, out, situation) => return incoming,
+                () = listen(self.selected.as_deref_mut()) => {}
+            }
+        }
+    }
+
+    /// Runs a command. One that only reads ends when the client leaves or the server closes.
+    async fn run(
+        &mut self,
+        command: Box<dyn Command>,
+        row: &Row,
+        out: &mut Replies,
+    ) -> Result<Done, Error> {
+        if !row.reads_only {
+            return command.run(self, out).await;
+        }
+        let (stop, mut input) = (self.stop.clone(), self.input.take());
+        let outcome = tokio::select! {
+            biased;
+            outcome = command.run(self, out) => outcome,
+            () = stop.cancelled() => Err(closing()),
+            () = gone(input.as_mut()) => Err(Error::Connection(std::io::ErrorKind::NotConnected.into())),
+        };
+        self.input = input;
+        outcome
+    }
+
+    /// Says how a command ended and does what follows from it; false when nothing follows any more.
+    async fn next(
+        &mut self,
+        request: &Request,
+        outcome: Result<Done, Error>,
+        out: &mut Replies,
+    ) -> Result<bool, Error> {
+        let next = outcome.as_ref().map_or(Next::GoOn, Done::next);
+        if next == Next::StartTls {
+            // What came before the go-ahead was not protected (RFC 9051 §6.2.1).
+            self.input()?.discard_buffered();
+        }
+        self.finish(&request.tag, outcome, out).await?;
+        match next {
+            Next::GoOn => Ok(true),
+            Next::Leave => Ok(false),
+            Next::StartTls => {
+                let tls = self.door.tls.clone().ok_or(Error::unfit("no TLS here"))?;
+                self.input()?.start_tls(&tls).await?;
+                self.enabled = Enabled::default();
+                self.bad = 0;
+                Ok(true)
+            }
+        }
+    }
+
+    async fn finish(
+        &mut self,
+        tag: &str,
+        outcome: Result<Done, Error>,
+        out: &mut Replies,
+    ) -> Result<(), Error> {
+        let bad = matches!(outcome, Err(Error::Bad(_) | Error::Unfit(..)));
+        out.finish(tag, outcome)?;
+        if bad {
+            self.bad += 1;
+            let limits = &self.door.limits;
+            let most = if self.user.is_some() { limits.bad } else { limits.bad_before_login };
+            if self.bad >= most {
+                return Err(Error::Bye(None, "too many bad commands"));
+            }
+        }
+        out.flush().await
+    }
+
+    /// Tells the client what else happened to its mailbox; expunges only if its numbers may change.
+    pub async fn tell(&mut self, numbers: Numbers, out: &mut Replies) -> Result<(), Error> {
+        let actor = self.actor();
+        let Some(selected) = &mut self.selected else { return Ok(()) };
+        let (actor, with_recent) = (actor?, !self.enabled.rev2);
+        let expunges = numbers == Numbers::MayChange;
+        selected.tell(&self.door.mail, &actor, expunges, with_recent, out).await
+    }
+
+    /// What hangs on the state of the connection.
+    pub fn facts(&self) -> Facts {
+        let input = self.input.as_ref();
+        let tls = input.is_some_and(Input::is_tls);
+        Facts {
+            logged_in: self.user.is_some(),
+            tls,
+            secured: input.is_some_and(Input::is_secured),
+            can_start_tls: self.door.tls.is_some() && !tls,
+            message_max: self.door.limits.message,
+        }
+    }
+
+    /// What CAPABILITY says now.
+    pub fn capabilities(&self) -> Capabilities {
+        Capabilities(self.facts())
+    }
+
+    /// How mailbox names are read and written.
+    pub fn names(&self) -> Names {
+        let utf8 = self.enabled.rev2 || self.enabled.utf8;
+        if utf8 { Names::Utf8 } else { Names::Modified7 }
+    }
+
+    /// The room of mailboxes and messages.
+    pub fn mail(&self) -> Mail {
+        self.door.mail.clone()
+    }
+
+    /// Who is logged in.
+    pub fn user(&self) -> Result<&User, Error> {
+        self.user.as_ref().ok_or(Error::unfit("log in first"))
+    }
+
+    /// The logged-in user as the one who does something now.
+    pub fn actor(&self) -> Result<Actor, Error> {
+        let user = self.user()?;
+        let origin =
+            Origin { door: Way::Imap, session: Some(self.id), device: user.device, at: now() };
+        Ok(Actor { account: user.account, origin })
+    }
+
+    /// The client has shown who it is.
+    pub fn log_in(&mut self, user: User) -> Result<(), Error> {
+        if self.permit.logged_in(Instant::now()).is_err() {
+            return Err(Error::Bye(Some(Code::Limit), "too many connections from you"));
+        }
+        tracing::info!(session = %self.id, user = %user.address, "imap login");
+        self.user = Some(user);
+        self.bad = 0;
+        Ok(())
+    }
+
+    /// The open mailbox.
+    pub fn selected(&mut self) -> Result<&mut Selected, Error> {
+        self.selected.as_deref_mut().ok_or(Error::unfit("select a mailbox first"))
+    }
+
+    /// Opens this mailbox in place of another, or none; says whether one was open.
+    pub fn select(&mut self, selected: Option<Selected>) -> bool {
+        std::mem::replace(&mut self.selected, selected.map(Box::new)).is_some()
+    }
+
+    /// The connection's input; only for commands that are not marked as reading only.
+    pub fn input(&mut self) -> Result<&mut Input, Error> {
+        self.input.as_mut().ok_or(Error::Connection(std::io::ErrorKind::NotConnected.into()))
+    }
+
+    /// Input and open mailbox together, and the sign that the server closes.
+    pub fn ears(
+        &mut self,
+    ) -> Result<(&mut Input, Option<&mut Selected>, CancellationToken), Error> {
+        let gone = Error::Connection(std::io::ErrorKind::NotConnected.into());
+        let input = self.input.as_mut().ok_or(gone)?;
+        Ok((input, self.selected.as_deref_mut(), self.stop.clone()))
+    }
+}
+
+/// Takes in the mailbox's next event; waits for ever when none is open. May be dropped half way.
+pub async fn listen(selected: Option<&mut Selected>) {
+    match selected {
+        Some(selected) => selected.listen().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until the client has left. One that closed its side behind further commands still listens.
+async fn gone(input: Option<&mut Input>) {
+    if let Some(input) = input {
+        input.ended().await;
+        if !input.has_buffered() {
+            return;
+        }
+    }
+    std::future::pending().await
+}
+
+/// Why the connection ends when the server does.
+pub fn closing() -> Error {
+    Error::Bye(Some(Code::Unavailable), "the server is closing")
+}
+
+/// Seconds since 1970.
+pub fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
