@@ -1,0 +1,179 @@
+//! Changes the MIME fields of one header, its other fields stay as they are.
+
+use super::LineEnds;
+use crate::mail::field::{Field, fields, find};
+
+/// A longer header is only copied.
+const HEADER_MAX: usize = 1 << 20;
+/// Octets of a line, its end apart (RFC 5322 §2.1.1).
+const LINE_MAX: usize = 998;
+
+/// What to change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::mail) struct Edit {
+    /// The new Content-Transfer-Encoding.
+    pub encoding: Option<&'static str>,
+    /// The part becomes text/plain: a multipart without parts that has to be encoded.
+    pub as_text: bool,
+    /// The header of a message, which must say MIME-Version when it says anything of MIME.
+    pub of_message: bool,
+    /// Lines that are too long are folded.
+    pub fold: bool,
+    /// Line ends become CRLF.
+    pub line_ends: bool,
+}
+
+impl Edit {
+    pub(in crate::mail) fn is_nothing(&self) -> bool {
+        self.encoding.is_none() && !self.as_text && !self.fold && !self.line_ends
+    }
+}
+
+/// Holds a header until it is complete.
+#[derive(Debug)]
+pub(super) struct Editor {
+    edit: Edit,
+    held: Vec<u8>,
+    passed: bool,
+}
+
+impl Editor {
+    pub(super) fn new(edit: Edit) -> Self {
+        Self { edit, held: Vec::new(), passed: false }
+    }
+
+    pub(super) fn feed(&mut self, octets: &[u8], out: &mut Vec<u8>) {
+        self.held.extend_from_slice(octets);
+        if self.held.len() > HEADER_MAX {
+            self.passed = true;
+            out.append(&mut self.held);
+        }
+    }
+
+    pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
+        let held = std::mem::take(&mut self.held);
+        if self.passed || held.is_empty() {
+            out.extend_from_slice(&held);
+        } else if self.edit.line_ends {
+            let (mut ends, mut header) = (LineEnds::default(), Vec::with_capacity(held.len()));
+            ends.feed(&held, &mut header);
+            ends.finish(&mut header);
+            self.edit.write(&header, out);
+        } else {
+            self.edit.write(&held, out);
+        }
+    }
+}
+
+impl Edit {
+    fn write(&self, header: &[u8], out: &mut Vec<u8>) {
+        let mut size = 0usize;
+        let mut encoding = self.encoding;
+        for field in fields(header) {
+            size = size.saturating_add(field.raw.len());
+            if self.encoding.is_some() && field.is(b"content-transfer-encoding") {
+                // The first field that names it is the one that counts.
+                put_encoding(out, encoding.take());
+            } else if !(self.as_text && field.is(b"content-type")) {
+                self.put_field(&field, out);
+            }
+        }
+        let open_end =
+            header.get(..size).is_some_and(|all| !all.is_empty() && !all.ends_with(b"\n"));
+        if encoding.is_some() && open_end {
+            out.extend_from_slice(b"\r\n");
+        }
+        put_encoding(out, encoding);
+        if self.as_text {
+            out.extend_from_slice(b"Content-Type: text/plain\r\n");
+        }
+        let speaks_mime = self.encoding.is_some() || self.as_text;
+        if speaks_mime && self.of_message && find(header, b"mime-version").is_none() {
+            out.extend_from_slice(b"MIME-Version: 1.0\r\n");
+        }
+        out.extend_from_slice(header.get(size..).unwrap_or_default());
+    }
+
+    fn put_field(&self, field: &Field<'_>, out: &mut Vec<u8>) {
+        if !self.fold {
+            out.extend_from_slice(field.raw);
+            return;
+        }
+        for line in field.raw.split_inclusive(|octet| *octet == b'\n') {
+            fold(line, out);
+        }
+    }
+}
+
+fn put_encoding(out: &mut Vec<u8>, encoding: Option<&str>) {
+    if let Some(encoding) = encoding {
+        out.extend_from_slice(b"Content-Transfer-Encoding: ");
+        out.extend_from_slice(encoding.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Breaks a line that is too long before its blanks, or where nothing else helps anywhere.
+fn fold(line: &[u8], out: &mut Vec<u8>) {
+    let mut rest = line;
+    while rest.trim_ascii_end().len() > LINE_MAX {
+        let Some((head, tail)) = rest.split_at_checked(LINE_MAX) else { break };
+        let blank = head.iter().rposition(|octet| matches!(octet, b' ' | b'\t'));
+        // A line of nothing but blanks would end the header for some readers.
+        let good = blank.filter(|at| head.get(..*at).is_some_and(|h| !h.trim_ascii().is_empty()));
+        match good.and_then(|at| rest.split_at_checked(at)) {
+            Some((head, tail)) => {
+                out.extend_from_slice(head);
+                out.extend_from_slice(b"\r\n");
+                rest = tail;
+            }
+            None => {
+                out.extend_from_slice(head);
+                out.extend_from_slice(b"\r\n ");
+                rest = tail;
+            }
+        }
+    }
+    out.extend_from_slice(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edited(edit: Edit, header: &str) -> String {
+        let mut out = Vec::new();
+        let mut editor = Editor::new(edit);
+        editor.feed(header.as_bytes(), &mut out);
+        editor.finish(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_encoding_is_replaced_in_its_place() {
+        let edit = Edit { encoding: Some("base64"), ..Edit::default() };
+        let header = "A: 1\r\ncontent-transfer-encoding:\r\n binary\r\nB: 2\r\n\r\n";
+        let want = "A: 1\r\nContent-Transfer-Encoding: base64\r\nB: 2\r\n\r\n";
+        assert_eq!(edited(edit, header), want);
+    }
+
+    #[test]
+    fn what_is_missing_is_added_before_the_empty_line() {
+        let edit = Edit { encoding: Some("base64"), of_message: true, ..Edit::default() };
+        let want = "A: 1\r\nContent-Transfer-Encoding: base64\r\nMIME-Version: 1.0\r\n\r\n";
+        assert_eq!(edited(edit.clone(), "A: 1\r\n\r\n"), want);
+        let there = "Mime-Version: 1.0\r\nContent-Transfer-Encoding: base64\r\n\r\n";
+        assert_eq!(edited(edit, "Mime-Version: 1.0\r\n\r\n"), there);
+    }
+
+    #[test]
+    fn long_lines_are_folded() {
+        let edit = Edit { fold: true, ..Edit::default() };
+        let header =
+            format!("To: {}\r\nX: {}\r\n\r\n", "a@b.example, ".repeat(200), "x".repeat(2500));
+        let folded = edited(edit, &header);
+        assert!(folded.lines().all(|line| line.len() <= LINE_MAX + 1));
+        let plain = |text: &str| text.replace("\r\n", "").replace(' ', "");
+        assert_eq!(plain(&folded), plain(&header));
+    }
+}

@@ -1,0 +1,102 @@
+//! Lays the steps of a rewrite over a structure.
+
+use super::{Edit, How, Rewrite, Step};
+use crate::mail::structure::{Damage, Kind, PartRef, StructureRef};
+
+/// What shall happen to one part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::mail) struct Treatment {
+    pub header: Edit,
+    /// The body of a leaf; of other parts what stands between their children.
+    pub body: How,
+}
+
+/// A part and what surrounds it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::mail) struct Seen<'a> {
+    pub part: PartRef<'a>,
+    /// The root of the message or of an embedded one.
+    pub of_message: bool,
+    /// Within a multipart/signed.
+    pub signed: bool,
+    /// The text that stands for the parts of a multipart that has none.
+    pub only_text: Option<PartRef<'a>>,
+}
+
+/// Asks for each part what shall happen to it; nothing if nothing shall.
+pub(in crate::mail) fn plan(
+    structure: StructureRef<'_>,
+    mut treat: impl FnMut(Seen<'_>) -> Treatment,
+) -> Option<Rewrite> {
+    let mut steps = Steps::default();
+    let mut around: Vec<Around> = Vec::new();
+    let mut parts = structure.parts().enumerate().peekable();
+    while let Some((index, part)) = parts.next() {
+        while let Some(done) = around.pop_if(|outer| outer.until <= index) {
+            steps.until(done.end, &done.between);
+        }
+        if let Some(outer) = around.last() {
+            steps.until(part.header, &outer.between);
+        }
+        let empty = part.kind == Kind::Multipart && part.damage.has(Damage::NO_PARTS);
+        let treatment = treat(Seen {
+            part,
+            of_message: around.last().is_none_or(|outer| outer.kind == Kind::Message),
+            signed: around.last().is_some_and(|outer| outer.signed),
+            only_text: parts.peek().filter(|_| empty).map(|(_, child)| *child),
+        });
+        let header = treatment.header;
+        steps.until(part.body, &if header.is_nothing() { How::Copy } else { How::Header(header) });
+        if part.kind == Kind::Leaf {
+            steps.until(part.end, &treatment.body);
+        } else {
+            let signed =
+                around.last().is_some_and(|outer| outer.signed) || part.is("multipart", "signed");
+            around.push(Around {
+                until: index.saturating_add(part.size),
+                end: part.end,
+                kind: part.kind,
+                signed,
+                between: treatment.body,
+            });
+        }
+    }
+    while let Some(done) = around.pop() {
+        steps.until(done.end, &done.between);
+    }
+    steps.work.then(|| Rewrite::new(steps.steps))
+}
+
+struct Around {
+    until: usize,
+    end: u64,
+    kind: Kind,
+    signed: bool,
+    between: How,
+}
+
+#[derive(Default)]
+struct Steps {
+    steps: Vec<Step>,
+    at: u64,
+    /// There is more to do than to copy.
+    work: bool,
+}
+
+impl Steps {
+    fn until(&mut self, end: u64, how: &How) {
+        if end <= self.at {
+            return;
+        }
+        let range = self.at..end;
+        self.at = end;
+        self.work |= *how != How::Copy;
+        match self.steps.last_mut() {
+            // Copies and line ends flow from one stretch into the next.
+            Some(last) if last.how == *how && matches!(how, How::Copy | How::LineEnds) => {
+                last.range.end = end;
+            }
+            _ => self.steps.push(Step { range, how: how.clone() }),
+        }
+    }
+}
