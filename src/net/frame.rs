@@ -274,3 +274,189 @@ impl Data {
         out.extend_from_slice(text);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Everything that comes out when the bytes come in pieces of these sizes.
+    fn lines(ends: LineEnds, bytes: &[u8], cuts: &[usize]) -> Vec<Result<Vec<u8>, BadLine>> {
+        let (mut finder, mut buffer, mut out) = (Lines::new(ends), Vec::new(), Vec::new());
+        for packet in packets(bytes, cuts) {
+            buffer.extend_from_slice(packet);
+            loop {
+                let taken = match finder.find(&buffer, 10) {
+                    Found::Line { text, taken } => {
+                        out.push(Ok(buffer[..text].to_vec()));
+                        taken
+                    }
+                    Found::Bad { fault, taken } => {
+                        out.push(Err(fault));
+                        taken
+                    }
+                    Found::More { taken } => {
+                        buffer.drain(..taken);
+                        if taken > 0 && !buffer.is_empty() {
+                            continue;
+                        }
+                        break;
+                    }
+                };
+                buffer.drain(..taken);
+            }
+        }
+        out
+    }
+
+    fn packets<'a>(mut bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
+        let mut packets = Vec::new();
+        for cut in cuts {
+            let (packet, rest) = bytes.split_at((*cut).min(bytes.len()));
+            packets.push(packet);
+            bytes = rest;
+        }
+        packets.push(bytes);
+        packets
+    }
+
+    /// The text, the damage, and what is left behind the end; none when there was no end.
+    fn data(bytes: &[u8], cuts: &[usize]) -> Option<(Vec<u8>, Damage, Vec<u8>)> {
+        let (mut data, mut text, mut behind) = (Data::default(), Vec::new(), Vec::new());
+        for packet in packets(bytes, cuts) {
+            let taken = data.feed(packet, &mut text);
+            behind.extend_from_slice(&packet[taken..]);
+        }
+        data.is_ended().then(|| (text, data.damage(), behind))
+    }
+
+    #[test]
+    fn a_line_may_be_as_long_as_the_limit_and_no_longer() {
+        let ok = |text: &[u8]| Ok(text.to_vec());
+        for ends in [LineEnds::Strict, LineEnds::Lenient] {
+            assert_eq!(lines(ends, b"123456789\r\n", &[]), [ok(b"123456789")]);
+            assert_eq!(lines(ends, b"1234567890\r\n", &[]), [ok(b"1234567890")]);
+            assert_eq!(
+                lines(ends, b"1234567890a\r\nNOOP\r\n", &[]),
+                [Err(BadLine::TooLong), ok(b"NOOP")]
+            );
+        }
+    }
+
+    #[test]
+    fn a_line_too_long_is_told_before_it_ends() {
+        assert_eq!(lines(LineEnds::Strict, &[b'x'; 12], &[]), [Err(BadLine::TooLong)]);
+    }
+
+    #[test]
+    fn a_bare_line_feed_ends_an_imap_line_and_is_a_fault_in_smtp() {
+        let ok = |text: &[u8]| Ok(text.to_vec());
+        assert_eq!(lines(LineEnds::Lenient, b"a\nb\r\n", &[]), [ok(b"a"), ok(b"b")]);
+        assert_eq!(lines(LineEnds::Strict, b"a\nb\r\n", &[]), [Err(BadLine::BareLf), ok(b"b")]);
+        assert_eq!(lines(LineEnds::Strict, b"a\rb\r\n", &[]), [Err(BadLine::BareCr)]);
+        assert_eq!(lines(LineEnds::Strict, b"a\0b\r\n", &[]), [Err(BadLine::Nul)]);
+        assert_eq!(lines(LineEnds::Strict, b"a\r\r\n", &[]), [Err(BadLine::BareCr)]);
+    }
+
+    #[test]
+    fn literals_are_announced_in_three_forms() {
+        let literal = |size, sent_at_once, binary| Some(Literal { size, sent_at_once, binary });
+        assert_eq!(Literal::announced_by(b"a APPEND x {310}"), literal(310, false, false));
+        assert_eq!(Literal::announced_by(b"a LOGIN {11+}"), literal(11, true, false));
+        assert_eq!(Literal::announced_by(b"a APPEND x ~{0}"), literal(0, false, true));
+        assert_eq!(Literal::announced_by(b"x ~{9+}"), literal(9, true, true));
+        let huge = b"{99999999999999999999999}";
+        assert_eq!(Literal::announced_by(huge), literal(u64::MAX, false, false));
+    }
+
+    #[test]
+    fn what_only_looks_like_a_literal_is_none() {
+        for line in [&b"a {}"[..], b"a {+}", b"a {1} ", b"a {-1}", b"a 1}", b"}", b"", b"a {1++}"] {
+            assert_eq!(Literal::announced_by(line), None);
+        }
+    }
+
+    #[test]
+    fn data_ends_at_its_dot_and_loses_the_stuffed_ones() {
+        let sent = b"Subject: x\r\n\r\n..dot\r\n.x\r\n\r\n.\r\nQUIT\r\n";
+        let text = b"Subject: x\r\n\r\n.dot\r\nx\r\n\r\n".to_vec();
+        assert_eq!(data(sent, &[]), Some((text, Damage::default(), b"QUIT\r\n".to_vec())));
+        assert_eq!(data(b".\r\n", &[]), Some((Vec::new(), Damage::default(), Vec::new())));
+    }
+
+    #[test]
+    fn nothing_but_crlf_dot_crlf_ends_data() {
+        let damaged = |cr, lf, nul| Damage { bare_cr: cr, bare_lf: lf, nul };
+        for (end, damage) in [
+            (&b"\n.\n"[..], damaged(false, true, false)),
+            (b"\n.\r\n", damaged(false, true, false)),
+            (b"\r\n.\n", damaged(false, true, false)),
+            (b"\r.\r", damaged(true, false, false)),
+            (b"\r.\r\n", damaged(true, false, false)),
+            (b"\r\n.\r", damaged(true, false, false)),
+            (b"\r\n.\r\r\n", damaged(true, false, false)),
+            (b"\r\n\0.\r\n", damaged(false, false, true)),
+            (b"\r\n.\0\r\n", damaged(false, false, true)),
+            (b"\n\n.\r\n", damaged(false, true, false)),
+            (b"\r\r\n\n.\r\n", damaged(true, true, false)),
+        ] {
+            let sent = [b"x", end, b"MAIL FROM:<>\r\n.\r\n"].concat();
+            let (text, found, behind) = data(&sent, &[]).unwrap();
+            assert_eq!(found, damage, "{end:?}");
+            assert!(behind.is_empty(), "{end:?}");
+            assert!(text.ends_with(b"MAIL FROM:<>\r\n"), "{end:?}");
+            assert_eq!(data(&sent[..sent.len() - 3], &[]), None, "{end:?}");
+        }
+    }
+
+    #[test]
+    fn the_longest_line_is_known_before_it_ends() {
+        let (mut data, mut text) = (Data::default(), Vec::new());
+        data.feed(b"123\r\n12345\r\n1234567", &mut text);
+        assert_eq!(data.longest_line(), 7);
+        data.feed(b"\r\n1", &mut text);
+        assert_eq!(data.longest_line(), 7);
+    }
+
+    fn soup() -> impl Strategy<Value = Vec<u8>> {
+        let pieces: [&[u8]; 8] =
+            [b"\r\n", b"\r", b"\n", b".", b"\0", b"a", b"bcdefgh", b"\r\n.\r\n"];
+        let piece = prop::sample::select(pieces.to_vec());
+        prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn lines_are_the_same_however_they_are_cut(
+            bytes in soup(),
+            cuts in prop::collection::vec(0_usize..9, 0..40),
+        ) {
+            for ends in [LineEnds::Strict, LineEnds::Lenient] {
+                prop_assert_eq!(lines(ends, &bytes, &cuts), lines(ends, &bytes, &[]));
+            }
+        }
+
+        #[test]
+        fn data_is_the_same_however_it_is_cut(
+            bytes in soup(),
+            cuts in prop::collection::vec(0_usize..9, 0..40),
+        ) {
+            prop_assert_eq!(data(&bytes, &cuts), data(&bytes, &[]));
+        }
+
+        #[test]
+        fn any_text_comes_back_from_its_stuffed_form(
+            lines in prop::collection::vec("[.a-z]{0,5}", 0..9),
+        ) {
+            let plain: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+            let stuffed: String = lines
+                .iter()
+                .map(|line| if line.starts_with('.') { format!(".{line}\r\n") } else { format!("{line}\r\n") })
+                .collect();
+            let (text, damage, _) = data(format!("{stuffed}.\r\n").as_bytes(), &[]).unwrap();
+            prop_assert_eq!(text, plain.into_bytes());
+            prop_assert!(!damage.any());
+        }
+    }
+}

@@ -8,7 +8,7 @@ use std::{
     net::{IpAddr, Ipv6Addr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -118,7 +118,7 @@ impl Connections {
         self.lock().open(&self.limits, who, exempt, now).inspect_err(|_| {
             self.refused.fetch_add(1, Ordering::Relaxed);
         })?;
-        Ok(Permit { connections: Arc::clone(self), who, exempt, logged_in: false })
+        Ok(Permit { connections: Arc::clone(self), who, exempt, logged_in: AtomicBool::new(false) })
     }
 
     /// Is this address free of the limits per address? Loopback is, and the listed networks are.
@@ -219,16 +219,17 @@ pub struct Permit {
     connections: Arc<Connections>,
     who: Neighbour,
     exempt: bool,
-    logged_in: bool,
+    /// Changed only under the lock of the state.
+    logged_in: AtomicBool,
 }
 
 impl Permit {
     /// The client has shown who it is: it counts among those from now on, and its address is known.
     ///
     /// Refused when there are too many of them from this address.
-    pub fn logged_in(&mut self, now: Instant) -> Result<(), Refusal> {
+    pub fn logged_in(&self, now: Instant) -> Result<(), Refusal> {
         let mut state = self.connections.lock();
-        if !self.exempt && !self.logged_in {
+        if !self.exempt && !self.logged_in.load(Ordering::Relaxed) {
             let most = self.connections.limits.after_login;
             let Some(count) = state.counts.get_mut(&self.who) else { return Ok(()) };
             if count.after >= most {
@@ -237,9 +238,8 @@ impl Permit {
             count.after += 1;
             count.before = count.before.saturating_sub(1);
         }
+        self.logged_in.store(true, Ordering::Relaxed);
         state.know(self.who, now);
-        drop(state);
-        self.logged_in = true;
         Ok(())
     }
 }
@@ -251,7 +251,8 @@ impl Drop for Permit {
         if !self.exempt
             && let Some(count) = state.counts.get_mut(&self.who)
         {
-            let side = if self.logged_in { &mut count.after } else { &mut count.before };
+            let logged_in = self.logged_in.load(Ordering::Relaxed);
+            let side = if logged_in { &mut count.after } else { &mut count.before };
             *side = side.saturating_sub(1);
         }
     }
@@ -314,8 +315,8 @@ mod tests {
     #[test]
     fn a_login_frees_its_place_among_the_unknown_and_has_a_limit_of_its_own() {
         let (all, now) = (Connections::new(limits()), Instant::now());
-        let mut one = all.open(ip(LAN), now).unwrap();
-        let mut two = all.open(ip(LAN), now).unwrap();
+        let one = all.open(ip(LAN), now).unwrap();
+        let two = all.open(ip(LAN), now).unwrap();
         one.logged_in(now).unwrap();
         assert_eq!(two.logged_in(now).unwrap_err(), Refusal::Address);
         let _three = all.open(ip(LAN), now).unwrap();

@@ -26,7 +26,8 @@ const BREATH: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Connection {
     pub stream: Stream,
-    pub permit: Permit,
+    /// Its place among all; given back when the conversation ends, whatever becomes of this one.
+    pub permit: Arc<Permit>,
 }
 
 /// The sockets of one service.
@@ -187,9 +188,91 @@ async fn converse<H, F>(
         tracing::debug!(service, %peer, %error, "TLS handshake");
         return;
     }
-    let conversation = Box::pin(handler(Connection { stream, permit }));
+    let permit = Arc::new(permit);
+    let conversation = Box::pin(handler(Connection { stream, permit: Arc::clone(&permit) }));
     if AssertUnwindSafe(conversation).catch_unwind().await.is_err() {
         door.connections.panicked();
         tracing::error!(service, %peer, "a conversation has panicked; this is a bug");
+    }
+    drop(permit);
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        sync::mpsc,
+    };
+
+    use super::*;
+    use crate::net::ConnectionLimits;
+
+    fn listener(total: usize) -> (Listener, Arc<Connections>) {
+        let limits = ConnectionLimits { total, reserve: 0, ..ConnectionLimits::default() };
+        let connections = Connections::new(limits);
+        let any_port = ["127.0.0.1:0".parse().unwrap()];
+        let listener =
+            Listener::bind("test", &any_port, &connections, |_| "421 4.3.2 full\r\n").unwrap();
+        (listener, connections)
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_one_conversation_and_is_counted() {
+        let (listener, connections) = listener(10);
+        let address = listener.addresses()[0];
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(listener.serve(stop.clone(), |mut connection| async move {
+            let byte = connection.stream.read_u8().await.unwrap();
+            assert_ne!(byte, b'!', "a panic that belongs to the test");
+            connection.stream.write_u8(byte).await.unwrap();
+        }));
+        let mut one = TcpStream::connect(address).await.unwrap();
+        let mut two = TcpStream::connect(address).await.unwrap();
+        one.write_u8(b'!').await.unwrap();
+        assert!(one.read_u8().await.is_err());
+        two.write_u8(b'x').await.unwrap();
+        assert_eq!(two.read_u8().await.unwrap(), b'x');
+        stop.cancel();
+        serving.await.unwrap();
+        assert_eq!((connections.panics(), connections.open_now()), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn who_finds_the_house_full_is_told_so() {
+        let (listener, connections) = listener(1);
+        let address = listener.addresses()[0];
+        let stop = CancellationToken::new();
+        let (tell, mut hear) = mpsc::channel(1);
+        let until = stop.clone();
+        let serving = tokio::spawn(listener.serve(stop.clone(), move |connection| {
+            let (tell, until) = (tell.clone(), until.clone());
+            async move {
+                tell.send(connection.stream.peer()).await.unwrap();
+                until.cancelled().await;
+            }
+        }));
+        let first = TcpStream::connect(address).await.unwrap();
+        assert_eq!(hear.recv().await.unwrap(), first.local_addr().unwrap());
+        let mut text = String::new();
+        let mut second = TcpStream::connect(address).await.unwrap();
+        second.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "421 4.3.2 full\r\n");
+        stop.cancel();
+        serving.await.unwrap();
+        assert_eq!(connections.refused(), 1);
+    }
+
+    #[test]
+    fn a_lack_of_descriptors_passes_and_a_lost_peer_is_none() {
+        assert!(is_need(&Errno::MFILE.into()));
+        assert!(!is_need(&Errno::CONNABORTED.into()));
+    }
+
+    #[tokio::test]
+    async fn an_address_in_use_is_named() {
+        let (first, connections) = listener(1);
+        let address = first.addresses()[0];
+        let error = Listener::bind("test", &[address], &connections, |_| "").unwrap_err();
+        assert!(error.to_string().contains(&address.to_string()));
     }
 }
