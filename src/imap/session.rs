@@ -80,7 +80,7 @@ pub struct Session {
     user: Option<User>,
     selected: Option<Box<Selected>>,
     input: Option<Input>,
-    permit: Permit,
+    permit: Arc<Permit>,
     stop: CancellationToken,
     /// Until when the client has to log in.
     login_by: Option<Instant>,
