@@ -1,1 +1,16 @@
-//! Not written yet.
+//! Mail into our mailboxes: whom an address means, and one store job for all of a message's
+//! recipients here.
+//!
+//! Doors ask at each recipient ([`Delivery::recipient`]) and with the whole message
+//! ([`Delivery::deliver`]); submission puts [`keep`] into a job of its own. Nothing here knows how
+//! the mail came or what is answered. Mail to other servers is the queue's.
+
+mod deliver;
+mod recipient;
+
+pub use self::{
+    deliver::{
+        Delivery, Error, Incoming, Letter, Outcome, Settings, Share, check_hops, keep, return_path,
+    },
+    recipient::{Addressee, Refusal, is_own_address, resolve},
+};

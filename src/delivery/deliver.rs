@@ -1,0 +1,305 @@
+//! One store job for all of a message's recipients here: octets stored once, a place in each INBOX,
+//! and a report for those senders who asked for one.
+
+use std::collections::HashSet;
+
+use super::recipient::{Addressee, Refusal, fits, owner, resolve};
+use crate::{
+    events::Origin,
+    ids::{AccountId, ContentId},
+    mail::{self, Mail, NewMail, Prepared, Spool, field},
+    store::{self, Committed, MailboxRow, MarkNames, NewQueued, NewTrace, RecipientState, Tx},
+    wire::{
+        address::{Address, Domain, LocalPart, ReversePath},
+        envelope::{Envelope, Recipient},
+    },
+};
+
+/// The mailbox that mail goes to.
+const INBOX: &str = "INBOX";
+
+/// What delivery needs to know of the house.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Our own name, for the postmaster who is addressed without a domain.
+    pub hostname: Domain,
+    /// Received fields of a message; more mean a loop (RFC 5321 §6.3).
+    pub received_max: usize,
+}
+
+/// The room that takes mail for our users; cheap to clone.
+#[derive(Clone)]
+pub struct Delivery {
+    mail: Mail,
+    settings: Settings,
+}
+
+/// A message for users of ours.
+pub struct Incoming {
+    /// The id that follows it through the house.
+    pub trace: String,
+    /// Its sender and parameters; its recipients are not looked at.
+    pub envelope: Envelope,
+    /// Who gets it.
+    pub addressees: Vec<Addressee>,
+    /// Header fields to stand in front of its own, each with its CRLF: how it came here.
+    pub received: Vec<u8>,
+    /// Its octets.
+    pub message: Spool,
+}
+
+/// Whether the recipients of a message share one fate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// It is kept for all of them, or for nobody.
+    All,
+    /// Each has a result of its own.
+    Each,
+}
+
+/// What became of one recipient.
+pub type Outcome = Result<(), Refusal>;
+
+/// Why a message was not delivered to anybody.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A recipient, or the message, gets no mail here.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The message itself: too big, or our own failure; the cause goes to the log.
+    #[error(transparent)]
+    Mail(mail::Error),
+}
+
+impl From<mail::Error> for Error {
+    fn from(error: mail::Error) -> Self {
+        match error {
+            mail::Error::DiskFull => Self::Refused(Refusal::DiskFull),
+            other => Self::Mail(other),
+        }
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        mail::Error::from(error).into()
+    }
+}
+
+impl Delivery {
+    /// Makes the room.
+    pub fn new(mail: Mail, settings: Settings) -> Self {
+        Self { mail, settings }
+    }
+
+    /// The room of mailboxes below.
+    pub fn mail(&self) -> &Mail {
+        &self.mail
+    }
+
+    /// The limit of Received fields, which holds for mail from everywhere.
+    pub fn received_max(&self) -> usize {
+        self.settings.received_max
+    }
+
+    /// Whom an address means, and whether a message of `size` octets (0 when it was not announced)
+    /// could be taken for it now. [`Refusal::UnknownDomain`] leaves it to the asker whether to relay.
+    pub async fn recipient(&self, recipient: &Recipient, size: u64) -> Result<Addressee, Error> {
+        let (recipient, quota) = (recipient.clone(), self.mail.limits().quota_octets);
+        let addressee = self
+            .mail
+            .store()
+            .read(move |r| {
+                let addressee = resolve(r, &recipient)??;
+                for id in &addressee.accounts {
+                    let account = r.account_by_id(*id)?.ok_or(Refusal::UnknownUser)?;
+                    if !fits(&account, size, quota) {
+                        return Err(Error::Refused(Refusal::OverQuota));
+                    }
+                }
+                Ok(addressee)
+            })
+            .await?;
+        if !self.mail.store().space().may_add() {
+            return Err(Refusal::DiskFull.into());
+        }
+        Ok(addressee)
+    }
+
+    /// The postmaster who is addressed without a domain (RFC 5321 §4.5.1).
+    pub async fn postmaster(&self) -> Result<Addressee, Error> {
+        let local = LocalPart::parse("postmaster").map_err(|_| Refusal::UnknownUser)?;
+        let address = Address::new(local, self.settings.hostname.clone())
+            .map_err(|_| Refusal::UnknownUser)?;
+        let owner = self.mail.store().read(|r| Ok::<_, Error>(owner(r)?)).await?;
+        let accounts = vec![owner.ok_or(Refusal::UnknownUser)?];
+        Ok(Addressee { recipient: address.into(), accounts, detail: None })
+    }
+
+    /// Delivers a message; one outcome for each addressee, in order, once it is on the disk.
+    ///
+    /// # Errors
+    /// With [`Share::All`] the first refusal of an addressee; nobody has the message then.
+    pub async fn deliver(
+        &self,
+        origin: Origin,
+        share: Share,
+        incoming: Incoming,
+    ) -> Result<Committed<Vec<Outcome>>, Error> {
+        let Incoming { trace, envelope, addressees, received, message } = incoming;
+        let mut head = return_path(&envelope.reverse_path);
+        head.extend(received);
+        let prepared = self
+            .mail
+            .prepare(message, move |header| {
+                head.extend(header);
+                head
+            })
+            .await?;
+        check_hops(&prepared, self.settings.received_max)?;
+        let quota = self.mail.limits().quota_octets;
+        self.mail
+            .store()
+            .write(origin, move |tx| {
+                let letter = Letter { trace: &trace, message: &prepared, quota };
+                let all: Vec<_> = addressees.iter().collect();
+                let (outcomes, content) = keep(tx, &letter, &all)?;
+                if share == Share::All
+                    && let Some(refusal) = outcomes.iter().find_map(|outcome| outcome.err())
+                {
+                    return Err(Error::Refused(refusal));
+                }
+                if let Some(content) = content {
+                    report_success(tx, &envelope, &all, &outcomes, content, &trace)?;
+                }
+                Ok(outcomes)
+            })
+            .await
+    }
+}
+
+/// A message in the hands of [`keep`].
+#[derive(Clone, Copy)]
+pub struct Letter<'a> {
+    /// The id that follows it through the house.
+    pub trace: &'a str,
+    /// Its octets and what was computed of them.
+    pub message: &'a Prepared,
+    /// Octets of all mail of a user without a quota of its own.
+    pub quota: u64,
+}
+
+/// Puts a message into the INBOX of each addressee, as a part of a store job. An account that is
+/// meant twice gets it once; an addressee of several accounts has all of them served, or none. Gives
+/// the stored content if anybody has it.
+pub fn keep(
+    tx: &mut Tx<'_>,
+    letter: &Letter<'_>,
+    addressees: &[&Addressee],
+) -> Result<(Vec<Outcome>, Option<ContentId>), mail::Error> {
+    let mut served = HashSet::new();
+    let mut content = None;
+    let mut outcomes = Vec::with_capacity(addressees.len());
+    for addressee in addressees {
+        let missing: Vec<_> =
+            addressee.accounts.iter().copied().filter(|id| !served.contains(id)).collect();
+        let outcome = check_room(tx, letter, &missing)?;
+        if outcome.is_ok() {
+            for account in missing {
+                content = Some(keep_for(tx, letter, account, addressee)?);
+                served.insert(account);
+            }
+        }
+        outcomes.push(outcome);
+    }
+    Ok((outcomes, content))
+}
+
+fn check_room(
+    tx: &Tx<'_>,
+    letter: &Letter<'_>,
+    accounts: &[AccountId],
+) -> Result<Outcome, mail::Error> {
+    for id in accounts {
+        match tx.account_by_id(*id)? {
+            None => return Ok(Err(Refusal::UnknownUser)),
+            Some(account) if !account.enabled => return Ok(Err(Refusal::Disabled)),
+            Some(account) if !fits(&account, letter.message.size(), letter.quota) => {
+                return Ok(Err(Refusal::OverQuota));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(Ok(()))
+}
+
+fn keep_for(
+    tx: &mut Tx<'_>,
+    letter: &Letter<'_>,
+    account: AccountId,
+    addressee: &Addressee,
+) -> Result<ContentId, mail::Error> {
+    let mailbox = inbox(tx, account)?;
+    let message = letter.message.clone();
+    let new = NewMail { message, marks: MarkNames::default(), internal_date: None };
+    let new = new.keep(tx, &mailbox)?;
+    let place = tx.append(&mailbox, &[new])?.first().map(|entry| (mailbox.id, entry.uid));
+    let detail = format!("{} into {INBOX}", addressee.recipient.address);
+    tx.trace(&NewTrace {
+        trace: letter.trace,
+        account: Some(account),
+        place,
+        step: "delivered",
+        detail: &detail,
+    })?;
+    Ok(new.content)
+}
+
+/// An account's INBOX, made when it is missing: it always exists (RFC 9051 §5.1).
+fn inbox(tx: &mut Tx<'_>, account: AccountId) -> Result<MailboxRow, mail::Error> {
+    let key = mail::name::key(INBOX);
+    if let Some(mailbox) = tx.mailbox(account, &key)? {
+        return Ok(mailbox);
+    }
+    Mail::add_default_mailboxes(tx, account)?;
+    tx.mailbox(account, &key)?.ok_or(mail::Error::NoMailbox)
+}
+
+/// Queues the word that a message was delivered, for those recipients whose sender asked for it
+/// (RFC 3461 §5.2.6).
+fn report_success(
+    tx: &mut Tx<'_>,
+    envelope: &Envelope,
+    addressees: &[&Addressee],
+    outcomes: &[Outcome],
+    content: ContentId,
+    trace: &str,
+) -> Result<(), store::Error> {
+    if envelope.reverse_path.is_null() {
+        return Ok(());
+    }
+    let recipients: Vec<_> = addressees
+        .iter()
+        .zip(outcomes)
+        .filter(|(to, outcome)| {
+            outcome.is_ok() && to.recipient.notify.is_some_and(|notify| notify.success)
+        })
+        .map(|(to, _)| (&to.recipient, RecipientState::Delivered))
+        .collect();
+    if !recipients.is_empty() {
+        let recipients = recipients.as_slice();
+        tx.enqueue(&NewQueued { account: None, envelope, recipients, content, trace })?;
+    }
+    Ok(())
+}
+
+/// `Return-Path: <…>` (RFC 5321 §4.4): the first field of a message that has arrived.
+pub fn return_path(reverse_path: &ReversePath) -> Vec<u8> {
+    format!("Return-Path: <{reverse_path}>\r\n").into_bytes()
+}
+
+/// Refuses a message that has been through too many servers (RFC 5321 §6.3).
+pub fn check_hops(message: &Prepared, received_max: usize) -> Result<(), Refusal> {
+    let hops = field::fields(message.header()).filter(|field| field.is(b"Received")).count();
+    if hops > received_max { Err(Refusal::Loop) } else { Ok(()) }
+}

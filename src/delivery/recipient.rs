@@ -1,0 +1,140 @@
+//! Whom an address of this house means: an account, an alias, a detail behind `+`, the postmaster,
+//! or whoever takes what is addressed to nobody.
+//!
+//! Local parts are compared without regard to case. A real address or alias with the very local part
+//! wins over any reading of it.
+
+use crate::{
+    ids::AccountId,
+    store::{self, Account, Domain, Reader},
+    wire::{
+        address::{Address, LocalPart},
+        envelope::Recipient,
+    },
+};
+
+/// The separator of a detail from its user.
+const DETAIL: char = '+';
+/// The mailbox that every domain must have (RFC 5321 §4.5.1).
+const POSTMASTER: &str = "postmaster";
+
+/// Who gets what is addressed so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addressee {
+    /// The address as it came, with what the sender asked for.
+    pub recipient: Recipient,
+    /// Whose INBOX it goes to: several for an alias of several.
+    pub accounts: Vec<AccountId>,
+    /// What stood behind the `+`.
+    pub detail: Option<String>,
+}
+
+/// Why an address gets no mail here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The domain is ours, the user is not.
+    #[error("no such user here")]
+    UnknownUser,
+    /// The domain is not ours.
+    #[error("not a domain of this server")]
+    UnknownDomain,
+    /// The account may get no mail.
+    #[error("mailbox disabled")]
+    Disabled,
+    /// The account's quota is used up.
+    #[error("mailbox full")]
+    OverQuota,
+    /// Nobody's mail can be taken now.
+    #[error("insufficient storage")]
+    DiskFull,
+    /// The message has been here too often.
+    #[error("mail loop: too many hops")]
+    Loop,
+}
+
+/// Finds out whom an address means.
+pub fn resolve(
+    reader: &Reader<'_>,
+    recipient: &Recipient,
+) -> Result<Result<Addressee, Refusal>, store::Error> {
+    let address = &recipient.address;
+    let Some(domain) = reader.domain(address.domain().ascii())? else {
+        return Ok(Err(Refusal::UnknownDomain));
+    };
+    let Some((accounts, detail)) = accounts(reader, address, &domain)? else {
+        return Ok(Err(Refusal::UnknownUser));
+    };
+    let mut enabled = Vec::with_capacity(accounts.len());
+    for account in accounts {
+        if reader.account_by_id(account)?.is_some_and(|account| account.enabled) {
+            enabled.push(account);
+        }
+    }
+    if enabled.is_empty() {
+        return Ok(Err(Refusal::Disabled));
+    }
+    Ok(Ok(Addressee { recipient: recipient.clone(), accounts: enabled, detail }))
+}
+
+type Found = Option<(Vec<AccountId>, Option<String>)>;
+
+fn accounts(
+    reader: &Reader<'_>,
+    address: &Address,
+    domain: &Domain,
+) -> Result<Found, store::Error> {
+    let exact = reader.addressees(&address.key())?;
+    if !exact.is_empty() {
+        return Ok(Some((exact, None)));
+    }
+    if let Some((user, detail)) = split(address) {
+        let accounts = reader.addressees(&user.key())?;
+        if !accounts.is_empty() {
+            return Ok(Some((accounts, Some(detail))));
+        }
+    }
+    if address.local().value().eq_ignore_ascii_case(POSTMASTER)
+        && let Some(owner) = owner(reader)?
+    {
+        return Ok(Some((vec![owner], None)));
+    }
+    Ok(domain.catch_all.map(|account| (vec![account], None)))
+}
+
+/// The address without its detail, and the detail: the first `+` parts them.
+fn split(address: &Address) -> Option<(Address, String)> {
+    let value = address.local().value();
+    let (user, detail) = value.split_once(DETAIL)?;
+    let user = Address::new(LocalPart::from_value(user).ok()?, address.domain().clone()).ok()?;
+    Some((user, detail.to_owned()))
+}
+
+/// Whoever runs the server reads what the postmaster gets: the owner who was there first.
+pub(super) fn owner(reader: &Reader<'_>) -> Result<Option<AccountId>, store::Error> {
+    let owners = reader.accounts(None)?.into_iter().filter(|account| account.owner);
+    Ok(owners.filter(|account| account.enabled).map(|account| account.id).min())
+}
+
+/// Whether a user may write as this address: the account's own, an alias of it, or one of these with
+/// a detail. What a catch-all takes belongs to nobody.
+pub fn is_own_address(
+    reader: &Reader<'_>,
+    account: AccountId,
+    address: &Address,
+) -> Result<bool, store::Error> {
+    let exact = reader.addressees(&address.key())?;
+    if !exact.is_empty() {
+        return Ok(exact.contains(&account));
+    }
+    match split(address) {
+        Some((user, _)) => Ok(reader.addressees(&user.key())?.contains(&account)),
+        None => Ok(false),
+    }
+}
+
+/// Whether so many octets more would fit into an account.
+pub(super) fn fits(account: &Account, octets: u64, default_quota: u64) -> bool {
+    let room = account.quota_octets.unwrap_or(default_quota);
+    let places = account.quota_messages.unwrap_or(u64::MAX);
+    account.used_octets.saturating_add(octets) <= room && account.used_messages < places
+}

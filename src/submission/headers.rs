@@ -1,0 +1,168 @@
+//! Header repair for mail that starts here: what must be there is added, what must not leave is
+//! taken out, and nothing else is touched, so that a client's signature stays good.
+
+use jiff::{Timestamp, fmt::rfc2822, tz::TimeZone};
+use mail_parser::{HeaderName, HeaderValue, MessageParser};
+
+use crate::{mail::field, wire::address::Address};
+
+/// Fields that a message from its author cannot have: others write them, or nobody may read them.
+const TAKEN_OUT: [&str; 6] =
+    ["Bcc", "Resent-Bcc", "Return-Path", "Delivered-To", "X-Original-To", "Received"];
+
+/// What a repair puts in.
+#[derive(Clone, Debug)]
+pub(super) struct Repair {
+    /// Fields in front of all others, each with its CRLF.
+    pub(super) front: Vec<u8>,
+    /// For a missing Date, in seconds since 1970.
+    pub(super) now: i64,
+    /// For a missing Message-ID, without angle brackets.
+    pub(super) message_id: String,
+    /// The name under which we write Authentication-Results (RFC 8601 §5): forged ones go.
+    pub(super) own_id: String,
+}
+
+/// The header, repaired. It comes, and goes, with the empty line behind it.
+pub(super) fn repair(header: &[u8], repair: Repair) -> Vec<u8> {
+    let mut repaired = repair.front;
+    if field::find(header, b"Date").is_none() {
+        repaired.extend(format!("Date: {}\r\n", date(repair.now)).into_bytes());
+    }
+    if field::find(header, b"Message-ID").is_none() {
+        repaired.extend(format!("Message-ID: <{}>\r\n", repair.message_id).into_bytes());
+    }
+    let mut taken = 0_usize;
+    for field in field::fields(header) {
+        taken = taken.saturating_add(field.raw.len());
+        let goes = TAKEN_OUT.iter().any(|name| field.is(name.as_bytes()))
+            || field.is(b"Authentication-Results") && is_by(field.value, &repair.own_id);
+        if !goes {
+            repaired.extend_from_slice(field.raw);
+        }
+    }
+    repaired.extend_from_slice(header.get(taken..).unwrap_or_default());
+    repaired
+}
+
+/// `date-time` (RFC 5322 §3.3); a time beyond all calendars is the epoch.
+pub(super) fn date(now: i64) -> String {
+    let now = Timestamp::from_second(now).unwrap_or(Timestamp::UNIX_EPOCH);
+    rfc2822::to_string(&now.to_zoned(TimeZone::UTC)).unwrap_or_default()
+}
+
+/// `authserv-id` is the first word of the value (RFC 8601 §2.2).
+fn is_by(value: &[u8], own_id: &str) -> bool {
+    let value = field::unfold(value);
+    let end = value.iter().position(|b| matches!(b, b';' | b' ' | b'\t')).unwrap_or(value.len());
+    value.get(..end).is_some_and(|id| id.eq_ignore_ascii_case(own_id.as_bytes()))
+}
+
+/// Who a message says wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Writers {
+    /// There is no From.
+    Nobody,
+    /// All these must be the author's own.
+    These(Vec<Address>),
+    /// From or Sender cannot be read, or do not say who it was.
+    Unclear,
+}
+
+/// From's only address, else Sender's; Sender's in any case when it is there (RFC 5322 §3.6.2).
+pub(super) fn writers(header: &[u8]) -> Writers {
+    let (mut from, mut sender) = (Vec::new(), Vec::new());
+    for field in field::fields(header) {
+        if field.is(b"From") {
+            from.push(field.raw);
+        } else if field.is(b"Sender") {
+            sender.push(field.raw);
+        }
+    }
+    let (from, sender) = match (from.as_slice(), sender.as_slice()) {
+        ([], []) => return Writers::Nobody,
+        ([from], []) => (addresses(from, &HeaderName::From), Some(Vec::new())),
+        ([from], [sender]) => {
+            (addresses(from, &HeaderName::From), addresses(sender, &HeaderName::Sender))
+        }
+        _ => return Writers::Unclear,
+    };
+    match (from, sender) {
+        (Some(mut one), Some(sender)) if one.len() == 1 => {
+            one.extend(sender);
+            Writers::These(one)
+        }
+        (Some(several), Some(sender)) if !several.is_empty() && !sender.is_empty() => {
+            Writers::These(sender)
+        }
+        _ => Writers::Unclear,
+    }
+}
+
+/// All addresses of a field, groups opened; None when one of them is none.
+fn addresses(raw: &[u8], name: &HeaderName<'_>) -> Option<Vec<Address>> {
+    let mut header = raw.to_vec();
+    header.extend_from_slice(b"\r\n");
+    let message = MessageParser::new().with_address_headers().parse_headers(&header)?;
+    let value = message.headers().iter().find(|header| header.name == *name).map(|h| &h.value)?;
+    let HeaderValue::Address(list) = value else { return None };
+    list.iter().map(|address| Address::parse(address.address()?).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn repaired(header: &str) -> String {
+        let with = Repair {
+            front: b"Received: here\r\n".into(),
+            now: 784_887_151,
+            message_id: "1@here.example".into(),
+            own_id: "here.example".into(),
+        };
+        String::from_utf8(repair(header.as_bytes(), with)).unwrap()
+    }
+
+    #[test]
+    fn what_is_missing_is_added() {
+        assert_eq!(
+            repaired("Subject: x\r\n\r\n"),
+            "Received: here\r\nDate: Tue, 15 Nov 1994 08:12:31 +0000\r\n\
+             Message-ID: <1@here.example>\r\nSubject: x\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn what_must_not_leave_is_taken_out_with_its_folds_and_the_rest_stays() {
+        let header = "Return-Path: <a@b>\r\nDate: today\r\nBCC: secret@x,\r\n other@x\r\n\
+            message-id: <2@x>\r\nReceived: by\r\n\tme\r\nresent-bcc: b@x\r\nTo:  c@x \r\n\
+            Authentication-Results: here.example; spf=pass\r\n\
+            Authentication-Results: there.example; spf=pass\r\nno field\r\n\r\n";
+        assert_eq!(
+            repaired(header),
+            "Received: here\r\nDate: today\r\nmessage-id: <2@x>\r\nTo:  c@x \r\n\
+             Authentication-Results: there.example; spf=pass\r\nno field\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn the_writer_is_from_or_sender_when_from_has_several() {
+        let these = |texts: &[&str]| {
+            Writers::These(texts.iter().map(|text| Address::parse(text).unwrap()).collect())
+        };
+        let cases = [
+            ("To: a@x\r\n", Writers::Nobody),
+            ("From: \"A, B\" <a@x>\r\n", these(&["a@x"])),
+            ("From: a@x\r\nSender: s@x\r\n", these(&["a@x", "s@x"])),
+            ("From: a@x, b@x\r\nSender: s@x\r\n", these(&["s@x"])),
+            ("From: a@x, b@x\r\n", Writers::Unclear),
+            ("From: a@x\r\nFrom: b@x\r\n", Writers::Unclear),
+            ("From: Alice\r\n", Writers::Unclear),
+            ("From:\r\n", Writers::Unclear),
+            ("Sender: s@x\r\n", Writers::Unclear),
+        ];
+        for (header, expected) in cases {
+            assert_eq!(writers(format!("{header}\r\n").as_bytes()), expected, "{header}");
+        }
+    }
+}
