@@ -3,23 +3,40 @@
 //!
 //! What peers send may stand in a field; no control character of theirs reaches the terminal.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    sync::OnceLock,
+};
 
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing_subscriber::{
+    EnvFilter, Registry, fmt, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
+};
 
 use crate::config::{Log, LogFormat, LogLevel};
 
+/// The filter of the log that runs; one log a process.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
 /// Starts the log of this process. Libraries are heard from `warn` on, but for `trace`.
 pub fn start(log: &Log) {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter(log.level)))
-        .with_ansi(false)
-        .with_writer(|| Escaped(io::stderr()));
+    let (filter, handle) = reload::Layer::new(EnvFilter::new(filter(log.level)));
+    let lines = fmt::layer().with_ansi(false).with_writer(|| Escaped(io::stderr()));
+    let text = (log.format == LogFormat::Text).then(|| {
+        fmt::layer().with_ansi(false).with_target(false).with_writer(|| Escaped(io::stderr()))
+    });
+    let json = (log.format == LogFormat::Json).then(|| lines.json().flatten_event(true));
+    let subscriber = tracing_subscriber::registry().with(filter).with(text).with(json);
     // A second start, as in tests, keeps the first log.
-    let _ = match log.format {
-        LogFormat::Text => builder.with_target(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-    };
+    if subscriber.try_init().is_ok() {
+        let _ = FILTER.set(handle);
+    }
+}
+
+/// From now on only lines of this level and above are logged.
+pub fn set_level(level: LogLevel) {
+    if let Some(handle) = FILTER.get() {
+        let _ = handle.reload(EnvFilter::new(filter(level)));
+    }
 }
 
 /// What is heard from whom.
@@ -47,17 +64,6 @@ impl<W: Write> Write for Escaped<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
-    }
-}
-
-impl<'a, W: Write + 'a> MakeWriter<'a> for Escaped<W>
-where
-    &'a W: Write,
-{
-    type Writer = Escaped<&'a W>;
-
-    fn make_writer(&'a self) -> Self::Writer {
-        Escaped(&self.0)
     }
 }
 

@@ -1,5 +1,241 @@
 //! The server: opens the store, builds the rooms, opens the doors, and closes all in order.
+//!
+//! What the rooms and doors are made of stands in [`House`] and `doors`; here is only the order.
 
+mod doors;
 mod house;
+mod reload;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::{Instant, MissedTickBehavior, interval_at, sleep, timeout},
+};
+use tokio_util::task::TaskTracker;
 
 pub use self::house::{House, HouseError};
+use crate::{
+    config::{self, Loaded},
+    control,
+    events::{Door, Origin},
+    net::{self, ServerTls, TlsError},
+};
+
+/// How long conversations may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(7);
+
+/// How long the store may take to finish afterwards.
+const LAST_WRITES: Duration = Duration::from_secs(2);
+
+/// How long a data directory is tried that another process holds: a command, or a server that ends.
+const TRIES: u32 = 100;
+const BETWEEN_TRIES: Duration = Duration::from_millis(100);
+
+/// Pauses between looks at the certificate and at what can be swept away.
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// The addresses of each service that is open.
+pub type Services = BTreeMap<&'static str, Vec<SocketAddr>>;
+
+/// Why the server cannot start, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The house cannot be opened.
+    #[error(transparent)]
+    House(#[from] HouseError),
+    /// The certificate.
+    #[error("the certificate: {0}")]
+    Tls(#[from] TlsError),
+    /// An address cannot be listened on.
+    #[error("listen.{service}: {cause}")]
+    Listen {
+        /// The key's name.
+        service: &'static str,
+        /// Why not.
+        cause: io::Error,
+    },
+    /// The control socket.
+    #[error("the control socket in {}: {cause}", data_dir.display())]
+    Control {
+        /// Where it should be.
+        data_dir: PathBuf,
+        /// Why not.
+        cause: io::Error,
+    },
+    /// Signals cannot be heard.
+    #[error("signals: {0}")]
+    Signals(io::Error),
+    /// The disk failed: nothing can be promised any more.
+    #[error("the store has failed; the log says why")]
+    StoreFailed,
+}
+
+/// A server with all its doors open.
+pub struct Server {
+    house: Arc<House>,
+    loaded: Loaded,
+    tls: Arc<ServerTls>,
+    services: Services,
+    tasks: TaskTracker,
+}
+
+impl Server {
+    /// Opens everything; when it gives back, every service takes connections.
+    pub async fn start(loaded: Loaded) -> Result<Self, Error> {
+        net::tls::install_provider();
+        let config = &loaded.config;
+        tell_what_is_odd(&loaded);
+        let house = Arc::new(open_house(&loaded).await?);
+        let tls = Arc::new(match (&config.tls.cert, &config.tls.key) {
+            (Some(cert), Some(key)) => ServerTls::load(cert, key)?,
+            _ => {
+                let host = config.hostname.as_str();
+                ServerTls::own(&config.data_dir, host, SystemTime::now())?
+            }
+        });
+        let tasks = TaskTracker::new();
+        let doors = doors::bind(&house, &tls)?;
+        let services = doors.services();
+        let socket = control::Socket::open(&config.data_dir);
+        let data_dir = config.data_dir.clone();
+        let socket = socket.map_err(|cause| Error::Control { data_dir, cause })?;
+        doors.serve(&house, &tasks);
+        let router = control::router(Arc::clone(&house));
+        tasks.spawn(socket.serve(router, house.stop.clone()));
+        tasks.spawn(keep_house(Arc::clone(&house), Arc::clone(&tls)));
+        for (service, addresses) in &services {
+            tracing::info!(service, ?addresses, "open");
+        }
+        Ok(Self { house, loaded, tls, services, tasks })
+    }
+
+    /// The rooms.
+    pub fn house(&self) -> &Arc<House> {
+        &self.house
+    }
+
+    /// The addresses of each service that is open.
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// Serves until SIGTERM or SIGINT, or until the store has failed; SIGHUP loads certificates and
+    /// configuration anew.
+    pub async fn run(self) -> Result<(), Error> {
+        let listen = |kind| signal(kind).map_err(Error::Signals);
+        let mut terminate = listen(SignalKind::terminate())?;
+        let mut interrupt = listen(SignalKind::interrupt())?;
+        let mut hangup = listen(SignalKind::hangup())?;
+        let failed = loop {
+            tokio::select! {
+                () = heard(&mut terminate) => break false,
+                () = heard(&mut interrupt) => break false,
+                () = heard(&mut hangup) => self.reload(),
+                () = self.house.store.failed() => break true,
+            }
+        };
+        let stopped = self.stop();
+        tokio::pin!(stopped);
+        tokio::select! {
+            () = stopped.as_mut() => {}
+            // Who asks twice does not want to wait.
+            () = heard(&mut interrupt) => {}
+        }
+        if failed { Err(Error::StoreFailed) } else { Ok(()) }
+    }
+
+    /// Loads certificates and configuration anew; after a fault all stays as it was.
+    pub fn reload(&self) {
+        match self.tls.reload() {
+            Ok(()) => tracing::info!("certificate loaded anew"),
+            Err(error) => tracing::error!(%error, "the certificate stays as it was"),
+        }
+        match config::load(&self.loaded.sources) {
+            Ok(anew) => reload::apply(&self.loaded.config, &anew.config),
+            Err(error) => tracing::error!(%error, "the configuration stays as it was"),
+        }
+    }
+
+    /// Ends all conversations, then the background's work, then the store.
+    pub async fn stop(&self) {
+        tracing::info!("stopping");
+        self.house.stop.cancel();
+        self.tasks.close();
+        if timeout(GOODBYE, self.tasks.wait()).await.is_err() {
+            tracing::warn!("some conversations did not end in time");
+        }
+        if timeout(LAST_WRITES, self.house.close()).await.is_err() {
+            tracing::warn!("the store did not close in time; nothing that was promised is lost");
+        }
+        tracing::info!("stopped");
+    }
+}
+
+/// The next signal; one that can come no more never does.
+async fn heard(signal: &mut Signal) {
+    if signal.recv().await.is_none() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Opens the house; waits a little for a process that has it open and is about to end.
+async fn open_house(loaded: &Loaded) -> Result<House, HouseError> {
+    let mut tries = 0;
+    loop {
+        match House::open(&loaded.config) {
+            Err(error) if error.is_in_use() && tries < TRIES => {
+                tries += 1;
+                sleep(BETWEEN_TRIES).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Once an hour: a certificate that was renewed is loaded, what is not needed is swept away.
+async fn keep_house(house: Arc<House>, tls: Arc<ServerTls>) {
+    let mut hours = interval_at(Instant::now() + HOUR, HOUR);
+    hours.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = hours.tick() => {}
+            () = house.stop.cancelled() => return,
+        }
+        match tls.reload_if_changed() {
+            Ok(true) => tracing::info!("certificate loaded anew"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "the certificate stays as it was"),
+        }
+        match house.store.sweep(Origin::new(Door::House, control::now())).await {
+            Ok(swept) => tracing::debug!(?swept, "swept"),
+            Err(error) => tracing::error!(%error, "sweeping failed"),
+        }
+    }
+}
+
+/// What an owner should know of before anything goes wrong by it.
+fn tell_what_is_odd(loaded: &Loaded) {
+    let Loaded { config, explicit, ignored, .. } = loaded;
+    for name in ignored {
+        tracing::debug!(name, "environment variable ignored: no key of the configuration");
+    }
+    if !config.hostname.as_str().contains('.') {
+        tracing::warn!(hostname = %config.hostname, "hostname is no full name; other servers may refuse our mail");
+    }
+    let later = ["immp", "managesieve", "admin", "https", "http"];
+    let wanted = |service: &&str| explicit.contains(&format!("listen.{service}"));
+    for (service, addresses) in config.services() {
+        if later.contains(&service) && wanted(&service) && !addresses.is_empty() {
+            tracing::warn!(service, "listen.{service} is set, but this service is not there yet");
+        }
+    }
+    tracing::info!(services = later.join(" "), "not there yet");
+}

@@ -14,6 +14,7 @@ mod export;
 mod import;
 mod out;
 mod process;
+mod serve;
 mod user;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -51,6 +52,8 @@ struct Settings {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Runs the server until it is told to stop.
+    Serve(serve::Serve),
     /// Checks the configuration, or prints an example of it.
     #[command(subcommand)]
     Config(config::Config),
@@ -77,6 +80,7 @@ pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let settings = &arguments.settings;
     let outcome = match arguments.command {
+        Command::Serve(serve) => serve.run(settings),
         Command::Config(config) => config.run(settings),
         Command::Domain(domain) => access::with(settings, |access, _| domain.run(access)),
         Command::User(user) => access::with(settings, |access, _| user.run(access)),

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use rustix::{
     fs::Mode,
     process::{Gid, Resource, Rlimit, Uid},
+    thread::{self, CapabilitySet, CapabilitySets},
 };
 
 /// Files we make are for their owner alone.
@@ -18,20 +19,33 @@ pub(super) fn keep_files_private() {
 /// that the server must write. Must be called before the first thread is started, for it changes
 /// the calling thread alone.
 pub(super) fn become_owner(data_dir: &Path) -> anyhow::Result<()> {
+    change_owner(data_dir, CapabilitySet::empty())
+}
+
+/// The same, and keeps the right to listen on ports below 1024.
+pub(super) fn become_owner_with_ports(data_dir: &Path) -> anyhow::Result<()> {
+    change_owner(data_dir, CapabilitySet::NET_BIND_SERVICE)
+}
+
+fn change_owner(data_dir: &Path, kept: CapabilitySet) -> anyhow::Result<()> {
     let Some((uid, gid)) = owner_to_become(data_dir) else {
         return Ok(());
     };
-    let become_them = || -> io::Result<()> {
-        rustix::thread::set_thread_groups(&[gid])?;
-        rustix::thread::set_thread_gid(gid)?;
-        rustix::thread::set_thread_uid(uid)?;
+    let change = || -> io::Result<()> {
+        thread::set_keep_capabilities(!kept.is_empty())?;
+        thread::set_thread_groups(&[gid])?;
+        thread::set_thread_gid(gid)?;
+        thread::set_thread_uid(uid)?;
+        let inheritable = CapabilitySet::empty();
+        let sets = CapabilitySets { effective: kept, permitted: kept, inheritable };
+        thread::set_capabilities(None, sets)?;
         Ok(())
     };
-    become_them().with_context(|| format!("cannot become the owner of {}", data_dir.display()))
+    change().with_context(|| format!("cannot become the owner of {}", data_dir.display()))
 }
 
 /// The owner of the data directory, when we are root and it is somebody else's.
-pub(super) fn owner_to_become(data_dir: &Path) -> Option<(Uid, Gid)> {
+fn owner_to_become(data_dir: &Path) -> Option<(Uid, Gid)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
