@@ -91,6 +91,8 @@ pub struct Facts {
     pub tls: bool,
     /// TLS is on, or the peer is on this very machine.
     pub secured: bool,
+    /// The connection has a channel binding (RFC 9266).
+    pub can_bind: bool,
     /// TLS could be turned on.
     pub can_start_tls: bool,
     /// The most octets of a message.
@@ -139,7 +141,7 @@ fn cannot_login(facts: &Facts) -> bool {
 }
 
 fn can_bind_channel(facts: &Facts) -> bool {
-    !facts.logged_in && facts.tls
+    !facts.logged_in && facts.can_bind
 }
 
 fn can_start_tls(facts: &Facts) -> bool {
@@ -153,6 +155,8 @@ pub static EXTENSIONS: &[Extension] = &[
         any("CAPABILITY", capability::parse),
         any("NOOP", noop::parse).reads(),
         any("LOGOUT", logout::parse),
+        before("LOGIN", login::parse),
+        before("AUTHENTICATE", authenticate::parse),
         logged_in("SELECT", select::parse).reads(),
         logged_in("EXAMINE", select::parse_examine).reads(),
         logged_in("CREATE", create::parse),
@@ -160,6 +164,10 @@ pub static EXTENSIONS: &[Extension] = &[
         logged_in("RENAME", rename::parse),
         logged_in("SUBSCRIBE", subscribe::parse),
         logged_in("UNSUBSCRIBE", subscribe::parse_unsubscribe),
+        logged_in("LIST", list::parse).reads(),
+        logged_in("LSUB", lsub::parse).reads(),
+        logged_in("STATUS", status::parse).reads(),
+        logged_in("APPEND", append::parse).data(append::is_data),
         selected("CHECK", noop::parse).reads(),
         selected("CLOSE", close::parse),
     ]),
@@ -192,7 +200,11 @@ pub static EXTENSIONS: &[Extension] = &[
     extension("OBJECTID", 8474, always, &[]),
     extension("SAVEDATE", 8514, always, &[]),
     extension("UTF8=ACCEPT", 6855, always, &[]),
-    extension("QUOTA", 9208, always, &[]),
+    extension("QUOTA", 9208, always, &[
+        logged_in("GETQUOTA", quota::parse),
+        logged_in("GETQUOTAROOT", quota::parse_root),
+        logged_in("SETQUOTA", quota::parse_set),
+    ]),
     extension("QUOTA=RES-STORAGE", 9208, always, &[]),
     extension("QUOTA=RES-MESSAGE", 9208, always, &[]),
     extension("ESEARCH", 4731, always, &[]),
@@ -237,6 +249,7 @@ mod tests {
         tls: false,
         secured: false,
         can_start_tls: true,
+        can_bind: false,
         message_max: 52_428_800,
     };
 
@@ -250,7 +263,13 @@ mod tests {
     #[test]
     fn only_tls_offers_channel_binding() {
         assert!(!words(Facts { secured: true, ..PLAIN }).contains("-PLUS "));
-        let tls = words(Facts { secured: true, tls: true, can_start_tls: false, ..PLAIN });
+        let tls = words(Facts {
+            secured: true,
+            tls: true,
+            can_bind: true,
+            can_start_tls: false,
+            ..PLAIN
+        });
         assert!(tls.contains(" AUTH=SCRAM-SHA-256-PLUS ") && !tls.contains(" STARTTLS "));
     }
 

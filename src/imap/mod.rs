@@ -9,6 +9,8 @@ pub mod error;
 pub mod extensions;
 pub mod flags;
 pub mod limits;
+mod literal;
+pub mod pattern;
 pub mod picture;
 pub mod reply;
 pub mod request;

@@ -17,6 +17,9 @@ use crate::{
     wire::{Bounds, Cursor, Names, Syntax},
 };
 
+/// Octets of tag, command and mechanism around a SASL response.
+const AROUND_SASL: usize = 128;
+
 /// One command as it came.
 pub struct Request {
     /// What the client will know the answer by.
@@ -26,6 +29,8 @@ pub struct Request {
     text: Vec<u8>,
     /// Where the arguments begin.
     arguments: usize,
+    /// The message data that the text announces and that was not read.
+    pub unread: Option<Literal>,
 }
 
 impl Request {
@@ -116,6 +121,9 @@ impl Reader {
                 }
                 Err(error) => return Err(error),
             };
+            if !situation.logged_in && is_http(&line) {
+                return Ok(Incoming::End);
+            }
             let first = !self.begun;
             self.begun = true;
             if self.refused.is_none() {
@@ -124,13 +132,12 @@ impl Reader {
                     self.look_at_head(situation);
                 }
             }
-            match Literal::announced_by(&line) {
-                Some(literal) if !self.is_data(situation) => {
-                    if let Some(end) = self.announced(literal, out, situation).await? {
-                        return Ok(end);
-                    }
-                }
-                _ => return Ok(self.whole()),
+            let Some(literal) = Literal::announced_by(&line) else { return Ok(self.whole(None)) };
+            if self.is_data(situation) {
+                return Ok(self.whole(Some(literal)));
+            }
+            if let Some(end) = self.announced(literal, out, situation).await? {
+                return Ok(end);
             }
         }
     }
@@ -141,14 +148,18 @@ impl Reader {
         situation: Situation<'_>,
     ) -> Result<Option<Vec<u8>>, Error> {
         let limits = situation.limits;
-        let max = if situation.logged_in { limits.line } else { limits.line_before_login };
-        match input.line(max).await {
-            Ok(line) => Ok(line),
-            Err(InputError::Line(BadLine::TooLong)) => {
-                Err(Error::Unfit(Some(Code::TooBig), "command line too long"))
-            }
-            Err(error) => Err(connection(error)),
+        let usual = if situation.logged_in { limits.line } else { limits.line_before_login };
+        let too_long = Error::Unfit(Some(Code::TooBig), "command line too long");
+        // A SASL response may be longer than any other line.
+        let line = match input.line(usual.max(limits.sasl + AROUND_SASL)).await {
+            Ok(line) => line,
+            Err(InputError::Line(BadLine::TooLong)) => return Err(too_long),
+            Err(error) => return Err(connection(error)),
+        };
+        if line.as_ref().is_some_and(|line| line.len() > usual && !carries_sasl(line)) {
+            return Err(too_long);
         }
+        Ok(line)
     }
 
     /// Finds tag and command; what can't be run is refused before its literals are asked for.
@@ -236,7 +247,7 @@ impl Reader {
         Ok(())
     }
 
-    fn whole(&mut self) -> Incoming {
+    fn whole(&mut self, unread: Option<Literal>) -> Incoming {
         if let Some(refused) = self.refused.take() {
             self.restart();
             return Incoming::Bad(refused.0, refused.1);
@@ -246,7 +257,7 @@ impl Reader {
         self.restart();
         match head {
             Ok((tag, Ok((row, arguments)))) => {
-                Incoming::Request(Request { tag, row, text, arguments })
+                Incoming::Request(Request { tag, row, text, arguments, unread })
             }
             Ok((tag, Err(error))) => Incoming::Bad(Some(tag), error),
             Err(error) => Incoming::Bad(None, error),
@@ -256,6 +267,17 @@ impl Reader {
     fn restart(&mut self) {
         *self = Self::default();
     }
+}
+
+fn carries_sasl(line: &[u8]) -> bool {
+    let mut args = Cursor::new(line);
+    args.tag().and_then(|_| args.space()).is_ok() && args.take_word("AUTHENTICATE")
+}
+
+/// Does the very first line come from a web browser that was led astray?
+fn is_http(line: &[u8]) -> bool {
+    let methods = ["GET ", "POST ", "PUT ", "HEAD ", "OPTIONS ", "CONNECT ", "DELETE ", "PATCH "];
+    methods.iter().any(|method| line.starts_with(method.as_bytes()))
 }
 
 /// What becomes of a connection whose input fails.

@@ -24,6 +24,7 @@ use super::{
     selected::Selected,
 };
 use crate::{
+    auth::login::Logins,
     events::{Door as Way, Origin},
     ids::{AccountId, DeviceId, SessionId},
     mail::{Actor, Mail},
@@ -35,6 +36,8 @@ use crate::{
 pub struct Door {
     /// Mailboxes and messages.
     pub mail: Mail,
+    /// Passwords and SASL exchanges.
+    pub logins: Arc<Logins>,
     /// What one connection may ask.
     pub limits: Limits,
     /// Turns on TLS; without it STARTTLS is not offered.
@@ -123,14 +126,23 @@ impl Session {
             let request = match self.incoming(&mut reader, out).await? {
                 Incoming::End => return Ok(()),
                 Incoming::Bad(tag, error) => {
+                    let too_long = matches!(error, Error::Unfit(Some(Code::TooBig), _));
                     self.finish(tag.as_deref().unwrap_or("*"), Err(error), out).await?;
+                    if too_long {
+                        return Err(Error::Bye(Some(Code::TooBig), "command line too long"));
+                    }
                     continue;
                 }
                 Incoming::Request(request) => request,
             };
             let outcome = match request.parse(self.names(), self.door.limits.bounds) {
                 Ok(command) => self.run(command, request.row, out).await,
-                Err(error) => Err(error),
+                Err(error) => {
+                    if let Some(literal) = request.unread {
+                        self.swallow(literal).await?;
+                    }
+                    Err(error)
+                }
             };
             if let Err(error @ (Error::Bye(..) | Error::Connection(_))) = outcome {
                 return Err(error);
@@ -251,6 +263,7 @@ impl Session {
             tls,
             secured: input.is_some_and(Input::is_secured),
             can_start_tls: self.door.tls.is_some() && !tls,
+            can_bind: input.is_some_and(|input| input.channel_binding().is_some()),
             message_max: self.door.limits.message,
         }
     }

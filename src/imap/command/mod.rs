@@ -3,6 +3,8 @@
 //! `parse` sees only text; `run` asks the rooms and writes typed replies. A command that is not
 //! marked as reading only in the table may use the session's input.
 
+pub mod append;
+pub mod authenticate;
 pub mod capability;
 pub mod close;
 pub mod create;
@@ -10,12 +12,17 @@ pub mod delete;
 pub mod enable;
 pub mod id;
 pub mod idle;
+pub mod list;
+pub mod login;
 pub mod logout;
+pub mod lsub;
 pub mod namespace;
 pub mod noop;
+pub mod quota;
 pub mod rename;
 pub mod select;
 pub mod starttls;
+pub mod status;
 pub mod subscribe;
 
 use std::pin::Pin;

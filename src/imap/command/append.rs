@@ -1,0 +1,237 @@
+//! APPEND (RFC 9051 §6.3.12): one message or several (RFC 3502), also with NUL (RFC 3516) or marked
+//! as UTF-8 (RFC 6855 §4). Messages go to a spool as they come; all are kept, or none.
+
+use super::{Command, Parsed, Running};
+use crate::{
+    imap::{
+        error::Error,
+        flags,
+        reply::{Code, Done, Replies},
+        session::Session,
+    },
+    mail::{self, Actor, Mailbox, NewMail, Prepared, Rights},
+    net::Literal,
+    store::MarkNames,
+    wire::{Cursor, Syntax},
+};
+
+/// Octets of small messages that one APPEND may hold in memory; large ones are in files.
+const MOST_IN_MEMORY: usize = 4 * 1024 * 1024;
+
+struct Append {
+    name: String,
+    first: Head,
+}
+
+/// What stands before a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Head {
+    marks: MarkNames,
+    /// In seconds since 1970; None means now.
+    date: Option<i64>,
+    literal: Literal,
+    /// `UTF8 (` stands before the literal, and a bracket must follow it.
+    utf8: bool,
+}
+
+/// `"APPEND" SP mailbox 1*append-message`, up to the first message's literal
+pub fn parse(args: &mut Cursor<'_>) -> Parsed {
+    args.space()?;
+    let name = args.mailbox()?;
+    let first = head(args)?;
+    Ok(Box::new(Append { name, first }))
+}
+
+/// Is the literal at the end of these arguments a message, and not the mailbox's name?
+pub fn is_data(args: &[u8]) -> bool {
+    let mut args = Cursor::new(args);
+    args.space().and_then(|()| args.astring()).is_ok() && !args.is_empty()
+}
+
+/// `append-message = [SP flag-list] [SP date-time] SP (literal / literal8 / "UTF8" SP "(" literal8)`;
+/// the word FLAGS before the flags is let pass
+fn head(args: &mut Cursor<'_>) -> Result<Head, Syntax> {
+    args.space()?;
+    if args.take_word("FLAGS") {
+        args.space()?;
+    }
+    let mut marks = MarkNames::default();
+    if args.at_list() {
+        marks = flags::list(args)?;
+        args.space()?;
+    }
+    let mut date = None;
+    if args.peek() == Some(b'"') {
+        date = Some(args.date_time()?.as_second());
+        args.space()?;
+    }
+    let utf8 = args.take_word("UTF8");
+    if utf8 {
+        args.space()?;
+        args.expect(b'(', "\"(\" behind UTF8")?;
+    }
+    let begins = matches!(args.rest(), [b'{', ..] | [b'~', b'{', ..]);
+    let literal = Literal::announced_by(args.rest()).filter(|_| begins);
+    let literal = literal.ok_or(Syntax::Expected("a literal with the message"))?;
+    if utf8 && !literal.binary {
+        return Err(Syntax::Expected("a literal8 behind UTF8"));
+    }
+    Ok(Head { marks, date, literal, utf8 })
+}
+
+impl Command for Append {
+    fn run<'a>(self: Box<Self>, session: &'a mut Session, out: &'a mut Replies) -> Running<'a> {
+        Box::pin(async move {
+            let actor = session.actor()?;
+            let mailbox = match open(session, &actor, &self.name, &self.first).await {
+                Ok(mailbox) => mailbox,
+                Err(error) => {
+                    session.swallow(self.first.literal).await?;
+                    return Err(error);
+                }
+            };
+            let mails = messages(session, &actor, self.first, out).await?;
+            let done = session.mail().append(&actor, &mailbox, mails).await?.into_inner();
+            tracing::info!(session = %session.id, mailbox = %mailbox.id, messages = done.uids.len(), "imap append");
+            Ok(Done::with("appended", Code::AppendUid(done.uid_validity, done.uids)))
+        })
+    }
+}
+
+/// Finds the mailbox, and refuses what can't be kept before it is sent.
+async fn open(
+    session: &Session,
+    actor: &Actor,
+    name: &str,
+    first: &Head,
+) -> Result<Mailbox, Error> {
+    let mail = session.mail();
+    let opened = mail.open(actor, name, Rights::INSERT).await;
+    let mailbox = opened.map_err(|error| match error {
+        mail::Error::NoMailbox => Error::no(Code::TryCreate, "no such mailbox"),
+        other => other.into(),
+    })?;
+    check(session, actor, first, 0).await?;
+    Ok(mailbox)
+}
+
+/// Refuses a message of this head, behind so many octets of others.
+async fn check(session: &Session, actor: &Actor, head: &Head, before: u64) -> Result<(), Error> {
+    session.check_size(head.literal)?;
+    if head.literal.size == 0 {
+        return Err(Error::plain("an empty message is not kept"));
+    }
+    if head.utf8 && !session.enabled.utf8 {
+        return Err(Error::unfit("enable UTF8=ACCEPT first"));
+    }
+    let quota = session.mail().quota(actor.account).await?;
+    let sum = quota.octets.saturating_add(before).saturating_add(head.literal.size);
+    if sum > quota.octets_limit {
+        return Err(Error::no(Code::OverQuota, "quota exceeded"));
+    }
+    Ok(())
+}
+
+/// Reads all messages, from the first on, whose literal waits. What fails is read to its end.
+async fn messages(
+    session: &mut Session,
+    actor: &Actor,
+    first: Head,
+    out: &mut Replies,
+) -> Result<Vec<NewMail>, Error> {
+    let mut held = session.door.memory.share();
+    let (mut mails, mut next) = (Vec::new(), Some(first));
+    let (mut sum, mut in_memory) = (0_u64, 0_usize);
+    while let Some(head) = next {
+        if let Err(error) = check(session, actor, &head, sum).await {
+            session.swallow(head.literal).await?;
+            return Err(error);
+        }
+        let message = match message(session, &head, out).await {
+            Ok(message) => message,
+            Err(error @ (Error::Bye(..) | Error::Connection(_))) => return Err(error),
+            Err(error) => {
+                session.swallow_rest().await?;
+                return Err(error);
+            }
+        };
+        sum = sum.saturating_add(message.size());
+        if message.size() <= session.mail().store().inline_threshold() as u64 {
+            in_memory += usize::try_from(message.size()).unwrap_or(usize::MAX);
+        }
+        if in_memory > MOST_IN_MEMORY || !held.hold(in_memory) {
+            session.swallow_rest().await?;
+            return Err(Error::no(Code::Limit, "too much for one APPEND"));
+        }
+        mails.push(NewMail { message, marks: head.marks, internal_date: head.date });
+        next = following(session, head.utf8).await?;
+    }
+    Ok(mails)
+}
+
+/// Reads one message whole, then makes it ready; its octets are read in any case.
+async fn message(session: &mut Session, head: &Head, out: &mut Replies) -> Result<Prepared, Error> {
+    let spool = session.message(head.literal, out).await?;
+    Ok(session.mail().prepare(spool, |header| header).await?)
+}
+
+/// What stands behind a message: the end, or the head of another.
+async fn following(session: &mut Session, utf8: bool) -> Result<Option<Head>, Error> {
+    let line = session.after_literal().await?;
+    match next_head(&line, utf8) {
+        Ok(next) => Ok(next),
+        Err(syntax) => {
+            if let Some(literal) = Literal::announced_by(&line) {
+                session.swallow(literal).await?;
+            }
+            Err(syntax.into())
+        }
+    }
+}
+
+fn next_head(line: &[u8], utf8: bool) -> Result<Option<Head>, Syntax> {
+    let mut args = Cursor::new(line);
+    if utf8 {
+        args.expect(b')', "\")\" behind the message")?;
+    }
+    if args.clone().end().is_ok() { Ok(None) } else { head(&mut args).map(Some) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Head, Syntax> {
+        head(&mut Cursor::new(text.as_bytes()))
+    }
+
+    #[test]
+    fn flags_date_and_all_kinds_of_literals_are_read() {
+        let whole = read(" (\\Seen $Work) \" 7-Feb-1994 21:52:25 -0800\" {310}").unwrap();
+        assert_eq!(whole.date, Some(760_686_745));
+        assert_eq!(whole.marks.keywords, ["$Work"]);
+        assert_eq!(whole.literal, Literal { size: 310, sent_at_once: false, binary: false });
+        assert!(read(" ~{310+}").is_ok_and(|head| head.literal.binary && !head.utf8));
+        assert!(read(" UTF8 (~{310}").is_ok_and(|head| head.utf8));
+        assert!(read(" FLAGS (\\Seen) {3}").is_ok());
+        for bad in ["", " ", " INBOX", " \"text\"", " UTF8 ({3}", " (\\Seen){3}", " x{3}"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_a_literal_is_no_message() {
+        assert!(!is_data(b" {5}"));
+        assert!(is_data(b" {5}\r\nINBOX {310}"));
+        assert!(is_data(b" INBOX {310}") && is_data(b" \"a b\" (\\Seen) {310+}"));
+        assert!(!is_data(b"{310}"));
+    }
+
+    #[test]
+    fn behind_a_message_stands_the_end_or_another() {
+        assert_eq!(next_head(b"", false), Ok(None));
+        assert_eq!(next_head(b")", true), Ok(None));
+        assert!(next_head(b" (\\Seen) {3}", false).is_ok_and(|head| head.is_some()));
+        assert!(next_head(b"", true).is_err() && next_head(b"x", false).is_err());
+    }
+}

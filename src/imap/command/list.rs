@@ -1,0 +1,270 @@
+//! LIST with all its options (RFC 9051 §6.3.9, RFC 5258, RFC 5819, RFC 6154).
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{
+    Command, Parsed, Running,
+    status::{self, Item},
+};
+use crate::{
+    imap::{
+        error::Error,
+        pattern::Pattern,
+        reply::{Code, Done, Replies},
+        session::Session,
+    },
+    mail::{MailboxInfo, name},
+    wire::{Cursor, Syntax},
+};
+
+/// Patterns of one LIST.
+const MOST_PATTERNS: usize = 50;
+/// Octets of reference and pattern together: no name is longer.
+const LONGEST_PATTERN: usize = 2_000;
+/// After so many names others get their turn.
+const TURN: usize = 50;
+
+/// What is asked, and what is answered beside it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct List {
+    patterns: Vec<(String, String)>,
+    /// Only subscribed names, also those of no mailbox.
+    select_subscribed: bool,
+    /// Only mailboxes with a special use.
+    select_special: bool,
+    /// Names above such ones too.
+    recursive: bool,
+    /// Mark the subscribed ones.
+    return_subscribed: bool,
+    status: Option<Vec<Item>>,
+}
+
+/// `"LIST" [SP list-select-opts] SP mailbox SP mbox-or-pat [SP list-return-opts]`
+pub fn parse(args: &mut Cursor<'_>) -> Parsed {
+    Ok(Box::new(read(args)?))
+}
+
+fn read(args: &mut Cursor<'_>) -> Result<List, Syntax> {
+    let mut list = List::default();
+    args.space()?;
+    if args.at_list() {
+        args.list(|args| list.select_option(args))?;
+        if list.recursive && !list.select_subscribed && !list.select_special {
+            return Err(Syntax::Expected("another selection option beside RECURSIVEMATCH"));
+        }
+        args.space()?;
+    }
+    let reference = args.mailbox()?;
+    args.space()?;
+    let patterns =
+        if args.at_list() { args.list(Cursor::list_mailbox)? } else { vec![args.list_mailbox()?] };
+    if patterns.len() > MOST_PATTERNS {
+        return Err(Syntax::Limit("patterns"));
+    }
+    list.patterns = patterns.into_iter().map(|pattern| (reference.clone(), pattern)).collect();
+    if args.take(b' ') && !args.is_empty() {
+        args.keyword("RETURN")?;
+        args.space()?;
+        args.list(|args| list.return_option(args))?;
+    }
+    args.end()?;
+    Ok(list)
+}
+
+impl List {
+    /// `"SUBSCRIBED" / "REMOTE" / "RECURSIVEMATCH" / "SPECIAL-USE"`
+    fn select_option(&mut self, args: &mut Cursor<'_>) -> Result<(), Syntax> {
+        match args.word()?.to_ascii_uppercase().as_str() {
+            "SUBSCRIBED" => (self.select_subscribed, self.return_subscribed) = (true, true),
+            "SPECIAL-USE" => self.select_special = true,
+            "RECURSIVEMATCH" => self.recursive = true,
+            "REMOTE" => {} // there are no others here
+            _ => return Err(Syntax::Expected("a selection option")),
+        }
+        Ok(())
+    }
+
+    /// `"SUBSCRIBED" / "CHILDREN" / "SPECIAL-USE" / "STATUS" SP "(" … ")"`
+    fn return_option(&mut self, args: &mut Cursor<'_>) -> Result<(), Syntax> {
+        match args.word()?.to_ascii_uppercase().as_str() {
+            "SUBSCRIBED" => self.return_subscribed = true,
+            "CHILDREN" | "SPECIAL-USE" => {} // always told
+            "STATUS" => {
+                args.space()?;
+                self.status = Some(status::items(args)?);
+            }
+            _ => return Err(Syntax::Expected("a return option")),
+        }
+        Ok(())
+    }
+
+    /// Does this name meet the selection options?
+    fn selects(&self, place: &Place<'_>) -> bool {
+        let special = place.info.is_some_and(|info| !info.row.special_use.is_empty());
+        (!self.select_subscribed || place.subscribed)
+            && (!self.select_special || special)
+            && (place.info.is_some() || self.select_subscribed && place.subscribed)
+    }
+}
+
+/// A name that may be listed: of a mailbox, of a subscription, or above one of these.
+pub struct Place<'m> {
+    /// The name.
+    pub name: Arc<str>,
+    /// Its mailbox, if there is one.
+    pub info: Option<&'m MailboxInfo>,
+    /// Is the name subscribed?
+    pub subscribed: bool,
+    /// Is there a mailbox below it?
+    pub has_children: bool,
+}
+
+/// All names there are, sorted: mailboxes, subscriptions, and what is above them.
+pub fn places<'m>(mailboxes: &'m [MailboxInfo], subscribed: &[Arc<str>]) -> Vec<Place<'m>> {
+    let subscribed: BTreeSet<&str> = subscribed.iter().map(|name| &**name).collect();
+    let mut names: BTreeSet<&str> = mailboxes.iter().map(|info| &*info.row.name).collect();
+    let parents: BTreeSet<&str> = names.iter().flat_map(|name| name::ancestors(name)).collect();
+    names.extend(&subscribed);
+    names.extend(subscribed.iter().flat_map(|name| name::ancestors(name)));
+    let infos: std::collections::BTreeMap<&str, &MailboxInfo> =
+        mailboxes.iter().map(|info| (&*info.row.name, info)).collect();
+    let place = |name: &str| Place {
+        name: name.into(),
+        info: infos.get(name).copied(),
+        subscribed: subscribed.contains(name),
+        has_children: parents.contains(name),
+    };
+    names.into_iter().map(place).collect()
+}
+
+impl Command for List {
+    fn run<'a>(self: Box<Self>, session: &'a mut Session, out: &'a mut Replies) -> Running<'a> {
+        Box::pin(async move {
+            if self.asks_for_separator() {
+                out.line(|out| out.put("LIST (\\Noselect) \"/\" \"\""));
+                return Ok(Done::ok("list done"));
+            }
+            let patterns = patterns(&self.patterns)?;
+            let (mail, actor) = (session.mail(), session.actor()?);
+            let mailboxes = mail.mailboxes(&actor).await?;
+            let places = places(&mailboxes, &mail.subscriptions(&actor).await?);
+            let chosen = self.chosen(&places, &patterns).await;
+            for (place, child_matches) in chosen {
+                self.write(place, child_matches, out);
+                let row = place.info.map(|info| &info.row).filter(|row| row.selectable);
+                if let (Some(items), Some(row)) = (&self.status, row) {
+                    let most = session.door.limits.message;
+                    status::tell(&mail, &actor, row, items, most, out).await?;
+                }
+                out.breathe().await?;
+            }
+            Ok(Done::ok("list done"))
+        })
+    }
+}
+
+impl List {
+    /// `LIST "" ""` asks for the separator (RFC 9051 §6.3.9).
+    fn asks_for_separator(&self) -> bool {
+        matches!(self.patterns.as_slice(), [(_, pattern)] if pattern.is_empty())
+    }
+
+    /// The names to be listed, each with whether a name below it meets the criteria unlisted.
+    async fn chosen<'p, 'm>(
+        &self,
+        places: &'p [Place<'m>],
+        patterns: &[Pattern],
+    ) -> Vec<(&'p Place<'m>, bool)> {
+        let mut hidden: BTreeSet<&str> = BTreeSet::new();
+        let mut matching = Vec::new();
+        for (count, place) in places.iter().enumerate() {
+            if count % TURN == TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+            let matches = patterns.iter().any(|pattern| pattern.matches(&place.name));
+            let selected = self.selects(place);
+            if self.recursive && selected && !matches {
+                hidden.extend(name::ancestors(&place.name));
+            }
+            if matches {
+                matching.push((place, selected));
+            }
+        }
+        let listed = |(place, selected): (&'p Place<'m>, bool)| {
+            let child_matches = hidden.contains(&*place.name);
+            (selected || child_matches).then_some((place, child_matches))
+        };
+        matching.into_iter().filter_map(listed).collect()
+    }
+
+    /// `* LIST (attributes) "/" name [("CHILDINFO" (…))]`
+    fn write(&self, place: &Place<'_>, child_matches: bool, out: &mut Replies) {
+        let mut attributes = Vec::new();
+        match place.info {
+            None => attributes.push("\\NonExistent"),
+            Some(info) if !info.row.selectable => attributes.push("\\Noselect"),
+            Some(_) => {}
+        }
+        attributes.push(if place.has_children { "\\HasChildren" } else { "\\HasNoChildren" });
+        if self.return_subscribed && place.subscribed {
+            attributes.push("\\Subscribed");
+        }
+        attributes.extend(place.info.iter().flat_map(|info| info.row.special_use.names()));
+        out.line(|out| {
+            out.put("LIST ");
+            out.list(attributes, |out, attribute| out.put(attribute));
+            out.put(" \"/\" ");
+            out.mailbox(&place.name);
+            if child_matches {
+                let subscribed = self.select_subscribed.then_some("\"SUBSCRIBED\"");
+                let special = self.select_special.then_some("\"SPECIAL-USE\"");
+                out.put(" (\"CHILDINFO\" ");
+                out.list(subscribed.into_iter().chain(special), |out, option| out.put(option));
+                out.put(")");
+            }
+        });
+    }
+}
+
+/// The patterns, ready to be matched; hopelessly long ones are refused.
+pub fn patterns(pairs: &[(String, String)]) -> Result<Vec<Pattern>, Error> {
+    let long =
+        |(reference, pattern): &(String, String)| reference.len() + pattern.len() > LONGEST_PATTERN;
+    if pairs.iter().any(long) {
+        return Err(Error::no(Code::Limit, "pattern too long"));
+    }
+    Ok(pairs.iter().map(|(reference, pattern)| Pattern::new(reference, pattern)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(text: &str) -> Result<List, Syntax> {
+        read(&mut Cursor::new(text.as_bytes()))
+    }
+
+    #[test]
+    fn plain_and_extended_forms_are_read() {
+        assert_eq!(list(" \"\" *").unwrap().patterns, [(String::new(), "*".to_owned())]);
+        let extended = list(
+            " (SUBSCRIBED RECURSIVEMATCH) \"\" (\"%\" a*) RETURN (CHILDREN STATUS (MESSAGES))",
+        );
+        let extended = extended.unwrap();
+        assert!(extended.select_subscribed && extended.recursive && extended.return_subscribed);
+        assert_eq!(extended.patterns.len(), 2);
+        assert_eq!(extended.status, Some(vec![Item::Messages]));
+        assert!(list(" () \"\" % RETURN ()").is_ok());
+    }
+
+    #[test]
+    fn recursive_matching_needs_something_to_match() {
+        for bad in [" (RECURSIVEMATCH) \"\" *", " (RECURSIVEMATCH REMOTE) \"\" *", " (FOO) \"\" *"]
+        {
+            assert!(list(bad).is_err(), "{bad}");
+        }
+        for bad in ["", " \"\"", " \"\" * RETURN", " \"\" * RETURN (FOO)", " \"\" * x"] {
+            assert!(list(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Message data on its way in: literals that go to a spool instead of into memory.
+
+use super::{
+    error::Error,
+    reply::{Code, Replies},
+    request::{connection, within},
+    session::Session,
+};
+use crate::{
+    mail::Spool,
+    net::{Literal, Octets},
+    wire::Syntax,
+};
+
+impl Session {
+    /// Reads the message that a literal announces. When it fails its octets are read to their end
+    /// nevertheless, so that they are never taken for commands.
+    pub async fn message(&mut self, literal: Literal, out: &mut Replies) -> Result<Spool, Error> {
+        let limits = self.door.limits;
+        self.check_size(literal)?;
+        if !literal.sent_at_once {
+            out.go_on("send the message");
+            out.flush().await?;
+        }
+        let (mut spool, mut failed) = (self.mail().spool(), None);
+        let mut octets = Octets::new(literal.size, limits.rate);
+        let input = self.input()?;
+        // However long it takes, it is not idle (the least rate holds).
+        input.set_deadline(None);
+        while let Some(piece) = input.piece(&mut octets).await.map_err(connection)? {
+            if failed.is_none() {
+                failed = take(&mut spool, &piece, literal.binary).err();
+            }
+        }
+        input.set_deadline(within(limits.idle_time));
+        failed.map_or(Ok(spool), Err)
+    }
+
+    /// Refuses a message that is too large before it is read.
+    pub fn check_size(&self, literal: Literal) -> Result<(), Error> {
+        if literal.size <= self.door.limits.message {
+            return Ok(());
+        }
+        if literal.sent_at_once {
+            return Err(Error::Bye(Some(Code::TooBig), "message too big"));
+        }
+        Err(Error::no(Code::TooBig, "message too big"))
+    }
+
+    /// What stands behind a literal, up to the line end or the next literal's head.
+    pub async fn after_literal(&mut self) -> Result<Vec<u8>, Error> {
+        let max = self.door.limits.line;
+        let line = self.input()?.line(max).await.map_err(connection)?;
+        line.ok_or(Error::Connection(std::io::ErrorKind::UnexpectedEof.into()))
+    }
+
+    /// Reads the rest of a command that has failed, from a literal on that was announced and not
+    /// read, so that the next line is a command again.
+    pub async fn swallow(&mut self, announced: Literal) -> Result<(), Error> {
+        let mut next = Some(announced);
+        while let Some(literal) = next {
+            if !literal.sent_at_once {
+                return Ok(()); // its client waits for a go-ahead that does not come
+            }
+            self.check_size(literal)?;
+            let mut octets = Octets::new(literal.size, self.door.limits.rate);
+            self.input()?.discard(&mut octets).await.map_err(connection)?;
+            next = Literal::announced_by(&self.after_literal().await?);
+        }
+        Ok(())
+    }
+
+    /// Reads the rest of a command that has failed behind a literal.
+    pub async fn swallow_rest(&mut self) -> Result<(), Error> {
+        match Literal::announced_by(&self.after_literal().await?) {
+            Some(literal) => self.swallow(literal).await,
+            None => Ok(()),
+        }
+    }
+}
+
+fn take(spool: &mut Spool, piece: &[u8], binary: bool) -> Result<(), Error> {
+    if !binary && piece.contains(&0) {
+        return Err(Syntax::Expected("no NUL in a literal that is no literal8").into());
+    }
+    Ok(spool.write(piece)?)
+}
