@@ -90,7 +90,7 @@ pub enum Mechanism {
     Plain,
     /// Name and password, asked for one by one.
     Login,
-    /// SCRAM-SHA-1, for ManageSieve (RFC 5804 §2.1).
+    /// SCRAM-SHA-1, for `ManageSieve` (RFC 5804 §2.1).
     ScramSha1,
     /// SCRAM-SHA-256.
     ScramSha256,
@@ -104,6 +104,11 @@ pub struct Logins {
 }
 
 impl Logins {
+    /// Makes the room.
+    pub fn new(store: Store) -> Self {
+        Self { store }
+    }
+
     /// Checks a name and a password.
     pub async fn login(
         &self,

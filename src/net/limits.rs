@@ -137,6 +137,12 @@ impl Connections {
         self.lock().total
     }
 
+    /// Are nearly all places taken? Then peers get less time.
+    pub fn is_crowded(&self) -> bool {
+        let total = self.limits.total;
+        self.open_now() >= total.saturating_sub(total / 10)
+    }
+
     /// Connections refused since the start.
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)

@@ -6,6 +6,7 @@ use super::Role;
 
 /// What decides on an extension being offered.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "four facts that are independent of each other")]
 pub struct Situation {
     /// Which door.
     pub role: Role,

@@ -38,8 +38,6 @@ pub struct Limits {
     pub unknown_recipients: usize,
     /// Messages in a session with another server.
     pub messages_per_session: usize,
-    /// Messages of a user in an hour.
-    pub messages_per_user_and_hour: usize,
     /// Messages of an address in a minute, at the door of other servers.
     pub messages_per_address_and_minute: usize,
     /// BDAT chunks of a message.
@@ -73,7 +71,6 @@ impl Default for Limits {
             unknown_recipient_delay: Duration::from_secs(1),
             unknown_recipients: 50,
             messages_per_session: 1_000,
-            messages_per_user_and_hour: 300,
             messages_per_address_and_minute: 300,
             chunks: 1_000,
             bad_commands_at_first: 3,
@@ -84,7 +81,7 @@ impl Default for Limits {
             times: Times {
                 command: Duration::from_mins(5),
                 data: Duration::from_mins(3),
-                session: Duration::from_mins(60),
+                session: Duration::from_hours(1),
             },
             times_loaded: Times {
                 command: Duration::from_secs(30),

@@ -2,7 +2,7 @@
 
 /// Seen so far.
 #[derive(Debug, Default)]
-pub struct LongestLine {
+pub(super) struct LongestLine {
     /// Octets of the line under way.
     line: usize,
     longest: usize,
@@ -11,7 +11,7 @@ pub struct LongestLine {
 
 impl LongestLine {
     /// Looks at the next octets. A lone LF ends a line too.
-    pub fn see(&mut self, octets: &[u8]) {
+    pub(super) fn see(&mut self, octets: &[u8]) {
         let mut rest = octets;
         while let Some(at) = memchr::memchr(b'\n', rest) {
             let (line, behind) = rest.split_at_checked(at).unwrap_or((rest, &[]));
@@ -32,7 +32,7 @@ impl LongestLine {
     }
 
     /// Octets of the longest line without its end; the one under way counts.
-    pub fn longest(&self) -> usize {
+    pub(super) fn longest(&self) -> usize {
         self.longest.max(self.line.saturating_sub(usize::from(self.after_cr)))
     }
 }

@@ -5,15 +5,24 @@
 //! rooms: whom an address means is decided by delivery, what a user may send by submission, who
 //! somebody is by auth. This door only knows the conversation, and says yes only when they have.
 
+mod auth;
 pub mod command;
+mod data;
+mod door;
+mod error;
 pub mod extensions;
 pub mod limits;
-pub mod longest_line;
+mod longest_line;
 pub mod parameters;
 pub mod rates;
 pub mod reply;
+mod session;
+#[cfg(test)]
+mod tests;
 pub mod trace_field;
+mod transaction;
 
+pub use door::{Door, Means};
 pub use limits::{Limits, Times};
 pub use reply::Reply;
 

@@ -62,12 +62,11 @@ pub enum ForwardPath {
 /// `"FROM:" Reverse-path [SP Mail-parameters]`
 pub(super) fn mail(arguments: &str) -> Result<Mail, Syntax> {
     let rest = keyword(arguments, "FROM:").ok_or(Syntax::Arguments("MAIL FROM:<address>"))?;
-    let (reverse_path, rest) = match rest.strip_prefix("<>") {
-        Some(rest) => (ReversePath::NULL, rest),
-        None => {
-            let (address, rest) = path(rest).map_err(Syntax::Sender)?;
-            (address.into(), rest)
-        }
+    let (reverse_path, rest) = if let Some(rest) = rest.strip_prefix("<>") {
+        (ReversePath::NULL, rest)
+    } else {
+        let (address, rest) = path(rest).map_err(Syntax::Sender)?;
+        (address.into(), rest)
     };
     let mut mail = Mail { reverse_path, ..Mail::default() };
     for parameter in parameters(rest, "MAIL FROM:<address> parameters")? {
@@ -89,12 +88,11 @@ pub(super) fn mail(arguments: &str) -> Result<Mail, Syntax> {
 /// `"TO:" ( "<Postmaster@" Domain ">" / "<Postmaster>" / Forward-path ) [SP Rcpt-parameters]`
 pub(super) fn rcpt(arguments: &str) -> Result<Rcpt, Syntax> {
     let rest = keyword(arguments, "TO:").ok_or(Syntax::Arguments("RCPT TO:<address>"))?;
-    let (path, rest) = match keyword(rest, "<postmaster>") {
-        Some(rest) => (ForwardPath::Postmaster, rest),
-        None => {
-            let (address, rest) = path(rest).map_err(Syntax::Recipient)?;
-            (ForwardPath::Address(address), rest)
-        }
+    let (path, rest) = if let Some(rest) = keyword(rest, "<postmaster>") {
+        (ForwardPath::Postmaster, rest)
+    } else {
+        let (address, rest) = path(rest).map_err(Syntax::Recipient)?;
+        (ForwardPath::Address(address), rest)
     };
     let mut rcpt = Rcpt { path, notify: None, orcpt: None };
     for parameter in parameters(rest, "RCPT TO:<address> parameters")? {

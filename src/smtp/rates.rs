@@ -1,4 +1,4 @@
-//! How often somebody sends: messages per user and hour, per address and minute.
+//! How often somebody sends: messages per address and minute.
 //!
 //! Plain counting in fixed windows; the time is passed in. What is over is forgotten, so that memory
 //! is bounded whoever comes.
@@ -12,7 +12,7 @@ use std::{
 
 use tokio::time::Instant;
 
-/// Senders remembered at most; beyond that nobody new is counted.
+/// Keys remembered at most; beyond that nobody new is counted.
 const MOST: usize = 100_000;
 
 /// So many in so much time for each key.

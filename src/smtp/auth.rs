@@ -1,0 +1,140 @@
+//! AUTH: the exchange with a user's client (RFC 4954 §4).
+//!
+//! Challenges and responses are base64 here and octets in `auth`, which alone knows what they mean.
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+use super::{
+    Reply, Role,
+    command::Auth,
+    session::{Done, Session},
+};
+use crate::auth::login::{LoggedIn, Mechanism, Refused, Step};
+
+impl Session {
+    /// AUTH, from its command to 235 or a refusal.
+    pub(super) async fn auth(&mut self, auth: Auth) -> Done {
+        let mechanism = match self.may_log_in(&auth) {
+            Ok(mechanism) => mechanism,
+            Err(reply) => {
+                self.count_fault()?;
+                self.say(&reply);
+                return Ok(());
+            }
+        };
+        let initial = match auth.initial.as_deref() {
+            None => None,
+            Some("=") => Some(Zeroizing::new(Vec::new())),
+            Some(text) => match BASE64_STANDARD.decode(text) {
+                Ok(octets) => Some(Zeroizing::new(octets)),
+                Err(_) => return self.fail(&not_base64()),
+            },
+        };
+        let logins = std::sync::Arc::clone(&self.door.means.logins);
+        let mut exchange = logins.exchange(mechanism, self.input.channel_binding());
+        let mut octets = initial.as_ref().map_or(0, |octets| octets.len());
+        let initial = initial.as_ref().map(|octets| octets.as_slice());
+        let mut step = exchange.start(initial, self.visitor()).await;
+        for _ in 0..self.door.limits.auth_steps {
+            let challenge = match step {
+                Ok(Step::Challenge(challenge)) => challenge,
+                Ok(Step::Done(user)) => return self.logged_in(mechanism, user),
+                Err(refused) => return self.refuse_login(mechanism, &refused).await,
+            };
+            let response = match self.ask(&challenge).await? {
+                Ok(response) => response,
+                Err(reply) => return self.fail(&reply),
+            };
+            octets = octets.saturating_add(response.len());
+            if octets > self.door.limits.auth_line {
+                return self.fail(&Reply::new(500, "5.5.6", "the exchange is too long"));
+            }
+            step = exchange.respond(&response, self.visitor()).await;
+        }
+        self.fail(&Reply::new(500, "5.5.6", "the exchange has too many steps"))
+    }
+
+    fn may_log_in(&self, auth: &Auth) -> Result<Mechanism, Reply> {
+        if self.door.role != Role::Submission {
+            return Err(Reply::new(502, "5.5.1", "nobody logs in here"));
+        }
+        if self.user.is_some() || self.transaction.is_some() {
+            return Err(Reply::new(503, "5.5.1", "not now"));
+        }
+        if !self.input.is_secured() {
+            return Err(Reply::new(538, "5.7.11", "say STARTTLS first"));
+        }
+        if self.client.is_none() {
+            return Err(Reply::new(503, "5.5.1", "say EHLO first"));
+        }
+        match &*auth.mechanism {
+            "PLAIN" => Ok(Mechanism::Plain),
+            "LOGIN" => Ok(Mechanism::Login),
+            "SCRAM-SHA-256" => Ok(Mechanism::ScramSha256),
+            "SCRAM-SHA-256-PLUS" if self.situation().binding => Ok(Mechanism::ScramSha256Plus),
+            _ => Err(Reply::new(504, "5.5.4", "mechanism not known")),
+        }
+    }
+
+    /// Sends a challenge and reads the response. What the client sent before it saw the challenge
+    /// is no response.
+    async fn ask(&mut self, challenge: &[u8]) -> Done<Result<Zeroizing<Vec<u8>>, Reply>> {
+        if self.input.has_spoken() {
+            return self.end(&Reply::new(554, "5.5.0", "you must wait for the challenge"));
+        }
+        self.say(&Reply::plain(334, BASE64_STANDARD.encode(challenge)));
+        let most = self.door.limits.auth_line;
+        let line = Zeroizing::new(self.line(most).await?);
+        if *line == b"*" {
+            return Ok(Err(Reply::new(501, "5.7.0", "cancelled")));
+        }
+        Ok(BASE64_STANDARD.decode(&*line).map(Zeroizing::new).map_err(|_| not_base64()))
+    }
+
+    fn logged_in(&mut self, mechanism: Mechanism, user: LoggedIn) -> Done {
+        if let Err(refusal) = self.permit.logged_in(Instant::now()) {
+            return self.end(&Reply::new(421, "4.7.0", refusal.to_string()));
+        }
+        tracing::info!(session = %self.entry.id(), door = "submission", peer = %self.peer,
+            ?mechanism, user = user.address, tls = self.input.is_tls(), "login");
+        self.entry.login(Some(user.account), user.device);
+        self.user = Some(user);
+        self.say(&Reply::new(235, "2.7.0", "welcome"));
+        Ok(())
+    }
+
+    async fn refuse_login(&mut self, mechanism: Mechanism, refused: &Refused) -> Done {
+        tracing::info!(session = %self.entry.id(), door = "submission", peer = %self.peer,
+            ?mechanism, why = %refused, "login refused");
+        match refused {
+            Refused::Wrong { delay } => {
+                self.pause(*delay).await?;
+                self.say(&Reply::new(535, "5.7.8", "authentication failed"));
+                Ok(())
+            }
+            Refused::TooMany { delay } => {
+                self.pause(*delay).await?;
+                self.end(&Reply::new(421, "4.7.0", "too many failed logins"))
+            }
+            Refused::Malformed => self.fail(&Reply::new(501, "5.5.2", "malformed response")),
+            Refused::Internal(error) => {
+                tracing::error!(session = %self.entry.id(), %error, "login");
+                self.say(&Reply::new(454, "4.7.0", "a failure of ours, try again later"));
+                Ok(())
+            }
+        }
+    }
+
+    /// The exchange came to nothing by the client's fault.
+    fn fail(&mut self, reply: &Reply) -> Done {
+        self.count_fault()?;
+        self.say(reply);
+        Ok(())
+    }
+}
+
+fn not_base64() -> Reply {
+    Reply::new(501, "5.5.2", "not base64")
+}

@@ -1,0 +1,307 @@
+//! A message's octets: DATA and BDAT, and the handing over to the rooms (RFC 5321 §4.1.1.4,
+//! RFC 3030, RFC 2033 §4.2).
+//!
+//! Whatever is wrong with a message, its octets are read to their end before that is said, so that
+//! none of them is taken for a command.
+
+use jiff::Timestamp;
+
+use super::{
+    Reply, Role,
+    command::Chunk,
+    error::reply_to_delivery,
+    longest_line::LongestLine,
+    session::{Done, Ended, Session},
+    trace_field::Hop,
+    transaction::{Chunks, Intake, Transaction},
+};
+use crate::{
+    delivery::{Incoming, Share},
+    mail::Spool,
+    net::{Damage, DataBody, Octets},
+    submission::{Author, Outgoing},
+};
+
+impl Session {
+    /// DATA: everything up to CRLF "." CRLF is the message, and nothing else ends it.
+    pub(super) async fn data(&mut self) -> Done {
+        if self.input.has_spoken() {
+            // What stands there can't be told from commands (RFC 2920 §3.1).
+            let text = "DATA must be the last command of a batch";
+            return self.end(&Reply::new(554, "5.5.0", text));
+        }
+        let Some(transaction) = self.begin_data()? else { return Ok(()) };
+        self.say(&Reply::plain(354, "go ahead, end with a dot alone on a line"));
+        self.flush().await?;
+        let mut intake = Intake::new(self.door.means.delivery.mail().spool());
+        let mut body = DataBody::new(self.door.times().rate(&self.door.limits));
+        self.input.set_deadline(Some(self.data_deadline()));
+        let stop = self.entry.stop().clone();
+        loop {
+            let piece = tokio::select! {
+                biased;
+                () = stop.cancelled() => return self.end_by_stop(),
+                piece = self.input.data(&mut body) => piece,
+            };
+            match piece {
+                Ok(Some(octets)) => intake.write(&octets),
+                Ok(None) => break,
+                Err(error) => return self.end_by(&error),
+            }
+        }
+        if let Some(reply) = damaged(body.data().damage()) {
+            self.log_message_refusal(&transaction, &reply);
+            self.say_for_each(&transaction, &reply);
+            return Err(Ended::Said);
+        }
+        if body.data().longest_line() > self.door.limits.text_line {
+            intake.refuse(line_too_long);
+        }
+        self.hand_over(transaction, intake).await
+    }
+
+    /// Takes the transaction, if DATA may come now.
+    fn begin_data(&mut self) -> Done<Option<Transaction>> {
+        let lmtp = self.door.role == Role::Lmtp;
+        let refusal = match &self.transaction {
+            None => Reply::new(503, "5.5.1", "MAIL first"),
+            Some(now) if now.chunks.is_some() => Reply::new(503, "5.5.1", "BDAT has begun"),
+            Some(now) if now.is_binary() => Reply::new(503, "5.5.1", "binary mail needs BDAT"),
+            Some(now) if now.envelope.recipients.is_empty() && lmtp => {
+                Reply::new(503, "5.5.1", "no valid recipients")
+            }
+            Some(now) if now.envelope.recipients.is_empty() => {
+                Reply::new(554, "5.5.1", "no valid recipients")
+            }
+            Some(_) => return Ok(self.transaction.take()),
+        };
+        if self.transaction.is_none() {
+            self.count_fault()?;
+        }
+        self.say(&refusal);
+        Ok(None)
+    }
+
+    /// BDAT: so many octets follow, whatever they are (RFC 3030 §2).
+    pub(super) async fn bdat(&mut self, chunk: Chunk) -> Done {
+        let mut octets = Octets::new(chunk.size, self.door.times().rate(&self.door.limits));
+        self.input.set_deadline(Some(self.data_deadline()));
+        let is_ready = |now: &mut Transaction| !now.envelope.recipients.is_empty();
+        let Some(mut transaction) = self.transaction.take_if(is_ready) else {
+            while self.chunk_piece(&mut octets).await?.is_some() {}
+            self.count_fault()?;
+            self.say(&Reply::new(503, "5.5.1", "MAIL and RCPT first"));
+            return Ok(());
+        };
+        let spool = || self.door.means.delivery.mail().spool();
+        let mut chunks = transaction.chunks.take().unwrap_or_else(|| Chunks {
+            intake: Intake::new(spool()),
+            number: 0,
+            longest: LongestLine::default(),
+        });
+        chunks.number = chunks.number.saturating_add(1);
+        chunks.intake.announce(chunk.size, self.door.limits.message_size);
+        if chunks.number > self.door.limits.chunks {
+            chunks.intake.refuse(|| Reply::new(552, "5.3.4", "too many chunks"));
+        }
+        while let Some(piece) = self.chunk_piece(&mut octets).await? {
+            chunks.longest.see(&piece);
+            chunks.intake.write(&piece);
+        }
+        if !transaction.is_binary() && chunks.longest.longest() > self.door.limits.text_line {
+            chunks.intake.refuse(line_too_long);
+        }
+        if chunk.last {
+            return self.hand_over(transaction, chunks.intake).await;
+        }
+        let reply = match chunks.intake.fault() {
+            Some(fault) => fault.clone(),
+            None => Reply::new(250, "2.0.0", format!("{} octets taken", chunk.size)),
+        };
+        // A message that was refused stays so until RSET or its last chunk.
+        transaction.chunks = Some(chunks);
+        self.transaction = Some(transaction);
+        self.say(&reply);
+        Ok(())
+    }
+
+    async fn chunk_piece(&mut self, octets: &mut Octets) -> Done<Option<Vec<u8>>> {
+        if !self.input.has_buffered() {
+            self.flush().await?;
+        }
+        let stop = self.entry.stop().clone();
+        let piece = tokio::select! {
+            biased;
+            () = stop.cancelled() => return self.end_by_stop(),
+            piece = self.input.piece(octets) => piece,
+        };
+        match piece {
+            Ok(piece) => Ok(piece),
+            Err(error) => self.end_by(&error),
+        }
+    }
+
+    /// Gives a whole message to its room, and says what became of it: once, or at LMTP once for
+    /// each recipient. Good news are said only when it is on the disk.
+    async fn hand_over(&mut self, transaction: Transaction, intake: Intake) -> Done {
+        self.messages = self.messages.saturating_add(1);
+        let spool = match intake.end() {
+            Ok(spool) => spool,
+            Err(reply) => {
+                self.log_message_refusal(&transaction, &reply);
+                self.say_for_each(&transaction, &reply);
+                return Ok(());
+            }
+        };
+        match self.door.role {
+            Role::Mx => self.deliver(transaction, spool).await,
+            Role::Lmtp => self.deliver_to_each(transaction, spool).await,
+            Role::Submission => self.submit(transaction, spool).await,
+        }
+        Ok(())
+    }
+
+    async fn deliver(&mut self, transaction: Transaction, spool: Spool) {
+        let told = Told::of(&transaction, &spool);
+        let incoming = self.incoming(transaction, spool);
+        let delivered = self.door.means.delivery.deliver(self.origin(), Share::All, incoming).await;
+        let reply = match delivered {
+            Ok(_committed) => told.taken(),
+            Err(error) => reply_to_delivery(&error),
+        };
+        self.log_outcome(&told, &reply);
+        self.say(&reply);
+    }
+
+    async fn deliver_to_each(&mut self, transaction: Transaction, spool: Spool) {
+        let told = Told::of(&transaction, &spool);
+        let recipients = transaction.envelope.recipients.len();
+        let incoming = self.incoming(transaction, spool);
+        let delivered =
+            self.door.means.delivery.deliver(self.origin(), Share::Each, incoming).await;
+        let replies: Vec<_> = match delivered {
+            Ok(committed) => committed
+                .into_inner()
+                .into_iter()
+                .map(|outcome| outcome.map_or_else(Reply::from, |()| told.taken()))
+                .collect(),
+            Err(error) => vec![reply_to_delivery(&error); recipients],
+        };
+        for reply in &replies {
+            self.log_outcome(&told, reply);
+            self.say(reply);
+        }
+    }
+
+    async fn submit(&mut self, transaction: Transaction, spool: Spool) {
+        let told = Told::of(&transaction, &spool);
+        let Some(account) = self.user.as_ref().map(|user| user.account) else {
+            return self.say(&Reply::new(530, "5.7.0", "log in first"));
+        };
+        let received = self.received(&transaction);
+        let Transaction { trace, envelope, .. } = transaction;
+        let outgoing = Outgoing { trace, envelope, received, message: spool };
+        let author = Author::User(account);
+        let room = &self.door.means.submission;
+        let reply = match room.submit(author, self.origin(), Share::All, outgoing).await {
+            Ok(_committed) => told.taken(),
+            Err(error) => Reply::from(&error),
+        };
+        self.log_outcome(&told, &reply);
+        self.say(&reply);
+    }
+
+    fn incoming(&self, mut transaction: Transaction, message: Spool) -> Incoming {
+        let received = self.received(&transaction);
+        let addressees = std::mem::take(&mut transaction.addressees);
+        let Transaction { trace, envelope, .. } = transaction;
+        Incoming { trace, envelope, addressees, received, message }
+    }
+
+    /// Our own trace field.
+    fn received(&self, transaction: &Transaction) -> Vec<u8> {
+        let Some((hello, client)) = &self.client else { return Vec::new() };
+        let recipient = match transaction.envelope.recipients.as_slice() {
+            [only] => Some(&only.address),
+            _ => None,
+        };
+        let tls = self.input.agreed();
+        let hop = Hop {
+            role: self.door.role,
+            hello: *hello,
+            client,
+            peer: self.peer,
+            host: self.door.means.hostname.ascii(),
+            tls: tls.as_ref(),
+            authenticated: self.user.is_some(),
+            utf8: transaction.envelope.utf8,
+            trace: &transaction.trace,
+            recipient,
+            now: Timestamp::now(),
+        };
+        hop.field().into_bytes()
+    }
+
+    /// After the data LMTP answers for each recipient, whatever the answer (RFC 2033 §4.2).
+    fn say_for_each(&mut self, transaction: &Transaction, reply: &Reply) {
+        let lmtp = self.door.role == Role::Lmtp;
+        let times = if lmtp { transaction.envelope.recipients.len() } else { 1 };
+        for _ in 0..times {
+            self.say(reply);
+        }
+    }
+
+    fn log_message_refusal(&self, transaction: &Transaction, reply: &Reply) {
+        let told = Told { trace: transaction.trace.clone(), ..Told::default() };
+        self.log_outcome(&told, reply);
+    }
+
+    fn log_outcome(&self, told: &Told, reply: &Reply) {
+        let Told { trace, from, recipients, size } = told;
+        tracing::info!(
+            session = %self.entry.id(), role = ?self.door.role, peer = %self.peer, trace, from,
+            recipients, size, code = reply.code(), enhanced = reply.enhanced(),
+            text = reply.text(), "message"
+        );
+    }
+}
+
+/// What the log says of a message.
+#[derive(Default)]
+struct Told {
+    trace: String,
+    from: String,
+    recipients: usize,
+    size: u64,
+}
+
+impl Told {
+    fn of(transaction: &Transaction, spool: &Spool) -> Self {
+        Self {
+            trace: transaction.trace.clone(),
+            from: transaction.envelope.reverse_path.to_string(),
+            recipients: transaction.envelope.recipients.len(),
+            size: spool.len(),
+        }
+    }
+
+    /// The good news.
+    fn taken(&self) -> Reply {
+        Reply::new(250, "2.0.0", format!("taken as {}", self.trace))
+    }
+}
+
+/// What a sender of lone CR, LF or NUL reads (RFC 5321 §2.3.8).
+fn damaged(damage: Damage) -> Option<Reply> {
+    let text = match damage {
+        Damage { bare_lf: true, .. } => "bare LF in the message",
+        Damage { bare_cr: true, .. } => "bare CR in the message",
+        Damage { nul: true, .. } => "NUL in the message",
+        Damage { .. } => return None,
+    };
+    Some(Reply::new(550, "5.5.2", text))
+}
+
+fn line_too_long() -> Reply {
+    Reply::new(552, "5.3.4", "a line of the message is too long")
+}
