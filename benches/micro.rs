@@ -75,7 +75,7 @@ impl House {
         spool.write(&octets).unwrap();
         let message = self.mail.prepare(spool, |header| header).await.unwrap();
         let mail = NewMail { message, marks: MarkNames::default(), internal_date: None };
-        self.mail.append(&self.actor, &self.inbox, vec![mail]).await.unwrap();
+        let _ = self.mail.append(&self.actor, &self.inbox, vec![mail]).await.unwrap();
     }
 }
 
