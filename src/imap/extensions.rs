@@ -3,6 +3,7 @@
 //! Capabilities, dispatch and `docs/PROTOCOLS.md` follow from it. To add an extension: its row
 //! here, its command in a file of its own, its transcript.
 
+#[allow(clippy::wildcard_imports, reason = "the table names every command there is")]
 use super::command::*;
 use crate::wire::{Buffer, Cursor, Encode};
 
@@ -83,6 +84,7 @@ const fn selected(name: &'static str, parse: fn(&mut Cursor<'_>) -> Parsed) -> R
 }
 
 /// What a capability's showing hangs on.
+#[allow(clippy::struct_excessive_bools, reason = "they are facts, independent of each other")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Somebody is logged in.

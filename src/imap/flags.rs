@@ -12,7 +12,7 @@ pub fn write(out: &mut Buffer, marks: Marks, recent: bool, messages: &Messages) 
     let fixed = Flags::NAMES.iter().filter(|(flag, _)| marks.flags.contains(*flag));
     let own = marks.keywords.numbers().filter_map(|number| messages.keyword_name(number));
     let names = fixed.map(|(_, name)| *name).chain(own).chain(recent.then_some("\\Recent"));
-    out.list(names, |out, name| out.put(name));
+    out.list(names, Buffer::put);
 }
 
 /// All flags a mailbox knows, without brackets: what FLAGS lists (RFC 9051 §7.3.5).

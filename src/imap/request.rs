@@ -52,7 +52,10 @@ pub enum Incoming {
     End,
 }
 
-/// What a literal that is being read belongs to.
+/// A command's tag, and its row with where its arguments begin.
+type Head = (String, Result<(&'static Row, usize), Error>);
+
+/// A literal that is being read.
 struct Whole {
     octets: Octets,
     /// It is read only to find the line's end.
@@ -88,12 +91,10 @@ impl Situation<'_> {
     /// May this command be given now?
     fn allows(&self, row: &Row) -> Result<(), Error> {
         match row.when {
-            When::Always => Ok(()),
             When::BeforeLogin if self.logged_in => Err(Error::unfit("you are logged in already")),
-            When::BeforeLogin => Ok(()),
             When::LoggedIn | When::Selected if !self.logged_in => Err(Error::unfit("log in first")),
             When::Selected if !self.selected => Err(Error::unfit("select a mailbox first")),
-            When::LoggedIn | When::Selected => Ok(()),
+            When::Always | When::BeforeLogin | When::LoggedIn | When::Selected => Ok(()),
         }
     }
 }
@@ -176,7 +177,7 @@ impl Reader {
     }
 
     /// `command = tag SP name …`: the tag, and the row with where its arguments begin.
-    fn head(&self) -> Result<(String, Result<(&'static Row, usize), Error>), Error> {
+    fn head(&self) -> Result<Head, Error> {
         let mut args = Cursor::new(&self.text);
         let tag = args.tag()?.to_owned();
         args.space()?;
@@ -186,7 +187,8 @@ impl Reader {
             name.push_str(args.atom().unwrap_or_default());
         }
         let at = self.text.len() - args.rest().len();
-        Ok((tag, row(&name).map(|row| (row, at)).ok_or(Error::unfit("unknown command"))))
+        let found = row(&name).map(|row| (row, at));
+        Ok((tag, found.ok_or_else(|| Error::unfit("unknown command"))))
     }
 
     /// Does the literal at the end of the text hold message data?

@@ -217,7 +217,7 @@ impl Session {
             Next::GoOn => Ok(true),
             Next::Leave => Ok(false),
             Next::StartTls => {
-                let tls = self.door.tls.clone().ok_or(Error::unfit("no TLS here"))?;
+                let tls = self.door.tls.clone().ok_or_else(|| Error::unfit("no TLS here"))?;
                 self.input()?.start_tls(&tls).await?;
                 self.enabled = Enabled::default();
                 self.bad = 0;
@@ -286,7 +286,7 @@ impl Session {
 
     /// Who is logged in.
     pub fn user(&self) -> Result<&User, Error> {
-        self.user.as_ref().ok_or(Error::unfit("log in first"))
+        self.user.as_ref().ok_or_else(|| Error::unfit("log in first"))
     }
 
     /// The logged-in user as the one who does something now.
@@ -310,7 +310,7 @@ impl Session {
 
     /// The open mailbox.
     pub fn selected(&mut self) -> Result<&mut Selected, Error> {
-        self.selected.as_deref_mut().ok_or(Error::unfit("select a mailbox first"))
+        self.selected.as_deref_mut().ok_or_else(|| Error::unfit("select a mailbox first"))
     }
 
     /// Opens this mailbox in place of another, or none; says whether one was open.
@@ -349,7 +349,7 @@ async fn gone(input: Option<&mut Input>) {
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Why the connection ends when the server does.

@@ -14,7 +14,7 @@ use crate::{
         session::Session,
     },
     mail::{MailboxInfo, name},
-    wire::{Cursor, Syntax},
+    wire::{Buffer, Cursor, Syntax},
 };
 
 /// Patterns of one LIST.
@@ -25,6 +25,7 @@ const LONGEST_PATTERN: usize = 2_000;
 const TURN: usize = 50;
 
 /// What is asked, and what is answered beside it.
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own in the grammar")]
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct List {
     patterns: Vec<(String, String)>,
@@ -101,9 +102,8 @@ impl List {
     /// Does this name meet the selection options?
     fn selects(&self, place: &Place<'_>) -> bool {
         let special = place.info.is_some_and(|info| !info.row.special_use.is_empty());
-        (!self.select_subscribed || place.subscribed)
-            && (!self.select_special || special)
-            && (place.info.is_some() || self.select_subscribed && place.subscribed)
+        let exists = place.info.is_some() || self.select_subscribed;
+        exists && (!self.select_subscribed || place.subscribed) && (!self.select_special || special)
     }
 }
 
@@ -212,14 +212,14 @@ impl List {
         attributes.extend(place.info.iter().flat_map(|info| info.row.special_use.names()));
         out.line(|out| {
             out.put("LIST ");
-            out.list(attributes, |out, attribute| out.put(attribute));
+            out.list(attributes, Buffer::put);
             out.put(" \"/\" ");
             out.mailbox(&place.name);
             if child_matches {
                 let subscribed = self.select_subscribed.then_some("\"SUBSCRIBED\"");
                 let special = self.select_special.then_some("\"SPECIAL-USE\"");
                 out.put(" (\"CHILDINFO\" ");
-                out.list(subscribed.into_iter().chain(special), |out, option| out.put(option));
+                out.list(subscribed.into_iter().chain(special), Buffer::put);
                 out.put(")");
             }
         });
