@@ -3,13 +3,7 @@
 //! The words are the commands'. A command that needs more of the connection (IDLE, APPEND,
 //! AUTHENTICATE) asks the session for its input.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::SystemTime,
-};
+use std::{sync::Arc, time::SystemTime};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +23,7 @@ use crate::{
     ids::{AccountId, DeviceId, SessionId},
     mail::{Actor, Mail},
     net::{self, Connection, Input, LineEnds, Memory, Permit, ServerTls},
+    sessions::{Entry, Sessions},
     wire::Names,
 };
 
@@ -48,8 +43,8 @@ pub struct Door {
     pub hostname: String,
     /// Where the source of this very program is to be had; told by ID, as the licence asks.
     pub source_url: Option<String>,
-    /// Gives each session its number.
-    pub sessions: AtomicI64,
+    /// Who is connected, and the means to end a session from anywhere.
+    pub sessions: Arc<Sessions>,
 }
 
 /// Who is logged in.
@@ -78,32 +73,34 @@ pub struct Session {
     pub door: Arc<Door>,
     /// Its number.
     pub id: SessionId,
+    /// Its place in the register; also the sign that it has to end.
+    entry: Entry,
     /// What the client has enabled.
     pub enabled: Enabled,
     user: Option<User>,
     selected: Option<Box<Selected>>,
     input: Option<Input>,
     permit: Arc<Permit>,
-    stop: CancellationToken,
     /// Until when the client has to log in.
     login_by: Option<Instant>,
     bad: u32,
 }
 
 /// Serves one connection to its end.
-pub async fn serve(door: Arc<Door>, connection: Connection, stop: CancellationToken) {
+pub async fn serve(door: Arc<Door>, connection: Connection) {
     let Connection { stream, permit } = connection;
     let (input, output) = net::open(stream, LineEnds::Lenient, &door.memory);
     let mut out = Replies::new(output);
+    let entry = door.sessions.open(Way::Imap, input.peer().ip(), now());
     let mut session = Session {
-        id: SessionId(door.sessions.fetch_add(1, Ordering::Relaxed)),
+        id: entry.id(),
+        entry,
         login_by: within(door.limits.login_time),
         enabled: Enabled::default(),
         user: None,
         selected: None,
         input: Some(input),
         permit,
-        stop,
         bad: 0,
         door,
     };
@@ -167,12 +164,13 @@ impl Session {
             selected: self.selected.is_some(),
             limits: &limits,
         };
+        let stop = self.entry.stop();
         let Some(input) = &mut self.input else { return Ok(Incoming::End) };
         input.set_deadline(deadline);
         loop {
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return Err(closing()),
+                () = stop.cancelled() => return Err(closing()),
                 incoming = reader.next(input, out, situation) => return incoming,
                 () = listen(self.selected.as_deref_mut()) => {}
             }
@@ -189,7 +187,7 @@ impl Session {
         if !row.reads_only {
             return command.run(self, out).await;
         }
-        let (stop, mut input) = (self.stop.clone(), self.input.take());
+        let (stop, mut input) = (self.entry.stop().clone(), self.input.take());
         let outcome = tokio::select! {
             biased;
             outcome = command.run(self, out) => outcome,
@@ -303,6 +301,7 @@ impl Session {
             return Err(Error::Bye(Some(Code::Limit), "too many connections from you"));
         }
         tracing::info!(session = %self.id, user = %user.address, "imap login");
+        self.entry.login(Some(user.account), user.device);
         self.user = Some(user);
         self.bad = 0;
         Ok(())
@@ -329,7 +328,7 @@ impl Session {
     ) -> Result<(&mut Input, Option<&mut Selected>, CancellationToken), Error> {
         let gone = Error::Connection(std::io::ErrorKind::NotConnected.into());
         let input = self.input.as_mut().ok_or(gone)?;
-        Ok((input, self.selected.as_deref_mut(), self.stop.clone()))
+        Ok((input, self.selected.as_deref_mut(), self.entry.stop().clone()))
     }
 }
 
