@@ -9,6 +9,7 @@ mod access;
 mod alias;
 mod app_password;
 mod config;
+mod demo;
 mod domain;
 mod export;
 mod import;
@@ -54,6 +55,8 @@ struct Settings {
 enum Command {
     /// Runs the server until it is told to stop.
     Serve(serve::Serve),
+    /// Runs a throw-away appliance on loopback with mail in it; Ctrl-C removes it all.
+    Demo(demo::Demo),
     /// Checks the configuration, or prints an example of it.
     #[command(subcommand)]
     Config(config::Config),
@@ -81,6 +84,7 @@ pub fn run() -> ExitCode {
     let settings = &arguments.settings;
     let outcome = match arguments.command {
         Command::Serve(serve) => serve.run(settings),
+        Command::Demo(demo) => demo.run(),
         Command::Config(config) => config.run(settings),
         Command::Domain(domain) => access::with(settings, |access, _| domain.run(access)),
         Command::User(user) => access::with(settings, |access, _| user.run(access)),
