@@ -1,1 +1,13 @@
-//! Not written yet.
+//! Mail on its way out.
+
+mod answer;
+mod client;
+mod retry;
+#[cfg(test)]
+mod sink;
+mod source;
+
+pub use self::{
+    client::{Login, Security, Times},
+    retry::Schedule,
+};
