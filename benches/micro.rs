@@ -25,7 +25,9 @@ fn message(size: usize, number: usize) -> Vec<u8> {
          --b\r\nContent-Type: application/pdf; name=a.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n"
     );
     while text.len() < size {
-        text.push_str("JVBERi0xLjQKJcOkw7zDtsOfCjIgMCBvYmoKPDwvTGVuZ3RoIDMgMCBSL0ZpbHRlci9GbGF0\r\n");
+        text.push_str(
+            "JVBERi0xLjQKJcOkw7zDtsOfCjIgMCBvYmoKPDwvTGVuZ3RoIDMgMCBSL0ZpbHRlci9GbGF0\r\n",
+        );
     }
     text.push_str("--b--\r\n");
     text.into_bytes()

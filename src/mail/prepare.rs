@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use super::{
-    Mail,
+    Mail, binary,
     error::{Error, Result},
-    spool::{Octets, Spool},
-    structure::{Scanned, Scanner},
+    preview,
+    spool::{self, Spool},
+    structure::{Octets, Scanned, Scanner, StructureRef},
     summary::Keys,
 };
 use crate::store::{self, NewContent, NewPiece};
 
 /// How much of a header is kept in its own column; more of it counts as body there.
 const HEADER_MAX: u64 = 1 << 20;
+/// How often a message is rewritten: each time another header may come to light behind a bare CR.
+const REWRITES_MAX: usize = 3;
 
 /// A message ready to be stored in one job, in any number of mailboxes. A large body is on the disk
 /// already, synced, under its final name.
@@ -37,7 +40,9 @@ impl Prepared {
 }
 
 impl Mail {
-    /// Makes a spooled message ready; `edit` may put header fields in or take them out.
+    /// Makes a spooled message ready: bare CR and bare LF become CRLF, binary parts become base64
+    /// (RFC 3516 §4.3 permits it; BINARY decodes), and `edit` may put header fields in or take them
+    /// out.
     ///
     /// `edit` gets the header with the empty line behind it and gives the one to be stored.
     pub async fn prepare(
@@ -54,22 +59,23 @@ impl Mail {
     }
 }
 
-fn prepare(mut spool: Spool, edit: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Result<Prepared> {
-    let mut scanned = scan(&mut spool)?;
+fn prepare(spool: Spool, edit: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Result<Prepared> {
+    let (mut spool, mut scanned) = one_view(spool)?;
     let head = scanned.header_len.min(HEADER_MAX);
-    let original = spool.first(head)?;
+    let original = spool.read(0..head)?;
     let header = edit(original.clone());
     if header != original {
         scanned = scan_with_header(&mut spool, &header, head)?;
     }
     let hash = hash(&mut spool, &header, head)?;
+    let structure = scanned.structure.encode();
     let keys = scanned.summary.keys.as_deref();
     Ok(Prepared(Arc::new(NewContent {
         hash,
         size: scanned.len,
         summary: scanned.summary.encode(),
-        structure: scanned.structure.encode(),
-        preview: String::new(),
+        preview: preview(&spool, &structure, &header, head)?,
+        structure,
         references: keys.map(references).unwrap_or_default(),
         header,
         pieces: body(spool, head)?,
@@ -79,15 +85,56 @@ fn prepare(mut spool: Spool, edit: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Result<Pr
 /// The body as it is stored: inline octets, or a file that is synced here.
 fn body(spool: Spool, head: u64) -> Result<Vec<NewPiece>> {
     Ok(match spool.into_octets() {
-        Octets::Memory(mut octets) => {
+        spool::Octets::Memory(mut octets) => {
             let body = octets.split_off(usize::try_from(head).unwrap_or(0).min(octets.len()));
             if body.is_empty() { Vec::new() } else { vec![NewPiece::Octets(body)] }
         }
-        Octets::File(file) => {
+        spool::Octets::File(file) => {
             let blob = file.finish()?;
             vec![NewPiece::Blob(blob, head..blob.size)]
         }
     })
+}
+
+/// The message as BODY shows it: parts in binary become base64, bare CR and bare LF become CRLF.
+fn one_view(mut spool: Spool) -> Result<(Spool, Scanned)> {
+    for _ in 0..REWRITES_MAX {
+        let scanned = scan(&mut spool)?;
+        if !scanned.has_binary && !scanned.octets.has(Octets::BARE_CR.with(Octets::BARE_LF)) {
+            return Ok((spool, scanned));
+        }
+        let structure = scanned.structure.encode();
+        let plan = StructureRef::parse(&structure).ok().and_then(binary::one_view);
+        let Some(mut rewrite) = plan else { return Ok((spool, scanned)) };
+        let mut rewritten = spool.sibling();
+        let mut out = Vec::new();
+        spool.each_chunk(|octets| {
+            rewrite.feed(octets, &mut out);
+            let written = rewritten.write(&out);
+            out.clear();
+            written
+        })?;
+        rewrite.finish(&mut out);
+        rewritten.write(&out)?;
+        spool = rewritten;
+    }
+    let scanned = scan(&mut spool)?;
+    Ok((spool, scanned))
+}
+
+/// The first words, read from wherever the first text stands.
+fn preview(spool: &Spool, structure: &[u8], header: &[u8], head: u64) -> Result<String> {
+    let Ok(structure) = StructureRef::parse(structure) else { return Ok(String::new()) };
+    for source in preview::sources(structure) {
+        // Bodies stand behind the header, which may have got another length.
+        let shift = |at: u64| at.saturating_sub(header.len() as u64).saturating_add(head);
+        let octets = spool.read(shift(source.range.start)..shift(source.range.end))?;
+        let words = source.preview(&octets);
+        if !words.is_empty() {
+            return Ok(words);
+        }
+    }
+    Ok(String::new())
 }
 
 fn scan(spool: &mut Spool) -> Result<Scanned> {
@@ -185,6 +232,24 @@ mod tests {
             assert!(content.header.starts_with(b"X-New: 1\r\nSubject"));
             assert_eq!(matches!(content.pieces[..], [NewPiece::Blob(..)]), lines > 3);
         }
+    }
+
+    #[tokio::test]
+    async fn binary_parts_become_base64_and_bare_line_ends_crlf() {
+        let message = b"Content-Transfer-Encoding: binary\nContent-Type: image/png\n\n\0\x01\n\xff";
+        let prepared = prepared(message, |header| header).await;
+        let [NewPiece::Octets(body)] = &prepared.content().pieces[..] else { panic!() };
+        assert_eq!(body.trim_ascii(), b"AAEK/w==");
+        let header = String::from_utf8_lossy(prepared.header()).to_lowercase();
+        assert!(header.contains("encoding: base64\r\n"), "{header}");
+        assert!(header.ends_with("\r\n\r\n"));
+    }
+
+    #[tokio::test]
+    async fn the_preview_is_of_the_text_whatever_the_header_became() {
+        let message = b"Subject: x\r\n\r\nDear Bob, lunch at noon?\r\n";
+        let prepared = prepared(message, added).await;
+        assert_eq!(prepared.content().preview, "Dear Bob, lunch at noon?");
     }
 
     #[tokio::test]

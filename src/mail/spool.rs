@@ -1,6 +1,8 @@
 //! Message data on its way in: in memory up to the inline threshold, from there in a file. So the
 //! memory of a connection is bounded whatever the size of the message.
 
+use std::ops::Range;
+
 use super::error::{Error, Result};
 use crate::store::{BlobWriter, Store};
 
@@ -77,16 +79,21 @@ impl Spool {
         }
     }
 
-    /// Its first octets, at most `length`.
-    pub(super) fn first(&self, length: u64) -> Result<Vec<u8>> {
-        let length = length.min(self.len());
+    /// Some of its octets; a range beyond its end is cut.
+    pub(super) fn read(&self, range: Range<u64>) -> Result<Vec<u8>> {
+        let range = range.start.min(self.len())..range.end.min(self.len());
         Ok(match &self.octets {
             Octets::Memory(octets) => {
-                let end = usize::try_from(length).unwrap_or(usize::MAX);
-                octets.get(..end).unwrap_or(octets).to_vec()
+                let at = |place| usize::try_from(place).unwrap_or(usize::MAX);
+                octets.get(at(range.start)..at(range.end)).unwrap_or_default().to_vec()
             }
-            Octets::File(file) => file.read(0..length)?,
+            Octets::File(file) => file.read(range)?,
         })
+    }
+
+    /// An empty spool with the same bound.
+    pub(super) fn sibling(&self) -> Self {
+        Self::new(&self.store, self.most)
     }
 
     /// Is it small enough to be worked on at once, without a thread for slow work?
