@@ -9,8 +9,10 @@ pub mod casemap;
 mod content;
 mod deeds;
 pub mod downgrade;
+mod email_id;
 pub mod encoding;
 mod error;
+pub mod extract;
 pub mod field;
 mod lexer;
 mod mailbox;
@@ -33,6 +35,7 @@ use std::sync::Arc;
 pub use self::{
     content::Octets,
     deeds::{Appended, CopiedTo, NewMail},
+    email_id::EmailId,
     error::{Error, Result},
     mailbox::{Mailbox, MailboxInfo, Quota},
     prepare::Prepared,
