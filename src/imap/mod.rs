@@ -7,6 +7,7 @@
 pub mod command;
 pub mod error;
 pub mod extensions;
+pub mod fetch;
 pub mod flags;
 pub mod limits;
 mod literal;

@@ -6,7 +6,7 @@ use super::{
     error::Error,
     flags,
     picture::{By, Changed, Picture, Target},
-    reply::Replies,
+    reply::{Code, Replies},
 };
 use crate::{
     events::{Door, Event, Interest, Kind, News, Subscription},
@@ -118,6 +118,14 @@ impl Selected {
     /// Is this message `\Recent` here?
     pub fn is_recent(&self, uid: Uid) -> bool {
         self.recent.contains(uid.get())
+    }
+
+    /// Refuses a change to a mailbox that was opened by EXAMINE.
+    pub fn must_be_writable(&self) -> Result<(), Error> {
+        match self.access {
+            Access::ReadWrite => Ok(()),
+            Access::ReadOnly => Err(Error::no(Code::ReadOnly, "the mailbox is open read-only")),
+        }
     }
 
     /// Waits for something to happen in the mailbox, and takes it in. May be dropped half way

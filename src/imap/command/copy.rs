@@ -1,0 +1,77 @@
+//! COPY and UID COPY (RFC 9051 §6.4.7): no octets are copied, the messages share them.
+
+use super::{Command, Parsed, Running};
+use crate::{
+    imap::{
+        error::Error,
+        picture::By,
+        reply::{Code, Done, Replies},
+        session::Session,
+    },
+    mail::{self, Actor, CopiedTo, Mail, Mailbox, Rights},
+    wire::{Cursor, Ranges, Set},
+};
+
+struct Copy {
+    set: Set,
+    by: By,
+    mailbox: String,
+}
+
+/// `"COPY" SP sequence-set SP mailbox`
+pub fn parse(args: &mut Cursor<'_>) -> Parsed {
+    let (set, mailbox) = set_and_mailbox(args)?;
+    Ok(Box::new(Copy { set, by: By::Number, mailbox }))
+}
+
+/// `"UID" SP copy`
+pub fn parse_uid(args: &mut Cursor<'_>) -> Parsed {
+    let (set, mailbox) = set_and_mailbox(args)?;
+    Ok(Box::new(Copy { set, by: By::Uid, mailbox }))
+}
+
+/// `SP sequence-set SP mailbox`: the arguments of COPY and MOVE
+pub(super) fn set_and_mailbox(args: &mut Cursor<'_>) -> Result<(Set, String), crate::wire::Syntax> {
+    args.space()?;
+    let set = args.set()?;
+    args.space()?;
+    let mailbox = args.mailbox()?;
+    args.end()?;
+    Ok((set, mailbox))
+}
+
+impl Command for Copy {
+    fn run<'a>(self: Box<Self>, session: &'a mut Session, _: &'a mut Replies) -> Running<'a> {
+        Box::pin(async move {
+            let (mail, actor) = (session.mail(), session.actor()?);
+            let selected = session.selected()?;
+            let targets = selected.targets(&mail, &self.set, self.by).await?;
+            let to = target(&mail, &actor, &self.mailbox).await?;
+            let uids: Vec<_> = targets.iter().map(|target| target.uid).collect();
+            let asked = uids.len();
+            let copied = mail.copy(&actor, &selected.mailbox, uids, &to).await?;
+            let all = copied.copied.len() == asked;
+            Ok(match copy_uid(&copied) {
+                Some(code) => Done::with("copied", code),
+                // Messages that went meanwhile are no fault of the client's.
+                None if all => Done::ok("no such message"),
+                None => Done::with("the messages are gone", Code::ExpungeIssued),
+            })
+        })
+    }
+}
+
+/// The mailbox that shall get messages; `[TRYCREATE]` when it could be made (RFC 9051 §6.4.7).
+pub(super) async fn target(mail: &Mail, actor: &Actor, name: &str) -> Result<Mailbox, Error> {
+    match mail.open(actor, name, Rights::INSERT).await {
+        Err(mail::Error::NoMailbox) => Err(Error::no(Code::TryCreate, "no such mailbox")),
+        opened => Ok(opened?),
+    }
+}
+
+/// `[COPYUID 38505 304,319:320 3956:3958]`, if anything was copied (RFC 4315 §3).
+pub(super) fn copy_uid(to: &CopiedTo) -> Option<Code> {
+    let from: Ranges = to.copied.iter().map(|(from, _)| from.get()).collect();
+    let made: Ranges = to.copied.iter().map(|(_, made)| made.get()).collect();
+    (!made.is_empty()).then_some(Code::CopyUid(to.uid_validity, from, made))
+}

@@ -1,0 +1,250 @@
+//! What a FETCH asks for, read from the command (RFC 9051 §6.4.5, RFC 3501 §6.4.5), and what has to
+//! be loaded for it.
+
+use super::section::{section, section_binary};
+use crate::{
+    mail::{
+        extract::{Cut, Form, Wanted},
+        section::{Section, SectionText},
+    },
+    wire::{Cursor, Syntax},
+};
+
+/// One item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    Uid,
+    Flags,
+    InternalDate,
+    /// RFC822.SIZE
+    Size,
+    Envelope,
+    /// BODY without a section
+    Body,
+    BodyStructure,
+    /// RFC 8474 §5.1
+    EmailId,
+    /// RFC 8474 §5.2
+    ThreadId,
+    /// RFC 8514 §4.2
+    SaveDate,
+    /// Octets of the message.
+    Octets(Octets),
+}
+
+/// An item that brings octets of the message, or their number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Octets {
+    /// By what name it was asked for and is answered.
+    pub name: Name,
+    /// What is wanted.
+    pub cut: Cut,
+    /// Does it mark the message as read?
+    pub sets_seen: bool,
+}
+
+/// The names of items with octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// `BODY[…]`
+    Body,
+    Rfc822,
+    Rfc822Header,
+    Rfc822Text,
+    /// `BINARY[…]` (RFC 3516 §4.2)
+    Binary,
+    /// `BINARY.SIZE[…]`
+    BinarySize,
+}
+
+/// `"ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")"`, no item twice
+pub fn items(args: &mut Cursor<'_>) -> Result<Vec<Item>, Syntax> {
+    use Item::{Body, Envelope, Flags, InternalDate, Size};
+    if args.take_word("FAST") {
+        return Ok(vec![Flags, InternalDate, Size]);
+    }
+    if args.take_word("ALL") {
+        return Ok(vec![Flags, InternalDate, Size, Envelope]);
+    }
+    if args.take_word("FULL") {
+        return Ok(vec![Flags, InternalDate, Size, Envelope, Body]);
+    }
+    if !args.at_list() {
+        return Ok(vec![item(args)?]);
+    }
+    let most = args.bounds().fetch_items;
+    let mut items = Vec::new();
+    let mut read = 0;
+    args.list(|args| {
+        read += 1;
+        if read > most {
+            return Err(Syntax::Limit("fetch items"));
+        }
+        let item = item(args)?;
+        if !items.contains(&item) {
+            items.push(item);
+        }
+        Ok(())
+    })?;
+    if items.is_empty() { Err(Syntax::Expected("something to fetch")) } else { Ok(items) }
+}
+
+/// `fetch-att`
+fn item(args: &mut Cursor<'_>) -> Result<Item, Syntax> {
+    let word = args.word()?.to_ascii_uppercase();
+    Ok(match word.as_str() {
+        "UID" => Item::Uid,
+        "FLAGS" => Item::Flags,
+        "INTERNALDATE" => Item::InternalDate,
+        "RFC822.SIZE" => Item::Size,
+        "ENVELOPE" => Item::Envelope,
+        "BODY" if args.peek() == Some(b'[') => body(args, true)?,
+        "BODY.PEEK" => body(args, false)?,
+        "BODY" => Item::Body,
+        "BODYSTRUCTURE" => Item::BodyStructure,
+        "EMAILID" => Item::EmailId,
+        "THREADID" => Item::ThreadId,
+        "SAVEDATE" => Item::SaveDate,
+        "RFC822" => whole(Name::Rfc822, SectionText::All),
+        "RFC822.HEADER" => whole(Name::Rfc822Header, SectionText::Header),
+        "RFC822.TEXT" => whole(Name::Rfc822Text, SectionText::Text),
+        "BINARY" => binary(args, true)?,
+        "BINARY.PEEK" => binary(args, false)?,
+        "BINARY.SIZE" => {
+            let section = section_binary(args)?;
+            let cut = Cut { section, form: Form::DecodedSize, window: None };
+            Item::Octets(Octets { name: Name::BinarySize, cut, sets_seen: false })
+        }
+        _ => return Err(Syntax::Expected("something that can be fetched")),
+    })
+}
+
+/// `section [partial]`
+fn body(args: &mut Cursor<'_>, sets_seen: bool) -> Result<Item, Syntax> {
+    let section = section(args)?;
+    let cut = Cut { section, form: Form::Stored, window: partial(args)? };
+    Ok(Item::Octets(Octets { name: Name::Body, cut, sets_seen }))
+}
+
+/// `section-binary [partial]`
+fn binary(args: &mut Cursor<'_>, sets_seen: bool) -> Result<Item, Syntax> {
+    let section = section_binary(args)?;
+    let cut = Cut { section, form: Form::Decoded, window: partial(args)? };
+    Ok(Item::Octets(Octets { name: Name::Binary, cut, sets_seen }))
+}
+
+/// The items of RFC 3501 that later became sections.
+fn whole(name: Name, text: SectionText) -> Item {
+    let section = Section { path: Vec::new(), text };
+    let cut = Cut { section, form: Form::Stored, window: None };
+    Item::Octets(Octets { name, cut, sets_seen: name != Name::Rfc822Header })
+}
+
+/// `partial = "<" number64 "." nz-number64 ">"`
+fn partial(args: &mut Cursor<'_>) -> Result<Option<(u64, u64)>, Syntax> {
+    if !args.take(b'<') {
+        return Ok(None);
+    }
+    let from = args.number64()?;
+    args.expect(b'.', "a dot within the partial")?;
+    let length = args.number64()?;
+    if length == 0 {
+        return Err(Syntax::Expected("a partial of at least one octet"));
+    }
+    args.expect(b'>', "the end of the partial")?;
+    Ok(Some((from, length)))
+}
+
+/// What has to be loaded from the store for these items; nothing when the view knows it all.
+pub fn wanted(items: &[Item]) -> Option<Wanted> {
+    let mut wanted = Wanted::default();
+    for item in items {
+        match item {
+            Item::Envelope | Item::Body | Item::BodyStructure => wanted.listing = true,
+            Item::EmailId => wanted.hash = true,
+            Item::Octets(octets) => wanted.cuts.push(octets.cut.clone()),
+            Item::Uid
+            | Item::Flags
+            | Item::InternalDate
+            | Item::Size
+            | Item::ThreadId
+            | Item::SaveDate => {}
+        }
+    }
+    (wanted.listing || wanted.hash || !wanted.cuts.is_empty()).then_some(wanted)
+}
+
+/// Does any of these items mark messages as read?
+pub fn sets_seen(items: &[Item]) -> bool {
+    items.iter().any(|item| matches!(item, Item::Octets(octets) if octets.sets_seen))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<Item>, Syntax> {
+        let mut args = Cursor::new(text.as_bytes());
+        let read = items(&mut args)?;
+        args.end()?;
+        Ok(read)
+    }
+
+    fn count(text: &str) -> usize {
+        read(text).unwrap().len()
+    }
+
+    #[test]
+    fn macros_stand_for_their_items() {
+        assert_eq!((count("fast"), count("ALL"), count("Full")), (3, 4, 5));
+        assert!(read("(ALL)").is_err());
+        assert!(wanted(&read("FAST").unwrap()).is_none());
+        assert!(wanted(&read("ALL").unwrap()).is_some_and(|wanted| wanted.listing));
+    }
+
+    #[test]
+    fn items_stand_alone_or_in_brackets_and_none_counts_twice() {
+        assert_eq!(count("BODY[]"), 1);
+        assert_eq!(count("(UID FLAGS uid BODY BODY[TEXT]<0.10> BODY.PEEK[TEXT]<0.10>)"), 5);
+        assert_eq!(count("(BINARY[1] BINARY.PEEK[1.2]<5.6> BINARY.SIZE[3])"), 3);
+        assert_eq!(count("(EMAILID THREADID SAVEDATE RFC822 RFC822.HEADER RFC822.TEXT)"), 6);
+    }
+
+    #[test]
+    fn only_peeking_leaves_a_message_unread() {
+        for text in ["BODY[]", "BODY[HEADER]", "RFC822", "RFC822.TEXT", "BINARY[1]"] {
+            assert!(sets_seen(&read(text).unwrap()), "{text}");
+        }
+        for text in ["BODY.PEEK[]", "BODY", "RFC822.HEADER", "BINARY.PEEK[1]", "BINARY.SIZE[1]"] {
+            assert!(!sets_seen(&read(text).unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_fetched_is_refused() {
+        for bad in [
+            "",
+            "()",
+            "FOO",
+            "(FLAGS",
+            "FLAGS UID",
+            "BODY[]<0>",
+            "BODY[]<0.0>",
+            "BODY[]<0.1",
+            "BINARY",
+            "BINARY[HEADER]",
+            "BINARY.SIZE[1]<0.1>",
+            "BODY.PEEK",
+            "RFC822.PEEK",
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_hundred_items_are_read_and_not_one_more() {
+        let many = |n| format!("({})", vec!["FLAGS"; n].join(" "));
+        assert!(read(&many(100)).is_ok());
+        assert_eq!(read(&many(101)), Err(Syntax::Limit("fetch items")));
+    }
+}

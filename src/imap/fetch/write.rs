@@ -1,0 +1,234 @@
+//! One message's answer: `* 23 FETCH (UID 4827313 FLAGS (\Seen) …)` (RFC 9051 §7.5.2).
+
+use std::io;
+
+use jiff::Timestamp;
+
+use super::{
+    envelope::Envelope,
+    item::{Item, Name, Octets},
+    message::{Gathered, Message},
+    section::Written,
+    structure::{Body, Detail},
+};
+use crate::{
+    imap::{error::Error, reply::Replies},
+    mail::{
+        EmailId, Mail,
+        binary::UndecodableContent,
+        extract::{Extract, Form, Large, Piece},
+        structure::StructureRef,
+        summary::SummaryRef,
+    },
+    wire::{Buffer, internal_date},
+};
+
+/// What could not be told of some message.
+#[derive(Debug, Default)]
+pub struct Trouble {
+    /// A part's transfer encoding can't be taken off.
+    pub undecodable: Option<UndecodableContent>,
+    /// What is stored can't be read.
+    pub damaged: bool,
+}
+
+/// Writes a message's answer. `extract` has what the view does not know.
+pub async fn message(
+    mail: &Mail,
+    gathered: &Gathered,
+    message: &Message,
+    extract: &Extract,
+    items: &[Item],
+    trouble: &mut Trouble,
+    out: &mut Replies,
+) -> Result<(), Error> {
+    let start = out.buffer().len();
+    out.buffer().put("* ");
+    out.buffer().put(message.target.number);
+    out.buffer().put(" FETCH");
+    let mut before = " (";
+    let mut pieces = extract.pieces.iter();
+    for item in items {
+        let piece = if matches!(item, Item::Octets(_)) { pieces.next() } else { None };
+        let mark = out.buffer().len();
+        out.buffer().put(before);
+        let written = match (item, piece) {
+            (Item::Octets(octets), Some(Piece::Large(large))) => {
+                stream(mail, octets, large, out).await?;
+                true
+            }
+            (Item::Octets(octets), piece) => small(octets, piece, trouble, out.buffer()),
+            (Item::Flags, _) => {
+                out.buffer().put("FLAGS ");
+                out.buffer().raw(gathered.flags(message));
+                true
+            }
+            _ => known(item, message, extract, trouble, out.buffer()),
+        };
+        if written {
+            before = " ";
+        } else {
+            out.buffer().truncate(mark);
+        }
+    }
+    if before == " (" {
+        // Nothing could be told, and an empty list is no answer.
+        out.buffer().truncate(start);
+    } else {
+        out.buffer().put(")\r\n");
+    }
+    out.breathe().await
+}
+
+/// An item that needs no octets; false when it can't be told.
+fn known(
+    item: &Item,
+    message: &Message,
+    extract: &Extract,
+    trouble: &mut Trouble,
+    out: &mut Buffer,
+) -> bool {
+    let entry = &message.entry;
+    match item {
+        Item::Uid => {
+            out.put("UID ");
+            out.put(entry.uid.get());
+        }
+        Item::InternalDate => {
+            out.put("INTERNALDATE ");
+            date(entry.internal_date, out);
+        }
+        Item::SaveDate => {
+            out.put("SAVEDATE ");
+            date(entry.save_date, out);
+        }
+        Item::Size => {
+            out.put("RFC822.SIZE ");
+            out.put(entry.size);
+        }
+        Item::EmailId => email_id(&extract.hash, out),
+        Item::ThreadId => {
+            out.put("THREADID (T");
+            out.put(entry.thread.0.unsigned_abs());
+            out.put(")");
+        }
+        Item::Envelope => {
+            let Ok(summary) = SummaryRef::parse(&extract.summary) else {
+                trouble.damaged = true;
+                return false;
+            };
+            out.put("ENVELOPE ");
+            out.put(Envelope(summary));
+        }
+        Item::Body | Item::BodyStructure => {
+            let Ok(structure) = StructureRef::parse(&extract.structure) else {
+                trouble.damaged = true;
+                return false;
+            };
+            let (name, detail) = match item {
+                Item::Body => ("BODY ", Detail::Plain),
+                _ => ("BODYSTRUCTURE ", Detail::Extended),
+            };
+            out.put(name);
+            out.put(Body { structure, detail });
+        }
+        Item::Flags | Item::Octets(_) => return false,
+    }
+    true
+}
+
+fn date(seconds: i64, out: &mut Buffer) {
+    let at = Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH);
+    out.put(internal_date(at).as_str());
+}
+
+/// `"EMAILID" SP "(" objectid ")"`: made of the content's hash, so that it is the same for the same
+/// octets wherever they are (RFC 8474 §5.1).
+fn email_id(hash: &[u8; 32], out: &mut Buffer) {
+    out.put("EMAILID (");
+    out.put(EmailId::of(hash).as_str());
+    out.put(")");
+}
+
+/// An item with few octets, or none; false when it can't be told.
+fn small(octets: &Octets, piece: Option<&Piece>, trouble: &mut Trouble, out: &mut Buffer) -> bool {
+    match piece {
+        Some(Piece::Undecodable(error)) => {
+            trouble.undecodable.get_or_insert(*error);
+            return false;
+        }
+        Some(Piece::Octets(content)) => {
+            label(octets, out);
+            if octets.cut.form == Form::Decoded && content.contains(&0) {
+                out.literal8(content);
+            } else {
+                out.literal(content);
+            }
+        }
+        Some(Piece::Size(size)) => {
+            label(octets, out);
+            out.put(*size);
+        }
+        // The size of nothing is a number all the same.
+        Some(Piece::Absent) if octets.name == Name::BinarySize => {
+            label(octets, out);
+            out.put("0");
+        }
+        Some(Piece::Absent | Piece::Large(_)) | None => {
+            label(octets, out);
+            out.put("NIL");
+        }
+    }
+    true
+}
+
+/// `BODY[TEXT]<0> `: the name under which octets are told.
+fn label(octets: &Octets, out: &mut Buffer) {
+    out.put(match octets.name {
+        Name::Body => "BODY",
+        Name::Rfc822 => "RFC822",
+        Name::Rfc822Header => "RFC822.HEADER",
+        Name::Rfc822Text => "RFC822.TEXT",
+        Name::Binary => "BINARY",
+        Name::BinarySize => "BINARY.SIZE",
+    });
+    if matches!(octets.name, Name::Body | Name::Binary | Name::BinarySize) {
+        out.put(Written(&octets.cut.section));
+    }
+    if let Some((from, _)) = octets.cut.window {
+        out.put("<");
+        out.put(from);
+        out.put(">");
+    }
+    out.put(" ");
+}
+
+/// An item with many octets, sent as they are read.
+async fn stream(
+    mail: &Mail,
+    octets: &Octets,
+    large: &Large,
+    out: &mut Replies,
+) -> Result<(), Error> {
+    label(octets, out.buffer());
+    if octets.cut.form == Form::Decoded && large.has_nul() {
+        out.buffer().put("~");
+    }
+    out.buffer().literal_head(usize::try_from(large.len()).unwrap_or(usize::MAX));
+    let mut stream = mail.stream(large);
+    let mut left = large.len();
+    while let Some(octets) = stream.next().await {
+        // A literal was promised: what can't be kept ends the connection.
+        let octets = octets.map_err(|error| {
+            tracing::error!(%error, "a message could not be read to its end");
+            Error::Connection(io::ErrorKind::InvalidData.into())
+        })?;
+        left = left.saturating_sub(octets.len() as u64);
+        out.buffer().raw(&octets);
+        out.breathe().await?;
+    }
+    if left > 0 {
+        return Err(Error::Connection(io::ErrorKind::UnexpectedEof.into()));
+    }
+    Ok(())
+}
