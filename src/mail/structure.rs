@@ -5,7 +5,8 @@
 //! never parse the message again. Every offset counts from the first octet of the message.
 //!
 //! Choices for mail that is not as it should be:
-//! - A header ends at the first empty line, or where a boundary of an open multipart stands.
+//! - A header ends at the first empty line, or before a line without a colon that is the first one
+//!   or begins with `--`, or where a boundary of an open multipart stands.
 //! - A boundary is a whole line: `--`, the boundary, perhaps `--`, perhaps blanks (RFC 2046 §5.1.1).
 //! - A multipart in which no boundary was found gets one child, a text/plain part without a header
 //!   that spans the body, so that nothing is hidden and every multipart has a part.
@@ -22,8 +23,8 @@ mod packed;
 mod scanner;
 
 pub use self::{
-    packed::{DispositionRef, Params, PartRef, Parts, StructureRef},
-    scanner::{Scanned, Scanner, scan},
+    packed::{DispositionRef, ParamIter, Params, PartRef, Parts, StructureRef},
+    scanner::{Limits, Scanned, Scanner, scan},
 };
 use super::summary::Summary;
 

@@ -14,7 +14,7 @@ pub use self::{
     address::{Address, MISSING_DOMAIN, MISSING_MAILBOX},
     date::unix_seconds,
     keys::{Keys, base_subject},
-    packed::{AddressRef, Addresses, Ids, KeysRef, SummaryRef},
+    packed::{AddressIter, AddressRef, Addresses, IdIter, Ids, KeysRef, SummaryRef},
 };
 use super::field::{fields, unfold};
 

@@ -1,3 +1,4 @@
 //! The house as a whole, seen from outside.
 
 mod store;
+mod structure;

@@ -120,7 +120,7 @@ fn quoted_printable(held: &mut Vec<u8>, octet: u8, out: &mut Vec<u8>) {
         (b"", _) => out.push(octet),
         // An escape, or a soft line break with blanks before its end.
         ([b'='], _) if hex(octet).is_some() => held.push(octet),
-        ([b'=', .., b'\r'], b'\n') | ([b'='] | [b'=', .., b' ' | b'\t'], b'\n') => held.clear(),
+        ([b'='] | [b'=', .., b'\r' | b' ' | b'\t'], b'\n') => held.clear(),
         ([b'='] | [b'=', .., b' ' | b'\t'], b' ' | b'\t' | b'\r') if held.len() < BLANKS_MAX => {
             held.push(octet);
         }

@@ -171,7 +171,7 @@ impl Requote {
     fn octet(&mut self, octet: u8, out: &mut Vec<u8>) {
         self.held.push(octet);
         match self.held.as_slice() {
-            [b'='] | [b'\r'] | [b'=', b'\r'] => {}
+            [b'=' | b'\r'] | [b'=', b'\r'] => {}
             [b'=', digit] if hex(*digit).is_some() => {}
             [.., b'\n'] => {
                 out.append(&mut self.held);

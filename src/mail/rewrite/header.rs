@@ -9,6 +9,7 @@ const HEADER_MAX: usize = 1 << 20;
 const LINE_MAX: usize = 998;
 
 /// What to change.
+#[allow(clippy::struct_excessive_bools, reason = "each is a change of its own, in any mixture")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::mail) struct Edit {
     /// The new Content-Transfer-Encoding.
@@ -121,18 +122,13 @@ fn fold(line: &[u8], out: &mut Vec<u8>) {
         let blank = head.iter().rposition(|octet| matches!(octet, b' ' | b'\t'));
         // A line of nothing but blanks would end the header for some readers.
         let good = blank.filter(|at| head.get(..*at).is_some_and(|h| !h.trim_ascii().is_empty()));
-        match good.and_then(|at| rest.split_at_checked(at)) {
-            Some((head, tail)) => {
-                out.extend_from_slice(head);
-                out.extend_from_slice(b"\r\n");
-                rest = tail;
-            }
-            None => {
-                out.extend_from_slice(head);
-                out.extend_from_slice(b"\r\n ");
-                rest = tail;
-            }
-        }
+        let (head, tail, line_end) = match good.and_then(|at| rest.split_at_checked(at)) {
+            Some((head, tail)) => (head, tail, &b"\r\n"[..]),
+            None => (head, tail, &b"\r\n "[..]),
+        };
+        out.extend_from_slice(head);
+        out.extend_from_slice(line_end);
+        rest = tail;
     }
     out.extend_from_slice(rest);
 }

@@ -64,7 +64,7 @@ pub(in crate::mail) fn plan(
     while let Some(done) = around.pop() {
         steps.until(done.end, &done.between);
     }
-    steps.work.then(|| Rewrite::new(steps.steps))
+    steps.work.then(|| Rewrite::new(steps.list))
 }
 
 struct Around {
@@ -77,7 +77,7 @@ struct Around {
 
 #[derive(Default)]
 struct Steps {
-    steps: Vec<Step>,
+    list: Vec<Step>,
     at: u64,
     /// There is more to do than to copy.
     work: bool,
@@ -91,12 +91,12 @@ impl Steps {
         let range = self.at..end;
         self.at = end;
         self.work |= *how != How::Copy;
-        match self.steps.last_mut() {
+        match self.list.last_mut() {
             // Copies and line ends flow from one stretch into the next.
             Some(last) if last.how == *how && matches!(how, How::Copy | How::LineEnds) => {
                 last.range.end = end;
             }
-            _ => self.steps.push(Step { range, how: how.clone() }),
+            _ => self.list.push(Step { range, how: how.clone() }),
         }
     }
 }

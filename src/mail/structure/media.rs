@@ -12,18 +12,18 @@ use crate::mail::{
     lexer::{Lexer, is_blank},
 };
 
-/// More parameters of one field are not read.
-const PARAMS_MAX: usize = 128;
+/// More languages of a part are not read.
+const LANGUAGES_MAX: usize = 128;
 
 /// Fills in what the header says of the part.
-pub(super) fn describe(part: &mut Part, header: &[u8], default: fn() -> Media) {
+pub(super) fn describe(part: &mut Part, header: &[u8], default: fn() -> Media, params_max: usize) {
     let mut media = None;
     let mut encoding = None;
     for field in fields(header) {
         let value = || unfold(field.value);
         let text = || Some(value().into_owned()).filter(|text| !text.is_empty());
         match field.name.to_ascii_lowercase().as_slice() {
-            b"content-type" if media.is_none() => media = Some(read_media(&value())),
+            b"content-type" if media.is_none() => media = Some(read_media(&value(), params_max)),
             b"content-transfer-encoding" if encoding.is_none() => {
                 encoding = Some(read_encoding(&value()));
             }
@@ -32,7 +32,7 @@ pub(super) fn describe(part: &mut Part, header: &[u8], default: fn() -> Media) {
             b"content-md5" if part.md5.is_none() => part.md5 = text(),
             b"content-location" if part.location.is_none() => part.location = text(),
             b"content-disposition" if part.disposition.is_none() => {
-                part.disposition = read_disposition(&value());
+                part.disposition = read_disposition(&value(), params_max);
             }
             b"content-language" if part.languages.is_empty() => {
                 part.languages = read_languages(&value());
@@ -55,7 +55,7 @@ pub(super) fn describe(part: &mut Part, header: &[u8], default: fn() -> Media) {
 }
 
 /// `content = type "/" subtype *(";" parameter)` (RFC 2045 §5.1); a lone `text` is text/plain.
-fn read_media(value: &[u8]) -> Option<Media> {
+fn read_media(value: &[u8], params_max: usize) -> Option<Media> {
     let mut lexer = Lexer::new(value);
     lexer.skip();
     let name = lexer.token();
@@ -71,7 +71,7 @@ fn read_media(value: &[u8]) -> Option<Media> {
     if name.is_empty() || subtype.is_empty() {
         return None;
     }
-    let params = read_params(&mut lexer);
+    let params = read_params(&mut lexer, params_max);
     Some(Media { name: name.to_vec(), subtype: subtype.to_vec(), params })
 }
 
@@ -84,14 +84,14 @@ fn read_encoding(value: &[u8]) -> Vec<u8> {
 }
 
 /// `disposition-type *(";" disposition-parm)` (RFC 2183 §2)
-fn read_disposition(value: &[u8]) -> Option<Disposition> {
+fn read_disposition(value: &[u8], params_max: usize) -> Option<Disposition> {
     let mut lexer = Lexer::new(value);
     lexer.skip();
     let name = match lexer.peek() {
         Some(b'"') => lexer.quoted(),
         _ => lexer.token().to_vec(),
     };
-    let params = read_params(&mut lexer);
+    let params = read_params(&mut lexer, params_max);
     let name = match name.is_empty() {
         true if params.is_empty() => return None,
         true => b"attachment".to_vec(),
@@ -104,7 +104,7 @@ fn read_disposition(value: &[u8]) -> Option<Disposition> {
 fn read_languages(value: &[u8]) -> Vec<Vec<u8>> {
     let mut lexer = Lexer::new(value);
     let mut languages = Vec::new();
-    while languages.len() < PARAMS_MAX && lexer.peek().is_some() {
+    while languages.len() < LANGUAGES_MAX && lexer.peek().is_some() {
         lexer.skip();
         let tag = lexer.token();
         if tag.is_empty() {
@@ -120,9 +120,9 @@ fn read_languages(value: &[u8]) -> Vec<Vec<u8>> {
 ///
 /// A value without quotes goes to the next semicolon or comment, so that file names with blanks
 /// survive.
-fn read_params(lexer: &mut Lexer<'_>) -> Vec<Param> {
+fn read_params(lexer: &mut Lexer<'_>, most: usize) -> Vec<Param> {
     let mut params = Vec::new();
-    while params.len() < PARAMS_MAX && lexer.peek().is_some() {
+    while params.len() < most && lexer.peek().is_some() {
         lexer.skip();
         let name = lexer.token();
         lexer.skip();
@@ -260,7 +260,7 @@ mod tests {
     use super::*;
 
     fn params(value: &str) -> Vec<(String, String)> {
-        let media = read_media(format!("a/b; {value}").as_bytes()).unwrap();
+        let media = read_media(format!("a/b; {value}").as_bytes(), 128).unwrap();
         let text = |octets: Vec<u8>| String::from_utf8(octets).unwrap();
         media.params.into_iter().map(|param| (text(param.name), text(param.value))).collect()
     }
@@ -271,9 +271,9 @@ mod tests {
 
     #[test]
     fn comments_and_quotes_do_not_count() {
-        let media = read_media(b"text/plain; charset=us-ascii (Plain text)").unwrap();
+        let media = read_media(b"text/plain; charset=us-ascii (Plain text)", 128).unwrap();
         assert_eq!(media.param("Charset"), Some(&b"us-ascii"[..]));
-        let media = read_media(b" (a) text (b) / (c) plain ; charset=\"us-ascii\"").unwrap();
+        let media = read_media(b" (a) text (b) / (c) plain ; charset=\"us-ascii\"", 128).unwrap();
         assert!(media.is("TEXT", "Plain"));
         assert_eq!(media.param("charset"), Some(&b"us-ascii"[..]));
     }
@@ -321,14 +321,14 @@ mod tests {
     #[test]
     fn types_without_a_subtype_are_broken() {
         for broken in ["", "multipart", "/plain", "text/", "тип/x", ";", "()"] {
-            assert!(read_media(broken.as_bytes()).is_none(), "{broken}");
+            assert!(read_media(broken.as_bytes(), 128).is_none(), "{broken}");
         }
-        assert!(read_media(b"text; charset=utf-8").unwrap().is("text", "plain"));
+        assert!(read_media(b"text; charset=utf-8", 128).unwrap().is("text", "plain"));
     }
 
     #[test]
     fn no_more_parameters_than_the_limit() {
         let many: String = (0..200).map(|n| format!("p{n}=1;")).collect();
-        assert_eq!(params(&many).len(), PARAMS_MAX);
+        assert_eq!(params(&many).len(), 128);
     }
 }

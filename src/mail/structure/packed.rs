@@ -26,8 +26,7 @@ impl Structure {
 
     /// Reads what [`Structure::encode`] has written.
     pub fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
-        let parts = StructureRef::parse(bytes)?.parts().map(|part| part.to_part());
-        Ok(Self { parts: parts.collect::<Result<_, _>>()? })
+        Ok(Self { parts: StructureRef::parse(bytes)?.parts().map(PartRef::to_part).collect() })
     }
 }
 
@@ -300,9 +299,9 @@ impl<'a> PartRef<'a> {
         SummaryRef::parse(self.summary?).ok()
     }
 
-    fn to_part(self) -> Result<Part, Damaged> {
+    fn to_part(self) -> Part {
         let own = |text: Option<&[u8]>| text.map(<[u8]>::to_vec);
-        Ok(Part {
+        Part {
             kind: self.kind,
             size: self.size,
             header: self.header,
@@ -327,11 +326,8 @@ impl<'a> PartRef<'a> {
             }),
             languages: self.languages().map(<[u8]>::to_vec).collect(),
             location: own(self.location),
-            summary: match self.summary() {
-                Some(summary) => Some(Box::new(summary.to_summary()?)),
-                None => None,
-            },
-        })
+            summary: self.summary().map(|summary| Box::new(summary.to_summary())),
+        }
     }
 }
 
@@ -378,17 +374,31 @@ impl<'a> Params<'a> {
     }
 
     /// The value of the parameter of that name, in whatever case.
-    pub fn find(mut self, name: &str) -> Option<&'a [u8]> {
-        self.find_map(|(other, value)| other.eq_ignore_ascii_case(name.as_bytes()).then_some(value))
+    pub fn find(self, name: &str) -> Option<&'a [u8]> {
+        self.into_iter()
+            .find_map(|(other, value)| other.eq_ignore_ascii_case(name.as_bytes()).then_some(value))
     }
 
     fn to_params(self) -> Vec<Param> {
         let own = |(name, value): (&[u8], &[u8])| Param { name: name.into(), value: value.into() };
-        self.map(own).collect()
+        self.into_iter().map(own).collect()
     }
 }
 
-impl<'a> Iterator for Params<'a> {
+impl<'a> IntoIterator for Params<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+    type IntoIter = ParamIter<'a>;
+
+    fn into_iter(self) -> ParamIter<'a> {
+        ParamIter(self.0)
+    }
+}
+
+/// First to last parameter.
+#[derive(Clone, Debug)]
+pub struct ParamIter<'a>(Unpack<'a>);
+
+impl<'a> Iterator for ParamIter<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -12,21 +12,46 @@ use self::lines::{Line, Lines};
 use super::{Damage, Kind, Media, Octets, Part, Structure, media::describe};
 use crate::mail::{encoding::Encoding, summary::Summary};
 
-/// What stands deeper is not looked into.
-const DEPTH_MAX: usize = 100;
-/// The last of so many parts takes the rest of the message.
-const PARTS_MAX: usize = 1_000;
-/// Longer boundaries are none.
-const BOUNDARY_MAX: usize = 200;
-/// A delimiter with its dashes, its padding and line end is not longer.
-const DELIMITER_MAX: usize = 256;
-/// Octets and lines of one header that are read.
-const HEADER_MAX: usize = 1 << 20;
-const HEADER_LINES_MAX: usize = 1_000;
-/// Octets of all headers of one message that are read.
-const HEADERS_MAX: usize = 4 << 20;
-/// Addresses of all headers of one message that are read.
-const ADDRESSES_MAX: usize = 10_000;
+/// Dashes, padding and line end of a delimiter are not longer.
+const DELIMITER_EXTRA: usize = 56;
+/// All headers of a message together: so many times the limit of one are read.
+const HEADERS_FACTOR: usize = 4;
+
+/// How much of a message is read; what lies beyond is opaque.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Octets of one header.
+    pub header: usize,
+    /// Octets of one line of a header.
+    pub header_line: usize,
+    /// Lines of one header.
+    pub header_lines: usize,
+    /// Addresses of all headers of a message.
+    pub addresses: usize,
+    /// Parameters of one field.
+    pub parameters: usize,
+    /// How deep parts are told apart.
+    pub depth: usize,
+    /// The last of so many parts takes the rest of the message.
+    pub parts: usize,
+    /// Octets of a boundary.
+    pub boundary: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header: 1 << 20,
+            header_line: 64 << 10,
+            header_lines: 1_000,
+            addresses: 10_000,
+            parameters: 128,
+            depth: 100,
+            parts: 1_000,
+            boundary: 200,
+        }
+    }
+}
 
 /// What a scan has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,8 +79,9 @@ pub fn scan(message: &[u8]) -> Scanned {
 }
 
 /// Scans a message that comes in pieces; how it is split makes no difference.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Scanner {
+    limits: Limits,
     lines: Lines,
     /// Where the current line begins.
     offset: u64,
@@ -86,10 +112,35 @@ struct Open {
     shadowed: Option<usize>,
 }
 
+impl Default for Scanner {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Scanner {
+    /// With the usual limits.
     pub fn new() -> Self {
-        let mut scanner =
-            Self { headers_left: HEADERS_MAX, addresses_left: ADDRESSES_MAX, ..Self::default() };
+        Self::with_limits(Limits::default())
+    }
+
+    pub fn with_limits(limits: Limits) -> Self {
+        let mut scanner = Self {
+            limits,
+            lines: Lines::new(limits.header_line),
+            offset: 0,
+            line_ends: 0,
+            ending: 0,
+            in_body: false,
+            parts: Vec::new(),
+            open: Vec::new(),
+            boundaries: HashMap::new(),
+            header: Vec::new(),
+            header_lines: 0,
+            headers_left: limits.header.saturating_mul(HEADERS_FACTOR),
+            addresses_left: limits.addresses,
+            summary: Summary::default(),
+        };
         scanner.begin_part(0);
         scanner
     }
@@ -143,9 +194,24 @@ impl Scanner {
         } else if self.in_body {
             self.note(line.octets);
             self.pass(line);
+        } else if self.ends_header(line) {
+            self.damage(Damage::HEADER_OPEN);
+            self.end_header();
+            self.line(line);
         } else {
             self.header_line(line);
         }
+    }
+
+    /// Whether the header ends before this line although it is not empty.
+    fn ends_header(&self, line: &Line<'_>) -> bool {
+        if memchr::memchr(b':', line.head).is_some() || line.len == line.ending {
+            return false;
+        }
+        let first = self.header_lines == 0;
+        let mark = [b"From ".as_slice(), b">From ", b" ", b"\t"];
+        line.head.starts_with(b"--")
+            || first && !mark.iter().any(|mark| line.head.starts_with(mark))
     }
 
     fn pass(&mut self, line: &Line<'_>) {
@@ -163,8 +229,8 @@ impl Scanner {
         }
         self.header_lines = self.header_lines.saturating_add(1);
         let size = self.header.len().saturating_add(line.head.len());
-        let fits = size <= HEADER_MAX.min(self.headers_left);
-        if fits && self.header_lines <= HEADER_LINES_MAX {
+        let fits = size <= self.limits.header.min(self.headers_left);
+        if fits && self.header_lines <= self.limits.header_lines {
             self.header.extend_from_slice(line.head);
         } else {
             self.damage(Damage::HEADER_TOO_LARGE);
@@ -177,7 +243,10 @@ impl Scanner {
 
     /// Which open multipart this line is a delimiter of, and whether it closes it.
     fn delimiter(&self, line: &Line<'_>) -> Option<(usize, bool)> {
-        if self.boundaries.is_empty() || line.cut || line.head.len() > DELIMITER_MAX {
+        if self.boundaries.is_empty()
+            || line.cut
+            || line.head.len() > self.limits.boundary.saturating_add(DELIMITER_EXTRA)
+        {
             return None;
         }
         let text = line.head.strip_prefix(b"--")?.trim_ascii_end();
@@ -188,7 +257,7 @@ impl Scanner {
     }
 
     fn begin_part(&mut self, at: u64) {
-        let full = self.parts.len().saturating_add(1) >= PARTS_MAX;
+        let full = self.parts.len().saturating_add(1) >= self.limits.parts;
         self.open.push(Open { part: self.parts.len(), ..Open::default() });
         self.parts.push(Part { header: at, ..Part::default() });
         self.header.clear();
@@ -198,7 +267,7 @@ impl Scanner {
             self.boundaries.clear();
             self.begin_body();
             self.current(|part| {
-                describe(part, b"", Media::plain_text);
+                describe(part, b"", Media::plain_text, 0);
                 part.damage.add(Damage::OPAQUE);
             });
         }
@@ -220,7 +289,8 @@ impl Scanner {
         self.headers_left = self.headers_left.saturating_sub(header.len());
         self.summarise(&header);
         let default = self.default_media();
-        self.current(|part| describe(part, &header, default));
+        let parameters = self.limits.parameters;
+        self.current(|part| describe(part, &header, default, parameters));
         self.header = header;
         let Some(part) = self.open.last().and_then(|open| self.parts.get(open.part)) else {
             return;
@@ -234,8 +304,9 @@ impl Scanner {
     }
 
     fn open_multipart(&mut self, boundary: Option<Vec<u8>>) {
-        let deep = self.open.len() >= DEPTH_MAX;
-        let boundary = boundary.filter(|text| (1..=BOUNDARY_MAX).contains(&text.len()));
+        let deep = self.open.len() >= self.limits.depth;
+        let longest = self.limits.boundary;
+        let boundary = boundary.filter(|text| (1..=longest).contains(&text.len()));
         self.current(|part| {
             part.kind = Kind::Multipart;
             if deep {
@@ -255,7 +326,7 @@ impl Scanner {
     }
 
     fn open_message(&mut self) {
-        let deep = self.open.len() >= DEPTH_MAX || self.parts.len() >= PARTS_MAX;
+        let deep = self.open.len() >= self.limits.depth || self.parts.len() >= self.limits.parts;
         let mut opens = false;
         self.current(|part| {
             opens = !deep && Encoding::of(&part.encoding).is_identity();
@@ -377,7 +448,7 @@ fn only_child(multipart: &Part) -> Part {
         octets: multipart.octets,
         ..Part::default()
     };
-    describe(&mut child, b"", Media::plain_text);
+    describe(&mut child, b"", Media::plain_text, 0);
     child
 }
 

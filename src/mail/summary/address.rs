@@ -153,7 +153,7 @@ impl Item {
     /// `local-part "@" domain`, at its `@`.
     fn at(mut self, lexer: &mut Lexer<'_>) -> Address {
         lexer.bump();
-        let host = self.domain(lexer);
+        let host = Self::domain(lexer);
         let rest = self.rest_of_item(lexer, true);
         if lexer.peek() == Some(b'<') {
             // The address was a display name without quotes.
@@ -205,7 +205,7 @@ impl Item {
                 }
                 Some(b'@') => {
                     lexer.bump();
-                    host = self.domain(lexer);
+                    host = Self::domain(lexer);
                     lexer.skip();
                     host.extend(lexer.run(|octet| !b">,;(".contains(&octet)));
                     break;
@@ -229,7 +229,7 @@ impl Item {
     }
 
     /// A domain or a domain literal.
-    fn domain(&mut self, lexer: &mut Lexer<'_>) -> Vec<u8> {
+    fn domain(lexer: &mut Lexer<'_>) -> Vec<u8> {
         lexer.skip();
         let mut host = Vec::new();
         if lexer.peek() == Some(b'[') {

@@ -16,10 +16,9 @@ impl Summary {
         let sender_is_from = self.sender == self.from;
         let reply_to_is_from = self.reply_to == self.from;
         let mut out = vec![VERSION];
-        out.push(
-            u8::from(sender_is_from) * SENDER_IS_FROM
-                | u8::from(reply_to_is_from) * REPLY_TO_IS_FROM,
-        );
+        let sender_flag = if sender_is_from { SENDER_IS_FROM } else { 0 };
+        let reply_to_flag = if reply_to_is_from { REPLY_TO_IS_FROM } else { 0 };
+        out.push(sender_flag | reply_to_flag);
         for text in [&self.date, &self.subject, &self.in_reply_to, &self.message_id] {
             put_maybe(&mut out, text.as_deref());
         }
@@ -35,7 +34,7 @@ impl Summary {
 
     /// Reads what [`Summary::encode`] has written.
     pub fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
-        SummaryRef::parse(bytes)?.to_summary()
+        SummaryRef::parse(bytes).map(SummaryRef::to_summary)
     }
 }
 
@@ -118,9 +117,9 @@ impl<'a> SummaryRef<'a> {
         Ok(summary)
     }
 
-    pub(in crate::mail) fn to_summary(self) -> Result<Summary, Damaged> {
+    pub(in crate::mail) fn to_summary(self) -> Summary {
         let own = |text: Option<&[u8]>| text.map(<[u8]>::to_vec);
-        Ok(Summary {
+        Summary {
             date: own(self.date),
             subject: own(self.subject),
             from: self.from.to_addresses(),
@@ -132,7 +131,7 @@ impl<'a> SummaryRef<'a> {
             in_reply_to: own(self.in_reply_to),
             message_id: own(self.message_id),
             keys: self.keys.map(|keys| Box::new(keys.to_keys())),
-        })
+        }
     }
 }
 
@@ -166,17 +165,30 @@ impl<'a> Addresses<'a> {
 
     fn to_addresses(self) -> Vec<Address> {
         let own = |text: Option<&[u8]>| text.map(<[u8]>::to_vec);
-        self.map(|address| Address {
+        let addresses = self.into_iter().map(|address| Address {
             name: own(address.name),
             route: own(address.route),
             mailbox: own(address.mailbox),
             host: own(address.host),
-        })
-        .collect()
+        });
+        addresses.collect()
     }
 }
 
-impl<'a> Iterator for Addresses<'a> {
+impl<'a> IntoIterator for Addresses<'a> {
+    type Item = AddressRef<'a>;
+    type IntoIter = AddressIter<'a>;
+
+    fn into_iter(self) -> AddressIter<'a> {
+        AddressIter(self.0)
+    }
+}
+
+/// First to last address of a list.
+#[derive(Clone, Debug)]
+pub struct AddressIter<'a>(Unpack<'a>);
+
+impl<'a> Iterator for AddressIter<'a> {
     type Item = AddressRef<'a>;
 
     fn next(&mut self) -> Option<AddressRef<'a>> {
@@ -241,8 +253,8 @@ impl<'a> KeysRef<'a> {
             display_to: text(self.display_to),
             display_cc: text(self.display_cc),
             message_id: self.message_id.map(<[u8]>::to_vec),
-            in_reply_to: self.in_reply_to.map(<[u8]>::to_vec).collect(),
-            references: self.references.map(<[u8]>::to_vec).collect(),
+            in_reply_to: self.in_reply_to.into_iter().map(<[u8]>::to_vec).collect(),
+            references: self.references.into_iter().map(<[u8]>::to_vec).collect(),
         }
     }
 }
@@ -262,7 +274,20 @@ impl<'a> Ids<'a> {
     }
 }
 
-impl<'a> Iterator for Ids<'a> {
+impl<'a> IntoIterator for Ids<'a> {
+    type Item = &'a [u8];
+    type IntoIter = IdIter<'a>;
+
+    fn into_iter(self) -> IdIter<'a> {
+        IdIter(self.0)
+    }
+}
+
+/// First to last id of a list.
+#[derive(Clone, Debug)]
+pub struct IdIter<'a>(Unpack<'a>);
+
+impl<'a> Iterator for IdIter<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {

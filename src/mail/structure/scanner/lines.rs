@@ -2,8 +2,6 @@
 
 use crate::mail::structure::Octets;
 
-/// Of a longer line only so much is shown.
-const HEAD_MAX: usize = 64 << 10;
 /// Octets of a line that is not too long, without its end (RFC 5322 §2.1.1).
 const LINE_MAX: u64 = 998;
 
@@ -24,6 +22,8 @@ pub(super) struct Line<'a> {
 /// The unfinished line between two pieces.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
+    /// Of a longer line only so much is shown.
+    head_max: usize,
     held: Vec<u8>,
     len: u64,
     octets: Octets,
@@ -32,6 +32,10 @@ pub(super) struct Lines {
 }
 
 impl Lines {
+    pub(super) fn new(head_max: usize) -> Self {
+        Self { head_max, ..Self::default() }
+    }
+
     /// The next whole line; what is left without a line end is kept. Call [`Lines::done`] after
     /// each line.
     pub(super) fn next<'a, 'b: 'a>(&'a mut self, rest: &mut &'b [u8]) -> Option<Line<'a>> {
@@ -45,13 +49,13 @@ impl Lines {
         if self.len == 0 {
             let ending = if piece.ends_with(b"\r\n") { 2 } else { 1 };
             let (content, _) = piece.split_at_checked(piece.len().saturating_sub(ending))?;
-            return Some(line(piece, octets_of(content), length(piece), length_of(ending)));
+            return Some(self.line(piece, octets_of(content), length(piece), length_of(ending)));
         }
         self.hold(piece);
         let ending = if self.cr { 2 } else { 1 };
         Some(Line {
             cut: length(&self.held) < self.len,
-            ..line(&self.held, self.octets, self.len, ending)
+            ..self.line(&self.held, self.octets, self.len, ending)
         })
     }
 
@@ -64,15 +68,25 @@ impl Lines {
             self.octets = self.octets.with(Octets::BARE_CR);
         }
         let cut = length(&self.held) < self.len;
-        Some(Line { cut, ..line(&self.held, self.octets, self.len, 0) })
+        Some(Line { cut, ..self.line(&self.held, self.octets, self.len, 0) })
     }
 
     /// The line was read.
     pub(super) fn done(&mut self) {
         if self.len > 0 {
-            *self = Self { held: std::mem::take(&mut self.held), ..Self::default() };
+            let held = std::mem::take(&mut self.held);
+            *self = Self { held, ..Self::new(self.head_max) };
             self.held.clear();
-            self.held.shrink_to(HEAD_MAX);
+        }
+    }
+
+    fn line<'a>(&self, head: &'a [u8], octets: Octets, len: u64, ending: u64) -> Line<'a> {
+        let long = len.saturating_sub(ending) > LINE_MAX;
+        let octets = octets.with(if long { Octets::LONG_LINE } else { Octets::default() });
+        let octets = octets.with(if ending == 1 { Octets::BARE_LF } else { Octets::default() });
+        match head.split_at_checked(self.head_max) {
+            Some((head, tail)) if !tail.is_empty() => Line { head, cut: true, len, ending, octets },
+            _ => Line { head, cut: false, len, ending, octets },
         }
     }
 
@@ -84,39 +98,16 @@ impl Lines {
         if self.cr && piece != b"\n" {
             self.octets = self.octets.with(Octets::BARE_CR);
         }
-        let content = match piece {
-            [content @ .., b'\r', b'\n'] => {
-                self.cr = true;
-                content
-            }
-            [b'\n'] => b"",
-            [content @ .., b'\n'] => {
-                self.cr = false;
-                content
-            }
-            [content @ .., b'\r'] => {
-                self.cr = true;
-                content
-            }
-            content => {
-                self.cr = false;
-                content
-            }
+        let (content, cr) = match piece {
+            [b'\n'] => (&b""[..], self.cr),
+            [content @ .., b'\r', b'\n'] | [content @ .., b'\r'] => (content, true),
+            [content @ .., b'\n'] | content => (content, false),
         };
+        self.cr = cr;
         self.octets = self.octets.with(octets_of(content));
         self.len = self.len.saturating_add(length(piece));
-        let room = HEAD_MAX.saturating_sub(self.held.len());
+        let room = self.head_max.saturating_sub(self.held.len());
         self.held.extend(piece.iter().take(room));
-    }
-}
-
-fn line(head: &[u8], octets: Octets, len: u64, ending: u64) -> Line<'_> {
-    let long = len.saturating_sub(ending) > LINE_MAX;
-    let octets = octets.with(if long { Octets::LONG_LINE } else { Octets::default() });
-    let octets = octets.with(if ending == 1 { Octets::BARE_LF } else { Octets::default() });
-    match head.split_at_checked(HEAD_MAX) {
-        Some((head, tail)) if !tail.is_empty() => Line { head, cut: true, len, ending, octets },
-        _ => Line { head, cut: false, len, ending, octets },
     }
 }
 

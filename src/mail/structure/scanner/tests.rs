@@ -7,6 +7,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::mail::structure::StructureRef;
 
+const DEPTH_MAX: usize = 100;
+const PARTS_MAX: usize = 1_000;
+const HEADER_LINES_MAX: usize = 1_000;
+
 /// The tree in short: type, [header body end] cut out of the message, lines.
 fn tree(message: &str) -> String {
     let scanned = scan(message.as_bytes());
