@@ -22,6 +22,7 @@ mod prepare;
 pub mod preview;
 pub mod rewrite;
 mod rights;
+pub mod search;
 pub mod section;
 mod spool;
 pub mod structure;

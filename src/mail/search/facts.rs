@@ -1,0 +1,180 @@
+//! What is known of a message: at first what the view says, then what the store has, read when a key
+//! asks for it and kept until the message is decided.
+
+use super::{
+    date::sent_day,
+    decide::Facts,
+    key::{Days, Field, Key},
+    needle::Needle,
+    text,
+};
+use crate::{
+    events::Entry,
+    mail::{
+        EmailId,
+        error::{Error, Result},
+        field::{fields, unfold},
+        structure::StructureRef,
+        summary::{Addresses, SummaryRef},
+        words,
+    },
+    store::{self, ContentParts, Reader, Want},
+};
+
+/// What the view knows.
+pub(super) struct Known<'e>(pub(super) &'e Entry);
+
+impl Facts for Known<'_> {
+    fn holds(&mut self, key: &Key) -> Result<Option<bool>> {
+        let entry = self.0;
+        Ok(Some(match key {
+            Key::All => true,
+            Key::Uids(uids) => uids.contains(entry.uid.get()),
+            Key::Flags(flags) => entry.marks.flags.contains(*flags),
+            Key::Keyword(keyword) => {
+                keyword.number.is_some_and(|number| entry.marks.keywords.contains(number))
+            }
+            Key::Larger(size) => entry.size > *size,
+            Key::Smaller(size) => entry.size < *size,
+            Key::Internal(days) => days.contain(entry.internal_date),
+            Key::InternalFrom(second) => entry.internal_date >= *second,
+            Key::InternalUntil(second) => entry.internal_date <= *second,
+            Key::Saved(days) => days.contain(entry.save_date),
+            Key::Thread(thread) => entry.thread == *thread,
+            _ => return Ok(None),
+        }))
+    }
+}
+
+/// What the store has too.
+pub(super) struct Stored<'m> {
+    r: &'m Reader<'m>,
+    entry: &'m Entry,
+    listing: Option<ContentParts>,
+    header: Option<ContentParts>,
+    /// How many octets were read for this message.
+    pub(super) weight: u64,
+}
+
+impl<'m> Stored<'m> {
+    pub(super) fn new(r: &'m Reader<'m>, entry: &'m Entry) -> Self {
+        Self { r, entry, listing: None, header: None, weight: 0 }
+    }
+
+    /// Summary and structure.
+    fn listing(&mut self) -> Result<&ContentParts> {
+        let want = Want { summary: true, ..Want::default() };
+        load(&mut self.listing, self.r, self.entry, want, &mut self.weight)
+    }
+
+    /// The header and the hash.
+    fn header(&mut self) -> Result<&ContentParts> {
+        let want = Want { header: true, ..Want::default() };
+        load(&mut self.header, self.r, self.entry, want, &mut self.weight)
+    }
+
+    fn summary(&mut self) -> Result<SummaryRef<'_>> {
+        SummaryRef::parse(&self.listing()?.summary).map_err(|_| damaged())
+    }
+
+    fn sent(&mut self, days: &Days) -> Result<bool> {
+        let day = self.summary()?.date.and_then(sent_day);
+        Ok(day.is_some_and(|day| days.contain_date(day)))
+    }
+
+    fn field(&mut self, field: Field, needle: &Needle) -> Result<bool> {
+        let summary = self.summary()?;
+        let list = match field {
+            Field::From => summary.from,
+            Field::To => summary.to,
+            Field::Cc => summary.cc,
+            Field::Bcc => summary.bcc,
+            Field::Subject => {
+                return Ok(summary.subject.is_some_and(|text| needle.is_in(&words::decode(text))));
+            }
+        };
+        Ok(!list.is_empty() && needle.is_in(&written(list)))
+    }
+
+    fn header_field(&mut self, name: &[u8], needle: &Needle) -> Result<bool> {
+        let mut of_name = fields(&self.header()?.header).filter(|field| field.is(name));
+        Ok(of_name.any(|field| needle.is_in(&words::decode(&unfold(field.value)))))
+    }
+
+    fn text(&mut self, needle: &Needle, with_header: bool) -> Result<bool> {
+        if needle.is_empty() {
+            return Ok(true);
+        }
+        if with_header && text::in_header(needle, &self.header()?.header) {
+            return Ok(true);
+        }
+        let (r, entry) = (self.r, self.entry);
+        let structure = &self.listing()?.structure;
+        let structure = StructureRef::parse(structure).map_err(|_| damaged())?;
+        let (found, read) = text::in_body(needle, r, entry, structure)?;
+        self.weight = self.weight.saturating_add(read);
+        Ok(found)
+    }
+}
+
+impl Facts for Stored<'_> {
+    fn holds(&mut self, key: &Key) -> Result<Option<bool>> {
+        Ok(Some(match key {
+            Key::Sent(days) => self.sent(days)?,
+            Key::Field(field, needle) => self.field(*field, needle)?,
+            Key::Header(name, needle) => self.header_field(name, needle)?,
+            Key::Email(id) => EmailId::of(&self.header()?.hash).as_str() == id,
+            Key::Body(needle) => self.text(needle, false)?,
+            Key::Text(needle) => self.text(needle, true)?,
+            key => return Known(self.entry).holds(key),
+        }))
+    }
+}
+
+fn load<'p>(
+    parts: &'p mut Option<ContentParts>,
+    r: &Reader<'_>,
+    entry: &Entry,
+    want: Want,
+    weight: &mut u64,
+) -> Result<&'p ContentParts> {
+    Ok(match parts {
+        Some(parts) => parts,
+        None => {
+            let read = r.content(entry.content, want)?;
+            let octets = read.header.len() + read.summary.len() + read.structure.len();
+            *weight = weight.saturating_add(octets as u64);
+            parts.insert(read)
+        }
+    })
+}
+
+/// A list of addresses as people write it.
+fn written(list: Addresses<'_>) -> String {
+    let mut text = String::new();
+    for address in list {
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        if let Some(name) = address.name {
+            text.push_str(&words::decode(name));
+            text.push(' ');
+        }
+        let decoded = |octets: Option<&[u8]>| words::decode(octets.unwrap_or_default());
+        match address.host {
+            Some(host) => {
+                text.push('<');
+                text.push_str(&decoded(address.mailbox));
+                text.push('@');
+                text.push_str(&words::decode(host));
+                text.push('>');
+            }
+            None => text.push_str(&decoded(address.mailbox)),
+        }
+    }
+    text
+}
+
+fn damaged() -> Error {
+    Error::Damaged(store::Error::Corrupt("a summary or structure can't be read".into()))
+}

@@ -1,0 +1,107 @@
+//! A search at work: first over the view, then in short jobs of the store for what is left.
+
+use std::{mem, sync::Arc};
+
+use super::{
+    facts::{Known, Stored},
+    key::Program,
+};
+use crate::{
+    events::Entry,
+    ids::Uid,
+    mail::{
+        Mail, Mailbox, Messages, Rights,
+        error::{Error, Result},
+    },
+    store::Reader,
+};
+
+/// Messages looked at while commits wait.
+const AT_ONCE: usize = 4_096;
+/// A job of the store looks at so many messages at most,
+const PER_JOB: usize = 512;
+/// and ends when it has read so many octets.
+const OCTETS_PER_JOB: u64 = 4 << 20;
+
+impl Mail {
+    /// The UIDs of the messages that match, rising; of those up to `last`.
+    ///
+    /// Reads in short jobs, each of which ends early when nobody waits for it. A damaged message
+    /// matches nothing that only its content could tell.
+    pub async fn search(
+        &self,
+        mailbox: &Mailbox,
+        mut program: Program,
+        last: u32,
+    ) -> Result<Vec<Uid>> {
+        mailbox.need(Rights::READ)?;
+        let view = self.view(mailbox).await?;
+        program.bind(&view.messages());
+        let mut sieve = Sieve { program, last, found: Vec::new(), open: Vec::new() };
+        let mut next = Some(Uid::MIN);
+        while let Some(first) = next {
+            next = sieve.look(&view.messages(), first)?;
+        }
+        let Sieve { program, mut found, mut open, .. } = sieve;
+        let program = Arc::new(program);
+        while !open.is_empty() {
+            let behind = open.split_off(open.len().min(PER_JOB));
+            let (program, now) = (Arc::clone(&program), mem::replace(&mut open, behind));
+            let job = move |r: &Reader<'_>| read(r, &program, now);
+            let (matching, left) = self.store.read(job).await?;
+            found.extend(matching);
+            open.splice(..0, left);
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+}
+
+/// What the view decides, and what it leaves open.
+struct Sieve {
+    program: Program,
+    last: u32,
+    found: Vec<Uid>,
+    open: Vec<Entry>,
+}
+
+impl Sieve {
+    /// Looks at some messages from a UID on; gives the UID to go on with.
+    fn look(&mut self, messages: &Messages, first: Uid) -> Result<Option<Uid>> {
+        let from = messages.place(first).unwrap_or_else(|place| place);
+        for entry in messages.entries(from).take(AT_ONCE) {
+            if entry.uid.get() > self.last {
+                return Ok(None);
+            }
+            match self.program.matches(&mut Known(&entry))? {
+                Some(true) => self.found.push(entry.uid),
+                Some(false) => {}
+                None => self.open.push(entry),
+            }
+        }
+        Ok(messages.uids().get(from.saturating_add(AT_ONCE)).copied())
+    }
+}
+
+/// Decides messages by what is stored; gives those that match, and those there was no time for.
+fn read(r: &Reader<'_>, program: &Program, entries: Vec<Entry>) -> Result<(Vec<Uid>, Vec<Entry>)> {
+    let mut matching = Vec::new();
+    let mut weight = 0_u64;
+    let mut entries = entries.into_iter();
+    while weight < OCTETS_PER_JOB
+        && let Some(entry) = entries.next()
+    {
+        r.check_cancelled()?;
+        let mut facts = Stored::new(r, &entry);
+        match program.matches(&mut facts) {
+            Ok(Some(true)) => matching.push(entry.uid),
+            Ok(_) => {}
+            Err(Error::Damaged(cause)) => {
+                tracing::error!(%cause, uid = %entry.uid, "a damaged message");
+            }
+            Err(error) => return Err(error),
+        }
+        weight = weight.saturating_add(facts.weight);
+    }
+    Ok((matching, entries.collect()))
+}
