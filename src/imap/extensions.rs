@@ -173,6 +173,8 @@ pub static EXTENSIONS: &[Extension] = &[
         selected("CHECK", noop::parse).reads(),
         selected("CLOSE", close::parse),
         selected("EXPUNGE", expunge::parse),
+        selected("SEARCH", search::parse).still().reads(),
+        selected("UID SEARCH", search::parse_uid).reads(),
         selected("FETCH", fetch::parse).still().reads(),
         selected("UID FETCH", fetch::parse_uid).reads(),
         selected("STORE", store::parse).still(),

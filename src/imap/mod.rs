@@ -15,6 +15,7 @@ pub mod pattern;
 pub mod picture;
 pub mod reply;
 pub mod request;
+pub mod search;
 pub mod selected;
 pub mod session;
 

@@ -120,6 +120,11 @@ impl Selected {
         self.recent.contains(uid.get())
     }
 
+    /// The UIDs that are `\Recent` here.
+    pub fn recent(&self) -> &Ranges {
+        &self.recent
+    }
+
     /// Refuses a change to a mailbox that was opened by EXAMINE.
     pub fn must_be_writable(&self) -> Result<(), Error> {
         match self.access {

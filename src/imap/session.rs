@@ -77,6 +77,8 @@ pub struct Session {
     entry: Entry,
     /// What the client has enabled.
     pub enabled: Enabled,
+    /// The tag of the command at work.
+    pub tag: String,
     user: Option<User>,
     selected: Option<Box<Selected>>,
     input: Option<Input>,
@@ -97,6 +99,7 @@ pub async fn serve(door: Arc<Door>, connection: Connection) {
         entry,
         login_by: within(door.limits.login_time),
         enabled: Enabled::default(),
+        tag: String::new(),
         user: None,
         selected: None,
         input: Some(input),
@@ -132,6 +135,7 @@ impl Session {
                 }
                 Incoming::Request(request) => request,
             };
+            self.tag.clone_from(&request.tag);
             let outcome = match request.parse(self.names(), self.door.limits.bounds) {
                 Ok(command) => self.run(command, request.row, out).await,
                 Err(error) => {

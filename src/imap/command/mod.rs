@@ -24,6 +24,7 @@ pub mod namespace;
 pub mod noop;
 pub mod quota;
 pub mod rename;
+pub mod search;
 pub mod select;
 pub mod starttls;
 pub mod status;

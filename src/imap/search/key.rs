@@ -1,0 +1,236 @@
+//! The keys of SEARCH as they are written (RFC 9051 §6.4.4, RFC 3501 §6.4.4) with those of WITHIN
+//! (RFC 5032), OBJECTID (RFC 8474 §6) and SAVEDATE (RFC 8514 §4.3).
+//!
+//! Texts stay octets here: what they mean depends on the charset.
+
+use crate::{
+    flags::Flags,
+    mail::search::{Days, Field, Key as Plain},
+    wire::{Cursor, Set, Syntax},
+};
+
+/// One key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// One that means the same for everybody.
+    Plain(Plain),
+    /// All of these hold.
+    And(Vec<Self>),
+    Or(Box<Self>, Box<Self>),
+    Not(Box<Self>),
+    /// Message numbers.
+    Numbers(Set),
+    Uids(Set),
+    Keyword(String),
+    /// `\Recent` in this session.
+    Recent,
+    /// Arrived so many seconds ago or earlier.
+    Older(u32),
+    /// Arrived within the last so many seconds.
+    Younger(u32),
+    Field(Field, Vec<u8>),
+    Header(Vec<u8>, Vec<u8>),
+    Body(Vec<u8>),
+    Text(Vec<u8>),
+    EmailId(String),
+    ThreadId(String),
+}
+
+/// `search-key *(SP search-key)`: all must hold. Blanks behind the last are let pass.
+pub fn keys(args: &mut Cursor<'_>) -> Result<Key, Syntax> {
+    let mut count = 0;
+    let mut keys = vec![key(args, &mut count)?];
+    loop {
+        while args.take(b' ') {}
+        if args.is_empty() {
+            return Ok(all_of(keys));
+        }
+        keys.push(key(args, &mut count)?);
+    }
+}
+
+fn all_of(mut keys: Vec<Key>) -> Key {
+    match keys.pop() {
+        Some(key) if keys.is_empty() => key,
+        last => Key::And(keys.into_iter().chain(last).collect()),
+    }
+}
+
+/// `search-key`
+fn key(args: &mut Cursor<'_>, count: &mut usize) -> Result<Key, Syntax> {
+    *count += 1;
+    if *count > args.bounds().search_keys {
+        return Err(Syntax::Limit("search keys"));
+    }
+    match args.peek() {
+        Some(b'(') => {
+            let keys = args.list(|args| key(args, count))?;
+            if keys.is_empty() { Err(Syntax::Expected("a search key")) } else { Ok(all_of(keys)) }
+        }
+        Some(b'0'..=b'9' | b'*' | b'$') => Ok(Key::Numbers(args.set()?)),
+        _ => {
+            let word = args.word()?.to_ascii_uppercase();
+            named(&word, args, count)
+        }
+    }
+}
+
+fn named(word: &str, args: &mut Cursor<'_>, count: &mut usize) -> Result<Key, Syntax> {
+    if let Some(key) = flag_key(word) {
+        return Ok(key);
+    }
+    if matches!(word, "ALL" | "SAVEDATESUPPORTED") {
+        // All our mailboxes keep the date.
+        return Ok(Key::Plain(Plain::All));
+    }
+    args.space()?;
+    Ok(match word {
+        "NOT" => not(args.nested(|args| key(args, count))?),
+        "OR" => args.nested(|args| {
+            let one = key(args, count)?;
+            args.space()?;
+            Ok(Key::Or(Box::new(one), Box::new(key(args, count)?)))
+        })?,
+        "UID" => Key::Uids(args.set()?),
+        "KEYWORD" => keyword(args)?,
+        "UNKEYWORD" => not(keyword(args)?),
+        "LARGER" => Key::Plain(Plain::Larger(args.number64()?)),
+        "SMALLER" => Key::Plain(Plain::Smaller(args.number64()?)),
+        "OLDER" => Key::Older(args.nonzero()?),
+        "YOUNGER" => Key::Younger(args.nonzero()?),
+        "FROM" => Key::Field(Field::From, args.astring()?.into_owned()),
+        "TO" => Key::Field(Field::To, args.astring()?.into_owned()),
+        "CC" => Key::Field(Field::Cc, args.astring()?.into_owned()),
+        "BCC" => Key::Field(Field::Bcc, args.astring()?.into_owned()),
+        "SUBJECT" => Key::Field(Field::Subject, args.astring()?.into_owned()),
+        "BODY" => Key::Body(args.astring()?.into_owned()),
+        "TEXT" => Key::Text(args.astring()?.into_owned()),
+        "HEADER" => {
+            let name = args.astring()?.into_owned();
+            args.space()?;
+            Key::Header(name, args.astring()?.into_owned())
+        }
+        "EMAILID" => Key::EmailId(args.atom()?.to_owned()),
+        "THREADID" => Key::ThreadId(args.atom()?.to_owned()),
+        word => return date_key(word, args),
+    })
+}
+
+fn not(key: Key) -> Key {
+    Key::Not(Box::new(key))
+}
+
+/// Keys that ask for one flag.
+fn flag_key(word: &str) -> Option<Key> {
+    let flags = |flags| Key::Plain(Plain::Flags(flags));
+    Some(match word {
+        "ANSWERED" => flags(Flags::ANSWERED),
+        "DELETED" => flags(Flags::DELETED),
+        "DRAFT" => flags(Flags::DRAFT),
+        "FLAGGED" => flags(Flags::FLAGGED),
+        "SEEN" => flags(Flags::SEEN),
+        "UNANSWERED" => not(flags(Flags::ANSWERED)),
+        "UNDELETED" => not(flags(Flags::DELETED)),
+        "UNDRAFT" => not(flags(Flags::DRAFT)),
+        "UNFLAGGED" => not(flags(Flags::FLAGGED)),
+        "UNSEEN" => not(flags(Flags::SEEN)),
+        "RECENT" => Key::Recent,
+        "OLD" => not(Key::Recent),
+        "NEW" => Key::And(vec![Key::Recent, not(flags(Flags::SEEN))]),
+        _ => return None,
+    })
+}
+
+/// `"KEYWORD" SP flag-keyword`
+fn keyword(args: &mut Cursor<'_>) -> Result<Key, Syntax> {
+    let name = args.atom()?;
+    Ok(match Flags::named(name) {
+        Some(flag) => Key::Plain(Plain::Flags(flag)),
+        None => Key::Keyword(name.to_owned()),
+    })
+}
+
+/// `"BEFORE" / "ON" / "SINCE"`, alone or behind `SENT` or `SAVED`, and a date
+fn date_key(word: &str, args: &mut Cursor<'_>) -> Result<Key, Syntax> {
+    let (which, when): (fn(Days) -> Plain, _) = if let Some(when) = word.strip_prefix("SENT") {
+        (Plain::Sent, when)
+    } else if let Some(when) = word.strip_prefix("SAVED") {
+        (Plain::Saved, when)
+    } else {
+        (Plain::Internal, word)
+    };
+    let days = match when {
+        "BEFORE" => Days::before,
+        "ON" => Days::on,
+        "SINCE" => Days::since,
+        _ => return Err(Syntax::Expected("a search key")),
+    };
+    Ok(Key::Plain(which(days(args.date()?))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Key, Syntax> {
+        keys(&mut Cursor::new(text.as_bytes()))
+    }
+
+    #[test]
+    fn keys_of_every_family_are_read() {
+        for good in [
+            "ALL",
+            "1:3,5 UID 7:* $",
+            "UNSEEN FLAGGED NOT DELETED",
+            "OR (SEEN 1) NOT OR FROM a TO b",
+            "KEYWORD $Junk UNKEYWORD mine",
+            "BEFORE 1-Feb-1994 SENTSINCE \"2-Mar-2020\" SAVEDON 3-Apr-2021",
+            "LARGER 0 SMALLER 5000000000 OLDER 3600 YOUNGER 60",
+            "HEADER Message-ID <a@b> SUBJECT \"a b\" TEXT {1}\r\nx BODY y CC z BCC z",
+            "EMAILID Eabc THREADID T1 SAVEDATESUPPORTED",
+            "unseen   ", // some phones
+            "NEW OLD RECENT",
+        ] {
+            assert!(read(good).is_ok(), "{good}: {:?}", read(good));
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        for bad in [
+            "",
+            "()",
+            "FOO",
+            "NOT",
+            "OR SEEN",
+            "OR SEEN ",
+            "BEFORE yesterday",
+            "LARGER -1",
+            "OLDER 0",
+            "UID x",
+            "(SEEN",
+            "SEEN)",
+            "HEADER a",
+            "SENTFOO 1-Feb-1994",
+            "KEYWORD \\Seen",
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_thousand_keys_are_read_and_not_one_more() {
+        assert!(read(&vec!["SEEN"; 1000].join(" ")).is_ok());
+        let too_many = vec!["SEEN"; 1001].join(" ");
+        assert_eq!(read(&too_many), Err(Syntax::Limit("search keys")));
+    }
+
+    #[test]
+    fn keys_nest_so_deep_and_not_deeper() {
+        let nested = |depth| format!("{}SEEN", "NOT ".repeat(depth));
+        assert!(read(&nested(32)).is_ok());
+        assert_eq!(read(&nested(33)), Err(Syntax::Limit("levels of brackets")));
+        let brackets = |depth| format!("{}SEEN{}", "(".repeat(depth), ")".repeat(depth));
+        assert!(read(&brackets(32)).is_ok() && read(&brackets(33)).is_err());
+    }
+}

@@ -1,0 +1,8 @@
+//! SEARCH: how its keys are read, what they become for the house, how the result is told.
+//!
+//! [`key`] reads the grammar; [`compile`] turns numbers, charsets and what only this session knows
+//! into a program that `mail::search` evaluates; [`result`] tells what was found.
+
+pub mod compile;
+pub mod key;
+pub mod result;
