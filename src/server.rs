@@ -2,6 +2,7 @@
 //!
 //! What the rooms and doors are made of stands in [`House`] and `doors`; here is only the order.
 
+mod bounds;
 mod doors;
 mod house;
 mod reload;
@@ -40,7 +41,7 @@ const TRIES: u32 = 100;
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 
 /// Pauses between looks at the certificate and at what can be swept away.
-const HOUR: Duration = Duration::from_secs(3_600);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// The addresses of each service that is open.
 pub type Services = BTreeMap<&'static str, Vec<SocketAddr>>;
@@ -94,13 +95,12 @@ impl Server {
         let config = &loaded.config;
         tell_what_is_odd(&loaded);
         let house = Arc::new(open_house(&loaded).await?);
-        let tls = Arc::new(match (&config.tls.cert, &config.tls.key) {
-            (Some(cert), Some(key)) => ServerTls::load(cert, key)?,
-            _ => {
-                let host = config.hostname.as_str();
-                ServerTls::own(&config.data_dir, host, SystemTime::now())?
-            }
-        });
+        let tls = if let (Some(cert), Some(key)) = (&config.tls.cert, &config.tls.key) {
+            ServerTls::load(cert, key)?
+        } else {
+            ServerTls::own(&config.data_dir, config.hostname.as_str(), SystemTime::now())?
+        };
+        let tls = Arc::new(tls);
         let tasks = TaskTracker::new();
         let doors = doors::bind(&house, &tls)?;
         let services = doors.services();

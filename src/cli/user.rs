@@ -81,8 +81,8 @@ pub(super) struct GivenPassword {
 impl User {
     pub(super) async fn run(self, access: Access) -> anyhow::Result<()> {
         match self {
-            Self::Add { address, name, admin, password } => {
-                let password = password.read()?;
+            Self::Add { address, name, admin, .. } => {
+                let password = read_password()?;
                 let new = users::NewUser { address, name, owner: admin, password };
                 let made: users::User = access.post("users", &new).await?;
                 out::line(format_args!("added {}", made.address));
@@ -96,8 +96,8 @@ impl User {
                 access.delete("users", &[("address", &address)]).await?;
                 out::line(format_args!("removed {address}"));
             }
-            Self::Password { address, password } => {
-                let password = Some(password.read()?);
+            Self::Password { address, .. } => {
+                let password = Some(read_password()?);
                 change(&access, users::Change { password, ..users::Change::of(address) }).await?;
             }
             Self::Quota { address, octets, messages } => {
@@ -118,18 +118,16 @@ impl User {
     }
 }
 
-impl GivenPassword {
-    /// The first line of standard input.
-    fn read(&self) -> anyhow::Result<String> {
-        let mut line = String::new();
-        let mut input = std::io::stdin().lock().take(PASSWORD_MAX);
-        input.read_line(&mut line).context("no password can be read from standard input")?;
-        let password = line.trim_end_matches(['\r', '\n']);
-        if password.is_empty() {
-            bail!("standard input holds no password");
-        }
-        Ok(password.to_owned())
+/// The first line of standard input.
+fn read_password() -> anyhow::Result<String> {
+    let mut line = String::new();
+    let mut input = std::io::stdin().lock().take(PASSWORD_MAX);
+    input.read_line(&mut line).context("no password can be read from standard input")?;
+    let password = line.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        bail!("standard input holds no password");
     }
+    Ok(password.to_owned())
 }
 
 async fn change(access: &Access, change: users::Change) -> anyhow::Result<()> {

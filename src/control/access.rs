@@ -238,7 +238,7 @@ fn decode<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(octets).map_err(broken)
 }
 
-fn broken(error: impl ToString) -> Error {
+fn broken(error: impl std::fmt::Display) -> Error {
     Error::Broken(error.to_string())
 }
 

@@ -85,5 +85,6 @@ async fn revoke(State(house): State<Arc<House>>, Query(which): Query<Which>) -> 
         let user = tx.account(&key)?.ok_or(store::Error::NotFound("user"))?;
         tx.remove_device(user.id, DeviceId(which.id))
     });
-    Ok(Json(revoked.await?.into_inner()))
+    revoked.await?.into_inner();
+    Ok(Json(()))
 }

@@ -21,12 +21,12 @@ pub(super) type Answer<T> = Result<Json<T>, Refusal>;
 
 impl Refusal {
     /// What was asked for makes no sense.
-    pub fn bad(text: impl ToString) -> Self {
+    pub fn bad(text: impl std::fmt::Display) -> Self {
         Self { status: StatusCode::BAD_REQUEST, text: text.to_string() }
     }
 
     /// What was asked about is not there.
-    pub fn missing(text: impl ToString) -> Self {
+    pub fn missing(text: impl std::fmt::Display) -> Self {
         Self { status: StatusCode::NOT_FOUND, text: text.to_string() }
     }
 }

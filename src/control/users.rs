@@ -142,5 +142,6 @@ async fn remove(State(house): State<Arc<House>>, Query(which): Query<Which>) -> 
         let user = tx.account(&key)?.ok_or(store::Error::NotFound("user"))?;
         tx.remove_account(user.id)
     });
-    Ok(Json(removed.await?.into_inner()))
+    removed.await?.into_inner();
+    Ok(Json(()))
 }

@@ -1,14 +1,16 @@
 //! Opens the doors: binds every address before the first conversation begins, so that the server
 //! starts whole or not at all.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc};
 
 use tokio_util::task::TaskTracker;
 
-use super::{Error, House, Services};
+use super::{Error, House, Services, bounds};
 use crate::{
-    config::Limits,
-    net::{Connection, ConnectionLimits, Connections, Listener, Memory, ServerTls},
+    config::Address,
+    imap,
+    net::{Connection, Connections, Listener, Memory, Refusal, ServerTls},
+    smtp::{self, Role},
 };
 
 /// A conversation from its first word to its last.
@@ -29,24 +31,89 @@ pub(super) struct Doors(Vec<Door>);
 
 /// What all doors share.
 struct Common<'a> {
-    house: &'a Arc<House>,
+    house: &'a House,
     tls: &'a Arc<ServerTls>,
     connections: Arc<Connections>,
     memory: Arc<Memory>,
 }
 
 /// Binds all addresses of all services.
-pub(super) fn bind(house: &Arc<House>, tls: &Arc<ServerTls>) -> Result<Doors, Error> {
+pub(super) fn bind(house: &House, tls: &Arc<ServerTls>) -> Result<Doors, Error> {
     let limits = &house.config.limits;
     let common = Common {
         house,
         tls,
-        connections: Connections::new(connection_limits(limits)),
+        connections: Connections::new(bounds::connections(limits)),
         memory: Memory::new(limits.input_memory_max.len()),
     };
-    let mut doors = Vec::new();
-    let _ = (&common, &mut doors);
-    Ok(Doors(doors))
+    let listen = &house.config.listen;
+    let (imap, mx, lmtp, submission) = (
+        common.imap(),
+        common.smtp(Role::Mx),
+        common.smtp(Role::Lmtp),
+        common.smtp(Role::Submission),
+    );
+    let smtp_refusal = smtp::Door::refusal;
+    Ok(Doors(vec![
+        common.door("imap", &listen.imap, imap::refusal, &imap)?,
+        common.door("imaps", &listen.imaps, imap::refusal, &imap)?.over_tls(tls),
+        common.door("smtp", &listen.smtp, smtp_refusal, &mx)?,
+        common.door("lmtp", &listen.lmtp, smtp_refusal, &lmtp)?,
+        common.door("submission", &listen.submission, smtp_refusal, &submission)?,
+        common.door("submissions", &listen.submissions, smtp_refusal, &submission)?.over_tls(tls),
+    ]))
+}
+
+impl Common<'_> {
+    fn door(
+        &self,
+        service: &'static str,
+        addresses: &[Address],
+        refusal: fn(Refusal) -> &'static str,
+        greet: &Greet,
+    ) -> Result<Door, Error> {
+        let addresses: Vec<SocketAddr> = addresses.iter().map(|address| address.0).collect();
+        let listener = Listener::bind(service, &addresses, &self.connections, refusal)
+            .map_err(|cause| Error::Listen { service, cause })?;
+        Ok(Door { service, listener, greet: Arc::clone(greet) })
+    }
+
+    fn imap(&self) -> Greet {
+        let House { config, mail, logins, sessions, .. } = self.house;
+        let door = Arc::new(imap::Door {
+            mail: mail.clone(),
+            logins: Arc::clone(logins),
+            limits: bounds::imap(&config.limits),
+            tls: Some(Arc::clone(self.tls)),
+            memory: Arc::clone(&self.memory),
+            hostname: config.hostname.to_string(),
+            source_url: None,
+            sessions: Arc::clone(sessions),
+        });
+        Arc::new(move |connection| Box::pin(imap::session::serve(Arc::clone(&door), connection)))
+    }
+
+    fn smtp(&self, role: Role) -> Greet {
+        let House { config, delivery, submission, logins, sessions, .. } = self.house;
+        let means = smtp::Means {
+            hostname: self.house.hostname.clone(),
+            delivery: delivery.clone(),
+            submission: submission.clone(),
+            logins: Arc::clone(logins),
+            tls: Some(Arc::clone(self.tls)),
+            connections: Arc::clone(&self.connections),
+            sessions: Arc::clone(sessions),
+            memory: Arc::clone(&self.memory),
+        };
+        let door = smtp::Door::new(role, bounds::smtp(&config.limits, role), means);
+        Arc::new(move |connection| Box::pin(Arc::clone(&door).serve(connection)))
+    }
+}
+
+impl Door {
+    fn over_tls(self, tls: &Arc<ServerTls>) -> Self {
+        Self { listener: self.listener.with_tls(tls), ..self }
+    }
 }
 
 impl Doors {
@@ -63,18 +130,5 @@ impl Doors {
             let handler = move |connection| greet(connection);
             tasks.spawn(door.listener.serve(house.stop.clone(), handler));
         }
-    }
-}
-
-/// How many connections there may be.
-fn connection_limits(limits: &Limits) -> ConnectionLimits {
-    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    ConnectionLimits {
-        total: limits.connections_max,
-        reserve: limits.connections_reserved,
-        before_login: count(limits.connections_per_address_before_login),
-        after_login: count(limits.connections_per_address_after_login),
-        per_minute: count(limits.connections_per_address_per_minute),
-        exempt: limits.unlimited_networks.iter().map(|network| network.0).collect(),
     }
 }

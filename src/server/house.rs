@@ -4,13 +4,18 @@ use std::{path::PathBuf, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
+use super::bounds;
 use crate::{
-    config::{Config, Limits},
+    auth::login::Logins,
+    config::Config,
     control::messages::Known,
+    delivery::{self, Delivery},
     events::Bus,
-    mail::{self, Mail, name::NameLimits},
+    mail::Mail,
     sessions::Sessions,
     store,
+    submission::{self, Submission},
+    wire::address::Domain,
 };
 
 /// Why the house cannot be opened.
@@ -24,6 +29,9 @@ pub enum HouseError {
         /// What it says.
         cause: store::Error,
     },
+    /// The host name.
+    #[error("hostname {0} is no mail domain")]
+    Hostname(String),
 }
 
 impl HouseError {
@@ -38,10 +46,18 @@ impl HouseError {
 pub struct House {
     /// What it was built from.
     pub config: Arc<Config>,
+    /// Our own name.
+    pub hostname: Domain,
     /// The store.
     pub store: store::Store,
     /// Mailboxes and messages.
     pub mail: Mail,
+    /// Who is it?
+    pub logins: Arc<Logins>,
+    /// Mail for our users.
+    pub delivery: Delivery,
+    /// Mail from our users.
+    pub submission: Submission,
     /// Who is connected.
     pub sessions: Arc<Sessions>,
     /// Imports under way.
@@ -54,6 +70,8 @@ impl House {
     /// Opens the store and builds the rooms; nothing listens and nothing is sent yet.
     pub fn open(config: &Config) -> Result<Self, HouseError> {
         let limits = &config.limits;
+        let hostname = Domain::parse(config.hostname.as_str());
+        let hostname = hostname.map_err(|_| HouseError::Hostname(config.hostname.to_string()))?;
         let twice = limits.message_size_max.octets().saturating_mul(2);
         let options = store::Options {
             least_for_adding: limits.disk_free_min.octets().max(twice),
@@ -62,29 +80,44 @@ impl House {
         };
         let failed = |cause| HouseError::Store { data_dir: config.data_dir.clone(), cause };
         let store = store::Store::open(&options, Arc::new(Bus::default())).map_err(failed)?;
-        let mail = Mail::new(store.clone(), mail_limits(limits));
+        let mail = Mail::new(store.clone(), bounds::mail(limits));
+        let logins = Arc::new(Logins::new(store.clone()));
+        let delivery = Delivery::new(
+            mail.clone(),
+            delivery::Settings {
+                hostname: hostname.clone(),
+                received_max: limits.received_fields_max,
+            },
+        );
+        let whole = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let submission = Submission::new(
+            delivery.clone(),
+            submission::Settings {
+                hostname: hostname.clone(),
+                messages_per_hour: limits.submission_messages_per_hour,
+                queue_per_user_max: whole(limits.queue_messages_per_user_max),
+                queue_max: whole(limits.queue_messages_max),
+            },
+        );
         let stop = CancellationToken::new();
         let sessions = Sessions::new(stop.clone());
         let config = Arc::new(config.clone());
-        Ok(Self { config, store, mail, sessions, imports: Arc::default(), stop })
+        Ok(Self {
+            config,
+            hostname,
+            store,
+            mail,
+            logins,
+            delivery,
+            submission,
+            sessions,
+            imports: Arc::default(),
+            stop,
+        })
     }
 
     /// Finishes what is under way in the store and closes it.
     pub async fn close(&self) {
         self.store.close().await;
-    }
-}
-
-/// The limits of the mail rooms.
-fn mail_limits(limits: &Limits) -> mail::Limits {
-    mail::Limits {
-        message_size: limits.message_size_max.octets(),
-        names: NameLimits {
-            octets: limits.mailbox_name_max.len(),
-            depth: limits.mailbox_depth_max,
-        },
-        mailboxes: limits.mailboxes_per_user_max,
-        quota_octets: limits.quota.octets(),
-        keyword_octets: limits.keyword_length_max.len(),
     }
 }

@@ -101,9 +101,10 @@ impl Sink for Folder {
 
     fn finish(&mut self) -> anyhow::Result<()> {
         if !self.keywords.is_empty() {
-            let lines = self.keywords.iter().enumerate();
-            let text: String = lines.map(|(at, name)| format!("{at} {name}\n")).collect();
-            fs::write(self.path.join("dovecot-keywords"), text)?;
+            let mut file = fs::File::create(self.path.join("dovecot-keywords"))?;
+            for (at, name) in self.keywords.iter().enumerate() {
+                writeln!(file, "{at} {name}")?;
+            }
         }
         Ok(())
     }

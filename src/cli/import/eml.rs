@@ -41,7 +41,7 @@ pub(super) fn read(source: &Source, max: u64) -> Found {
 fn own_date(octets: &[u8]) -> Option<i64> {
     let header = octets.get(..HEADER).unwrap_or(octets);
     let message = MessageParser::new().parse_headers(header)?;
-    let received = message.received().and_then(|received| received.date());
+    let received = message.received().and_then(mail_parser::Received::date);
     let date = received.or_else(|| message.date().copied())?;
     date.is_valid().then(|| date.to_timestamp())
 }

@@ -33,7 +33,7 @@ pub(super) fn sources(root: &Path) -> io::Result<Vec<Source>> {
         if ours || !folder.join("cur").is_dir() {
             continue;
         }
-        let mailbox = mailbox(folder.strip_prefix(root).unwrap_or(Path::new("")));
+        let mailbox = mailbox(folder.strip_prefix(root).unwrap_or_else(|_| Path::new("")));
         for part in ["cur", "new"].map(|part| folder.join(part)) {
             if part.is_dir() {
                 let file = |path| Source { mailbox: mailbox.clone(), path };
@@ -90,9 +90,9 @@ impl Keywords {
 pub(super) fn read(source: &Source, keywords: &mut Keywords, max: u64) -> Found {
     let octets =
         read_bounded(&source.path, max).map_err(|cause| Unread::at(&source.path, cause))?;
-    let part = source.path.parent().unwrap_or(Path::new(""));
+    let part = source.path.parent().unwrap_or_else(|| Path::new(""));
     let in_new = name_of(part) == "new";
-    let known = keywords.of(part.parent().unwrap_or(Path::new("")));
+    let known = keywords.of(part.parent().unwrap_or_else(|| Path::new("")));
     let flags = if in_new { Vec::new() } else { flags(&name_of(&source.path), known) };
     Ok(Letter {
         place: source.path.display().to_string(),

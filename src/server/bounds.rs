@@ -1,0 +1,126 @@
+//! The bounds of the configuration in the words of each room and door.
+
+use crate::{
+    config::Limits,
+    imap, mail,
+    mail::name::NameLimits,
+    net::{ConnectionLimits, Rate},
+    smtp,
+    wire::Bounds,
+};
+
+/// How many connections there may be.
+pub(super) fn connections(limits: &Limits) -> ConnectionLimits {
+    ConnectionLimits {
+        total: limits.connections_max,
+        reserve: limits.connections_reserved,
+        before_login: count(limits.connections_per_address_before_login),
+        after_login: count(limits.connections_per_address_after_login),
+        per_minute: count(limits.connections_per_address_per_minute),
+        exempt: limits.unlimited_networks.iter().map(|network| network.0).collect(),
+    }
+}
+
+/// The mail rooms.
+pub(super) fn mail(limits: &Limits) -> mail::Limits {
+    mail::Limits {
+        message_size: limits.message_size_max.octets(),
+        names: NameLimits {
+            octets: limits.mailbox_name_max.len(),
+            depth: limits.mailbox_depth_max,
+        },
+        mailboxes: limits.mailboxes_per_user_max,
+        quota_octets: limits.quota.octets(),
+        keyword_octets: limits.keyword_length_max.len(),
+    }
+}
+
+/// The IMAP door.
+pub(super) fn imap(limits: &Limits) -> imap::Limits {
+    imap::Limits {
+        login_time: *limits.login_time,
+        idle_time: *limits.imap_idle_time,
+        idle_command_time: *limits.imap_idle_command_time,
+        line_before_login: limits.imap_line_before_login_max.len(),
+        line: limits.imap_line_max.len(),
+        literal_before_login: limits.imap_literal_before_login_max.octets(),
+        literals_before_login: limits.imap_literals_before_login_max,
+        literal: limits.imap_literal_max.octets(),
+        literal_sum: limits.imap_literal_sum_max.octets(),
+        literals: limits.imap_literals_max,
+        bad_before_login: count(limits.bad_commands_before_login_max),
+        bad: count(limits.bad_commands_max),
+        message: limits.message_size_max.octets(),
+        messages_per_command: limits.imap_messages_per_command_max,
+        sasl: limits.sasl_exchange_max.len(),
+        sasl_steps: limits.sasl_steps_max,
+        rate: Rate {
+            least: limits.data_rate_min.octets(),
+            grace: *limits.data_rate_after,
+            pause: *limits.smtp_data_time,
+        },
+        bounds: Bounds {
+            depth: limits.imap_depth_max,
+            ranges: limits.imap_set_ranges_max,
+            search_keys: limits.imap_search_keys_max,
+            fetch_items: limits.imap_fetch_items_max,
+        },
+    }
+}
+
+/// The SMTP door in one of its roles.
+pub(super) fn smtp(limits: &Limits, role: smtp::Role) -> smtp::Limits {
+    smtp::Limits {
+        command_line: limits.smtp_command_line_max.len(),
+        auth_line: limits.smtp_auth_line_max.len(),
+        auth_steps: limits.sasl_steps_max,
+        message_size: limits.message_size_max.octets(),
+        text_line: limits.text_line_received_max.len(),
+        recipients: match role {
+            smtp::Role::Mx => limits.smtp_recipients_max,
+            smtp::Role::Submission => limits.submission_recipients_max,
+            smtp::Role::Lmtp => limits.lmtp_recipients_max,
+        },
+        unknown_recipients_free: limits.smtp_unknown_recipients_free,
+        unknown_recipient_delay: *limits.smtp_unknown_recipient_delay,
+        unknown_recipients: limits.smtp_unknown_recipients_max,
+        messages_per_session: limits.smtp_messages_per_session,
+        messages_per_address_and_minute: limits.smtp_messages_per_address_per_minute,
+        chunks: limits.bdat_chunks_max,
+        bad_commands_at_first: limits.bad_commands_before_login_max,
+        bad_commands: limits.bad_commands_max,
+        login: *limits.login_time,
+        least_rate: limits.data_rate_min.octets(),
+        rate_grace: *limits.data_rate_after,
+        times: smtp::Times {
+            command: *limits.smtp_command_time,
+            data: *limits.smtp_data_time,
+            session: *limits.smtp_session_time,
+        },
+        times_loaded: smtp::Times {
+            command: *limits.smtp_command_time_loaded,
+            data: *limits.smtp_data_time_loaded,
+            session: *limits.smtp_session_time_loaded,
+        },
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A door's own defaults are what the configuration's defaults say, so that tests of the door
+    /// and the running server mean the same.
+    #[test]
+    fn defaults_here_and_there_agree() {
+        let limits = Limits::default();
+        let mx = smtp(&limits, smtp::Role::Mx);
+        assert_eq!(mx, smtp::Limits::default());
+        assert_eq!(format!("{:?}", imap(&limits)), format!("{:?}", imap::Limits::default()));
+        assert_eq!(mail(&limits), mail::Limits::default());
+    }
+}
