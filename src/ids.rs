@@ -3,7 +3,11 @@
 //! Row ids ([`AccountId`], [`MailboxId`], …) come from the store and mean nothing outside it; [`Uid`],
 //! [`UidValidity`] and [`ModSeq`] are what clients see.
 
-use std::{fmt, num::NonZeroU32};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+};
 
 /// Makes a row id: a positive 64-bit number given by the database.
 macro_rules! row_id {
@@ -101,5 +105,31 @@ impl ModSeq {
 impl fmt::Display for ModSeq {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// Whom we count as one peer: an IPv4 address, or an IPv6 network of 64 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Neighbour(IpAddr);
+
+impl From<IpAddr> for Neighbour {
+    fn from(ip: IpAddr) -> Self {
+        Self(match ip.to_canonical() {
+            IpAddr::V4(ip) => ip.into(),
+            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_of_64_bits_is_one_neighbour() {
+        let of = |text: &str| Neighbour::from(text.parse::<IpAddr>().unwrap());
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("::ffff:192.0.2.7"), of("192.0.2.7"));
     }
 }

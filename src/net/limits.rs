@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -15,6 +15,8 @@ use std::{
 
 use ipnet::IpNet;
 use tokio::time::Instant;
+
+use crate::ids::Neighbour;
 
 const MINUTE: Duration = Duration::from_mins(1);
 /// How long an address that logged in is known.
@@ -61,19 +63,6 @@ pub enum Refusal {
     /// This address has too many, or comes too often.
     #[error("too many connections from this address")]
     Address,
-}
-
-/// Whom we count as one: an IPv4 address, or an IPv6 network of 64 bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Neighbour(IpAddr);
-
-impl From<IpAddr> for Neighbour {
-    fn from(ip: IpAddr) -> Self {
-        Self(match ip.to_canonical() {
-            IpAddr::V4(ip) => ip.into(),
-            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
-        })
-    }
 }
 
 #[derive(Debug)]
@@ -328,13 +317,6 @@ mod tests {
         let _three = all.open(ip(LAN), now).unwrap();
         drop(one);
         two.logged_in(now).unwrap();
-    }
-
-    #[test]
-    fn a_network_of_64_bits_is_one_neighbour() {
-        assert_eq!(Neighbour::from(ip("2001:db8::1")), Neighbour::from(ip("2001:db8::ffff:1")));
-        assert_ne!(Neighbour::from(ip("2001:db8::1")), Neighbour::from(ip("2001:db8:0:1::1")));
-        assert_eq!(Neighbour::from(ip("::ffff:192.0.2.7")), Neighbour::from(ip(LAN)));
     }
 
     #[test]
