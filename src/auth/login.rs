@@ -10,6 +10,7 @@ use std::{net::IpAddr, time::Duration};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+pub use super::sasl::Mechanism;
 use crate::{
     events::Origin,
     ids::{AccountId, DeviceId},
@@ -81,21 +82,6 @@ pub enum Step {
     Challenge(Vec<u8>),
     /// The client is who it says.
     Done(LoggedIn),
-}
-
-/// The mechanisms of RFC 4616, RFC 7677 and the old LOGIN.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mechanism {
-    /// Name and password in one response.
-    Plain,
-    /// Name and password, asked for one by one.
-    Login,
-    /// SCRAM-SHA-1, for `ManageSieve` (RFC 5804 §2.1).
-    ScramSha1,
-    /// SCRAM-SHA-256.
-    ScramSha256,
-    /// SCRAM-SHA-256-PLUS, bound to the TLS connection.
-    ScramSha256Plus,
 }
 
 /// The room of logins.
