@@ -7,32 +7,17 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{
-    Mail,
-    binary::{Decoder, UndecodableContent},
-    content::Octets,
-    encoding::Encoding,
-    error::{Error, Result},
-    section::{Section, SectionText, part_at, select_fields},
-    structure::{Kind, Octets as Has, StructureRef},
-};
-use crate::{
-    ids::ContentId,
-    store::{ContentParts, Reader, Want},
-};
+mod cut;
+mod stream;
 
-/// A piece of more octets than this is streamed.
-const LARGE: u64 = 256 << 10;
-/// What the pieces of one message may weigh together; further ones are streamed.
-const PER_MESSAGE: u64 = 1 << 20;
+pub use self::{cut::decode, stream::Stream};
+use super::{
+    Mail, binary::UndecodableContent, encoding::Encoding, error::Result, section::Section,
+};
+use crate::{ids::ContentId, store::Reader};
+
 /// Once so much was gathered, the job ends.
 const PER_JOB: u64 = 2 << 20;
-/// From this size on a stored header may have been cut, and its rest counts as body.
-const CUT_HEADER: usize = 1 << 20;
-/// Header fields are picked from at most so many octets.
-const MOST_HEADER: u64 = 4 << 20;
-/// How many octets are read at once for measuring.
-const STEP: u64 = 256 << 10;
 
 /// What is wanted of each of some messages.
 #[derive(Clone, Debug, Default)]
@@ -152,16 +137,7 @@ impl Mail {
 
     /// The octets of a large piece, in steps.
     pub fn stream(&self, large: &Large) -> Stream {
-        let (skip, left) = match large.encoding {
-            Some(_) => (large.window.start, large.len()),
-            None => (0, large.len()),
-        };
-        Stream {
-            octets: self.octets(large.content, large.range.clone()),
-            decoder: large.encoding.and_then(|encoding| Decoder::new(encoding).ok()),
-            skip,
-            left,
-        }
+        Stream::new(self, large)
     }
 }
 
@@ -181,261 +157,170 @@ impl Piece {
     }
 }
 
-impl Wanted {
-    fn of(&self, r: &Reader<'_>, content: ContentId, size: u64) -> Result<Extract> {
-        let want = Want {
-            summary: self.listing || self.cuts.iter().any(Cut::needs_structure),
-            header: self.cuts.iter().any(Cut::is_of_header),
-            preview: self.hash,
-            octets_up_to: 0,
-        };
-        let mut parts = if want == Want::default() {
-            ContentParts::default()
-        } else {
-            r.content(content, want)?
-        };
-        if parts.header.len() >= CUT_HEADER && parts.structure.is_empty() {
-            let listing = Want { summary: true, ..Want::default() };
-            parts.structure = r.content(content, listing)?.structure;
-        }
-        let mut pieces = Vec::with_capacity(self.cuts.len());
-        let mut message = Message { r, content, size, parts: &parts, room: PER_MESSAGE };
-        for cut in &self.cuts {
-            let piece = message.piece(cut)?;
-            message.room = message.room.saturating_sub(piece.weight());
-            pieces.push(piece);
-        }
-        let ContentParts { summary, structure, hash, .. } = parts;
-        Ok(Extract { summary, structure, hash, pieces })
-    }
-}
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
 
-impl Cut {
-    /// The header of the message itself, which has a column of its own.
-    fn is_of_header(&self) -> bool {
-        let header =
-            matches!(self.section.text, SectionText::Header | SectionText::HeaderFields { .. });
-        self.section.path.is_empty() && header
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        events::{Bus, Door, Origin},
+        mail::{Limits, section::SectionText},
+        store::{Options, Store},
+    };
+
+    /// A house with one message in its store.
+    struct Stored {
+        _dir: tempfile::TempDir,
+        mail: Mail,
+        content: ContentId,
+        size: u64,
     }
 
-    fn needs_structure(&self) -> bool {
-        let whole = self.section.path.is_empty() && self.section.text == SectionText::All;
-        !whole && !self.is_of_header()
+    async fn store(message: &[u8]) -> Stored {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&Options::new(dir.path()), Arc::new(Bus::default())).unwrap();
+        let mail = Mail::new(store, Limits::default());
+        let mut spool = mail.spool();
+        message.chunks(50_000).for_each(|chunk| spool.write(chunk).unwrap());
+        let prepared = mail.prepare(spool, |header| header).await.unwrap();
+        let size = prepared.size();
+        let origin = Origin::new(Door::House, 1);
+        let job = move |tx: &mut crate::store::Tx<'_>| tx.add_content(prepared.content());
+        let content = mail.store().write(origin, job).await.unwrap().into_inner();
+        Stored { _dir: dir, mail, content, size }
     }
-}
 
-/// One message while pieces are cut from it.
-struct Message<'m> {
-    r: &'m Reader<'m>,
-    content: ContentId,
-    size: u64,
-    parts: &'m ContentParts,
-    /// What further pieces may weigh.
-    room: u64,
-}
-
-impl Message<'_> {
-    fn piece(&self, cut: &Cut) -> Result<Piece> {
-        if cut.form != Form::Stored {
-            return self.decoded(cut);
+    impl Stored {
+        async fn cut(&self, path: &[u32], form: Form, window: Option<(u64, u64)>) -> Piece {
+            let section = Section { path: path.to_vec(), text: SectionText::All };
+            self.piece(Cut { section, form, window }).await
         }
-        if let SectionText::HeaderFields { names, not } = &cut.section.text {
-            return Ok(match self.header(&cut.section)? {
-                Some(header) => {
-                    let fields = select_fields(&header, names, *not);
-                    Piece::Octets(windowed(fields, cut.window))
+
+        async fn piece(&self, cut: Cut) -> Piece {
+            let wanted = Wanted { cuts: vec![cut], ..Wanted::default() };
+            let messages = vec![(self.content, self.size)];
+            let mut extracts = self.mail.extract(messages, Arc::new(wanted)).await.unwrap();
+            extracts.remove(0).unwrap().pieces.remove(0)
+        }
+
+        async fn whole(&self, piece: Piece) -> Vec<u8> {
+            match piece {
+                Piece::Octets(octets) => octets,
+                Piece::Large(large) => {
+                    let mut stream = self.mail.stream(&large);
+                    let mut octets = Vec::new();
+                    while let Some(more) = stream.next().await {
+                        octets.extend(more.unwrap());
+                    }
+                    assert_eq!(octets.len() as u64, large.len());
+                    octets
                 }
-                None => Piece::Absent,
-            });
-        }
-        if cut.is_of_header() && self.parts.header.len() < CUT_HEADER {
-            return Ok(Piece::Octets(windowed(self.parts.header.clone(), cut.window)));
-        }
-        match self.range(&cut.section)? {
-            Some(range) => self.stored(within(range, cut.window), false),
-            None => Ok(Piece::Absent),
-        }
-    }
-
-    /// The octets of a header from which fields are picked.
-    fn header(&self, section: &Section) -> Result<Option<Vec<u8>>> {
-        if section.path.is_empty() && self.parts.header.len() < CUT_HEADER {
-            return Ok(Some(self.parts.header.clone()));
-        }
-        let Some(range) = self.range(section)? else { return Ok(None) };
-        let end = range.end.min(range.start.saturating_add(MOST_HEADER));
-        Ok(Some(self.r.octets(self.content, range.start..end)?))
-    }
-
-    fn range(&self, section: &Section) -> Result<Option<Range<u64>>> {
-        if section.path.is_empty() && section.text == SectionText::All {
-            return Ok(Some(0..self.size));
-        }
-        Ok(section.locate(self.structure()?))
-    }
-
-    fn structure(&self) -> Result<StructureRef<'_>> {
-        StructureRef::parse(&self.parts.structure).map_err(|_| damaged(self.content))
-    }
-
-    fn stored(&self, range: Range<u64>, may_have_nul: bool) -> Result<Piece> {
-        let length = range.end.saturating_sub(range.start);
-        if length <= LARGE.min(self.room) {
-            return Ok(Piece::Octets(self.r.octets(self.content, range)?));
-        }
-        let (content, window) = (self.content, range.clone());
-        Ok(Piece::Large(Large { content, range, encoding: None, window, has_nul: may_have_nul }))
-    }
-
-    /// A part without its transfer encoding. What has none, and the message itself, is as stored.
-    fn decoded(&self, cut: &Cut) -> Result<Piece> {
-        let mut encoding = Encoding::Binary;
-        let mut range = 0..self.size;
-        let mut has_nul = false;
-        if !cut.section.path.is_empty() {
-            let structure = self.structure()?;
-            let Some(part) = part_at(structure, &cut.section.path) else {
-                return Ok(Piece::Absent);
-            };
-            if part.kind == Kind::Leaf {
-                encoding = Encoding::of(part.encoding);
+                other => panic!("{other:?}"),
             }
-            range = part.body_range();
-            has_nul = structure.parts().any(|part| part.octets.has(Has::NUL));
         }
-        let size_only = cut.form == Form::DecodedSize;
-        if encoding.is_identity() {
-            if size_only {
-                return Ok(Piece::Size(range.end.saturating_sub(range.start)));
-            }
-            return self.stored(within(range, cut.window), has_nul);
-        }
-        let length = range.end.saturating_sub(range.start);
-        if !size_only && length <= LARGE.min(self.room) {
-            let encoded = self.r.octets(self.content, range)?;
-            return Ok(match decode(encoding, &encoded) {
-                Ok(octets) => Piece::Octets(windowed(octets, cut.window)),
-                Err(error) => Piece::Undecodable(error),
-            });
-        }
-        Ok(match self.measure(encoding, range.clone())? {
-            Err(error) => Piece::Undecodable(error),
-            Ok((size, _)) if size_only => Piece::Size(size),
-            Ok((size, has_nul)) => Piece::Large(Large {
-                content: self.content,
-                range,
-                encoding: Some(encoding),
-                window: within(0..size, cut.window),
-                has_nul,
-            }),
-        })
     }
 
-    /// How many octets an encoded range stands for, and whether there is a NUL among them.
-    fn measure(
-        &self,
-        encoding: Encoding,
-        range: Range<u64>,
-    ) -> Result<Result<(u64, bool), UndecodableContent>> {
-        let mut decoder = match Decoder::new(encoding) {
-            Ok(decoder) => decoder,
-            Err(error) => return Ok(Err(error)),
+    fn base64_message(content: &[u8]) -> (Vec<u8>, usize) {
+        use base64::{Engine as _, engine::general_purpose::STANDARD};
+        let head = b"Subject: x\r\nContent-Type: image/png\r\n\
+            Content-Transfer-Encoding: base64\r\n\r\n";
+        let encoded = STANDARD.encode(content);
+        let lines: Vec<_> =
+            encoded.as_bytes().chunks(76).map(|line| [line, b"\r\n"].concat()).collect();
+        ([&head[..], &lines.concat()].concat(), head.len())
+    }
+
+    #[tokio::test]
+    async fn large_parts_are_decoded_as_they_stream() {
+        let content: Vec<u8> =
+            (0..600_000_u32).flat_map(|n| n.to_le_bytes().into_iter().take(1)).collect();
+        let (message, body) = base64_message(&content);
+        let stored = store(&message).await;
+        let piece = stored.cut(&[1], Form::Decoded, None).await;
+        assert!(matches!(&piece, Piece::Large(large) if large.has_nul()));
+        assert_eq!(stored.whole(piece).await, content);
+        let piece = stored.cut(&[1], Form::Decoded, Some((100_001, 400_000))).await;
+        assert_eq!(stored.whole(piece).await, content[100_001..500_001]);
+        let size = stored.cut(&[1], Form::DecodedSize, None).await;
+        assert!(matches!(size, Piece::Size(600_000)), "{size:?}");
+        let piece = stored.cut(&[1], Form::Stored, Some((7, 300_000))).await;
+        assert_eq!(stored.whole(piece).await, message[body + 7..body + 300_007]);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_and_what_cannot_be_decoded_are_told_apart() {
+        let head = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\
+            Content-Transfer-Encoding: x-unknown\r\n\r\nx\r\n--b\r\n\
+            Content-Transfer-Encoding: base64\r\n\r\n\r\n--b--\r\n";
+        let stored = store(head.as_bytes()).await;
+        let cut = |path, form| stored.cut(path, form, None);
+        assert!(matches!(cut(&[3], Form::Decoded).await, Piece::Absent));
+        assert!(matches!(cut(&[1, 1], Form::Stored).await, Piece::Absent));
+        let unknown = cut(&[1], Form::DecodedSize).await;
+        assert!(matches!(unknown, Piece::Undecodable(UndecodableContent::UnknownEncoding)));
+        let empty = cut(&[2], Form::Decoded).await;
+        assert!(stored.whole(empty).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn header_fields_come_from_the_header_alone() {
+        let stored = store(b"From: a\r\nTo: b\r\nfrom: c\r\n d\r\n\r\nFrom: body\r\n").await;
+        let fields = |name: &str, not| {
+            let text = SectionText::HeaderFields { names: vec![name.into()], not };
+            let section = Section { path: vec![], text };
+            Cut { section, form: Form::Stored, window: None }
         };
-        let (mut size, mut has_nul, mut scratch) = (0, false, Vec::new());
-        let mut start = range.start;
-        while start < range.end {
-            self.r.check_cancelled()?;
-            let end = range.end.min(start.saturating_add(STEP));
-            decoder.feed(&self.r.octets(self.content, start..end)?, &mut scratch);
-            size += scratch.len() as u64;
-            has_nul |= scratch.contains(&0);
-            scratch.clear();
-            start = end;
-        }
-        if let Err(error) = decoder.finish(&mut scratch) {
-            return Ok(Err(error));
-        }
-        Ok(Ok((size + scratch.len() as u64, has_nul)))
-    }
-}
-
-/// All of an encoded part.
-pub fn decode(encoding: Encoding, encoded: &[u8]) -> Result<Vec<u8>, UndecodableContent> {
-    let mut decoder = Decoder::new(encoding)?;
-    let mut octets = Vec::with_capacity(encoded.len());
-    decoder.feed(encoded, &mut octets);
-    decoder.finish(&mut octets)?;
-    Ok(octets)
-}
-
-/// The part of a range that a window shows.
-fn within(range: Range<u64>, window: Option<(u64, u64)>) -> Range<u64> {
-    let Some((from, length)) = window else { return range };
-    let start = range.start.saturating_add(from).min(range.end);
-    start..start.saturating_add(length).min(range.end)
-}
-
-fn windowed(octets: Vec<u8>, window: Option<(u64, u64)>) -> Vec<u8> {
-    if window.is_none() {
-        return octets;
-    }
-    let Range { start, end } = within(0..octets.len() as u64, window);
-    let shown = usize::try_from(start).ok().zip(usize::try_from(end).ok());
-    shown.and_then(|(start, end)| octets.get(start..end)).unwrap_or_default().to_vec()
-}
-
-fn damaged(content: ContentId) -> Error {
-    let text = format!("the structure of content {content} can't be read");
-    Error::Damaged(crate::store::Error::Corrupt(text))
-}
-
-/// The octets of a large piece, in order.
-pub struct Stream {
-    octets: Octets,
-    decoder: Option<Decoder>,
-    /// Decoded octets that stand before the window.
-    skip: u64,
-    /// Octets still to be brought.
-    left: u64,
-}
-
-impl Stream {
-    /// The next octets; None at the end. May be dropped half way.
-    pub async fn next(&mut self) -> Option<Result<Vec<u8>>> {
-        while self.left > 0 {
-            let (mut octets, ended) = match self.octets.next().await {
-                Some(Ok(octets)) => (octets, false),
-                Some(Err(error)) => return Some(Err(error)),
-                None => (Vec::new(), true),
-            };
-            self.decode(&mut octets, ended);
-            self.cut(&mut octets);
-            if !octets.is_empty() {
-                return Some(Ok(octets));
-            }
-            if ended {
-                return None;
-            }
-        }
-        None
+        let piece = stored.piece(fields("FROM", false)).await;
+        assert_eq!(stored.whole(piece).await, b"From: a\r\nfrom: c\r\n d\r\n\r\n");
+        let piece = stored.piece(fields("FROM", true)).await;
+        assert_eq!(stored.whole(piece).await, b"To: b\r\n\r\n");
     }
 
-    fn decode(&mut self, octets: &mut Vec<u8>, ended: bool) {
-        let Some(decoder) = &mut self.decoder else { return };
-        let mut decoded = Vec::with_capacity(octets.len());
-        decoder.feed(octets, &mut decoded);
-        if ended && let Some(decoder) = self.decoder.take() {
-            // Measuring has shown that it ends well.
-            let _ = decoder.finish(&mut decoded);
-        }
-        *octets = decoded;
+    #[tokio::test]
+    async fn a_job_brings_at_least_one_message_and_not_too_much() {
+        let stored = store(&b"0123456789abcdef".repeat(16_000)).await;
+        let section = Section::default();
+        let cut = Cut { section, form: Form::Stored, window: None };
+        let wanted = Arc::new(Wanted { cuts: vec![cut], ..Wanted::default() });
+        let many = vec![(stored.content, stored.size); 50];
+        let extracts = stored.mail.extract(many, wanted).await.unwrap();
+        assert!((2..20).contains(&extracts.len()), "{}", extracts.len());
     }
 
-    fn cut(&mut self, octets: &mut Vec<u8>) {
-        let before = self.skip.min(octets.len() as u64);
-        self.skip -= before;
-        octets.drain(..usize::try_from(before).unwrap_or(octets.len()));
-        octets.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
-        self.left -= octets.len() as u64;
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// What was put in comes back, whole and by any split.
+        #[test]
+        fn any_message_comes_back_octet_for_octet(
+            body in "([a-zA-Z:=\u{e4} -]{0,70}\r\n){0,60}",
+            repeat in prop_oneof![Just(1_usize), Just(300)],
+            splits in proptest::collection::vec(1_u64..40_000, 1..12),
+        ) {
+            let message = format!("Subject: x\r\n\r\n{}", body.repeat(repeat)).into_bytes();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                let stored = store(&message).await;
+                let piece = stored.cut(&[], Form::Stored, None).await;
+                assert_eq!(stored.whole(piece).await, message);
+                let (mut joined, mut from) = (Vec::new(), 0);
+                for length in splits.iter().cycle() {
+                    let piece = stored.cut(&[], Form::Stored, Some((from, *length))).await;
+                    let octets = stored.whole(piece).await;
+                    if octets.is_empty() {
+                        break;
+                    }
+                    joined.extend(octets);
+                    from += length;
+                    if from > 200_000 {
+                        joined = message.clone();
+                        break;
+                    }
+                }
+                assert_eq!(joined, message);
+            });
+        }
     }
 }
