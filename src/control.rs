@@ -7,9 +7,11 @@
 
 mod access;
 pub mod aliases;
+mod check;
 pub mod devices;
 pub mod domains;
 pub mod messages;
+pub mod queue;
 mod refusal;
 mod socket;
 pub mod users;
@@ -29,9 +31,11 @@ use crate::server::House;
 pub fn router(house: Arc<House>) -> Router {
     let nouns = Router::new()
         .merge(aliases::routes())
+        .merge(check::routes())
         .merge(devices::routes())
         .merge(domains::routes())
         .merge(messages::routes())
+        .merge(queue::routes())
         .merge(users::routes());
     Router::new().nest("/api/v1", nouns).with_state(house)
 }

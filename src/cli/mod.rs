@@ -8,6 +8,7 @@
 mod access;
 mod alias;
 mod app_password;
+mod check;
 mod config;
 mod demo;
 mod domain;
@@ -15,6 +16,7 @@ mod export;
 mod import;
 mod out;
 mod process;
+mod queue;
 mod serve;
 mod user;
 
@@ -72,10 +74,15 @@ enum Command {
     /// A password of its own for each device.
     #[command(subcommand)]
     AppPassword(app_password::AppPassword),
+    /// Mail on its way out.
+    #[command(subcommand)]
+    Queue(queue::Queue),
     /// Reads mail from files into a user's mailboxes; what is there already is not added again.
     Import(import::Import),
     /// Writes a user's mailboxes to files.
     Export(export::Export),
+    /// Looks for damage in the store.
+    Check,
 }
 
 /// Runs what the arguments say.
@@ -90,6 +97,8 @@ pub fn run() -> ExitCode {
         Command::User(user) => access::with(settings, |access, _| user.run(access)),
         Command::Alias(alias) => access::with(settings, |access, _| alias.run(access)),
         Command::AppPassword(password) => access::with(settings, |access, _| password.run(access)),
+        Command::Queue(queue) => access::with(settings, |access, _| queue.run(access)),
+        Command::Check => access::with(settings, |access, _| check::run(access)),
         Command::Import(import) => access::with(settings, |access, config| {
             let max = config.limits.message_size_max.octets();
             import.run(access, max)
