@@ -4,6 +4,7 @@
 //! other modules judge what was said against its [`Keyring`]. Whoever is unknown costs the same
 //! work and hears the same words as whoever errs.
 
+pub mod fresh;
 mod keyring;
 pub mod login;
 pub mod password;

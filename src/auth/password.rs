@@ -164,7 +164,8 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N], PasswordError> {
     Ok(octets)
 }
 
-fn hash(password: &str) -> Result<String, PasswordError> {
+/// Slow: not for a thread that must not block.
+pub(super) fn hash(password: &str) -> Result<String, PasswordError> {
     let params = Params::new(19 * 1024, 2, 1, None).map_err(PasswordError::Parameters)?;
     let salt: [u8; 16] = random()?;
     let hash = Argon2::from(params).hash_password_with_salt(password.as_bytes(), &salt)?;

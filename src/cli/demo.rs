@@ -150,6 +150,7 @@ async fn settle(access: &Access) -> anyhow::Result<()> {
             name: person.name.to_owned(),
             owner,
             password: PASSWORD.to_owned(),
+            scram: true,
         };
         let _: User = access.post("users", &new).await?;
     }

@@ -23,6 +23,9 @@ pub(super) enum User {
         /// The person's name.
         #[arg(long, default_value = "")]
         name: String,
+        /// Keeps no keys of the password for SCRAM; mail programs then send it as it is, in TLS.
+        #[arg(long)]
+        no_scram: bool,
         /// May run the server on its web pages.
         #[arg(long)]
         admin: bool,
@@ -81,9 +84,10 @@ pub(super) struct GivenPassword {
 impl User {
     pub(super) async fn run(self, access: Access) -> anyhow::Result<()> {
         match self {
-            Self::Add { address, name, admin, .. } => {
+            Self::Add { address, name, no_scram, admin, .. } => {
                 let password = read_password()?;
-                let new = users::NewUser { address, name, owner: admin, password };
+                let new =
+                    users::NewUser { address, name, owner: admin, password, scram: !no_scram };
                 let made: users::User = access.post("users", &new).await?;
                 out::line(format_args!("added {}", made.address));
             }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{now, refusal::Answer, users};
 use crate::{
+    auth::fresh::{self, Salted},
     events::{Door, Origin},
     ids::DeviceId,
     server::House,
@@ -60,7 +61,7 @@ struct Which {
 }
 
 pub(super) fn routes() -> Router<Arc<House>> {
-    Router::new().route("/app-passwords", get(list).delete(revoke))
+    Router::new().route("/app-passwords", get(list).post(add).delete(revoke))
 }
 
 async fn list(State(house): State<Arc<House>>, Query(of): Query<Of>) -> Answer<Vec<Device>> {
@@ -78,6 +79,19 @@ async fn list(State(house): State<Arc<House>>, Query(of): Query<Of>) -> Answer<V
     Ok(Json(all.await?.into_iter().map(device).collect()))
 }
 
+async fn add(State(house): State<Arc<House>>, Json(new): Json<NewDevice>) -> Answer<Made> {
+    let key = users::key(&new.address)?;
+    let user = house.store.read(move |reader| reader.account(&key)).await?;
+    let user = user.ok_or(store::Error::NotFound("user"))?;
+    let salted = Salted { salt: user.scram_salt, rounds: user.scram_iterations };
+    let app = fresh::app(salted).await?;
+    let device = store::NewDevice { name: new.name, secret: app.secret, scram: app.scram };
+    let origin = Origin::new(Door::Control, now());
+    let made = house.store.write(origin, move |tx| tx.add_device(user.id, &device));
+    let id = made.await?.into_inner().0;
+    Ok(Json(Made { id, password: app.password.reveal().to_owned() }))
+}
+
 async fn revoke(State(house): State<Arc<House>>, Query(which): Query<Which>) -> Answer<()> {
     let key = users::key(&which.address)?;
     let origin = Origin::new(Door::Control, now());
@@ -86,5 +100,6 @@ async fn revoke(State(house): State<Arc<House>>, Query(which): Query<Which>) -> 
         tx.remove_device(user.id, DeviceId(which.id))
     });
     revoked.await?.into_inner();
+    house.sessions.end_device(DeviceId(which.id));
     Ok(Json(()))
 }

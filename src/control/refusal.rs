@@ -7,7 +7,7 @@ use axum::{
 };
 use serde_json::json;
 
-use crate::{store, wire::address::AddressError};
+use crate::{auth::password::PasswordError, store, wire::address::AddressError};
 
 /// A refusal; the line says what a person can do about it.
 #[derive(Debug)]
@@ -34,6 +34,13 @@ impl Refusal {
 impl From<AddressError> for Refusal {
     fn from(error: AddressError) -> Self {
         Self::bad(format!("no address: {error}"))
+    }
+}
+
+impl From<PasswordError> for Refusal {
+    fn from(error: PasswordError) -> Self {
+        tracing::error!(%error, "a password could not be hashed");
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, text: error.to_string() }
     }
 }
 

@@ -14,7 +14,12 @@ use super::{
     refusal::{Answer, Refusal},
 };
 use crate::{
+    auth::{
+        Secret,
+        fresh::{self, Salted},
+    },
     events::{Door, Origin},
+    mail::{self, Mail},
     server::House,
     store,
     wire::address::Address,
@@ -59,6 +64,8 @@ pub struct NewUser {
     pub owner: bool,
     /// The password in the clear: it goes no farther than the socket.
     pub password: String,
+    /// May it be used with SCRAM? Then keys of it are stored, which a thief could try words on.
+    pub scram: bool,
 }
 
 /// What shall be otherwise with a user; what is absent stays.
@@ -92,7 +99,7 @@ struct Which {
 }
 
 pub(super) fn routes() -> Router<Arc<House>> {
-    Router::new().route("/users", get(list).put(change).delete(remove))
+    Router::new().route("/users", get(list).post(add).put(change).delete(remove))
 }
 
 /// How an address is looked up.
@@ -119,11 +126,52 @@ async fn list(State(house): State<Arc<House>>, Query(within): Query<In>) -> Answ
     Ok(Json(all.await?.into_iter().map(User::from).collect()))
 }
 
+async fn add(State(house): State<Arc<House>>, Json(new): Json<NewUser>) -> Answer<User> {
+    let address = Address::parse(&new.address)?;
+    let salted = Salted::new(new.scram)?;
+    let main = fresh::main(Secret::new(new.password), salted.clone(), new.scram).await?;
+    let account = store::NewAccount {
+        address: address.to_string(),
+        address_key: address.key(),
+        domain: address.domain().ascii().to_owned(),
+        full_name: new.name,
+        owner: new.owner,
+        password: Some(main.hash),
+        scram_salt: salted.salt,
+        scram_iterations: salted.rounds,
+        scram: main.scram,
+    };
+    let origin = Origin::new(Door::Control, now());
+    let made = house.store.write(origin, move |tx| {
+        let id = tx.add_account(&account)?;
+        Mail::add_default_mailboxes(tx, id)?;
+        let user = tx.account_by_id(id)?.ok_or(store::Error::NotFound("user"))?;
+        Ok::<_, mail::Error>(user)
+    });
+    Ok(Json(made.await?.into_inner().into()))
+}
+
+/// The new password as it is stored, with SCRAM keys if the old one had them.
+async fn main(house: &House, key: String, password: String) -> Result<fresh::Main, Refusal> {
+    let user = house.store.read(move |reader| reader.account(&key)).await?;
+    let user = user.ok_or(store::Error::NotFound("user"))?;
+    let salted = Salted { salt: user.scram_salt, rounds: user.scram_iterations };
+    Ok(fresh::main(Secret::new(password), salted, user.scram.is_some()).await?)
+}
+
 async fn change(State(house): State<Arc<House>>, Json(change): Json<Change>) -> Answer<User> {
     let key = key(&change.address)?;
+    let main = match change.password {
+        Some(password) => Some(main(&house, key.clone(), password).await?),
+        None => None,
+    };
+    let ends_sessions = main.is_some() || change.enabled == Some(false);
     let origin = Origin::new(Door::Control, now());
     let changed = house.store.write(origin, move |tx| {
         let id = tx.account(&key)?.ok_or(store::Error::NotFound("user"))?.id;
+        if let Some(main) = main {
+            tx.set_password(id, &main.hash, main.scram.as_ref())?;
+        }
         if let Some(quota) = change.quota {
             tx.set_quota(id, quota.octets, quota.messages)?;
         }
@@ -132,7 +180,11 @@ async fn change(State(house): State<Arc<House>>, Json(change): Json<Change>) -> 
         }
         tx.account_by_id(id)?.ok_or(store::Error::NotFound("user"))
     });
-    Ok(Json(changed.await?.into_inner().into()))
+    let user = changed.await?.into_inner();
+    if ends_sessions {
+        house.sessions.end_account(user.id);
+    }
+    Ok(Json(user.into()))
 }
 
 async fn remove(State(house): State<Arc<House>>, Query(which): Query<Which>) -> Answer<()> {
@@ -140,8 +192,9 @@ async fn remove(State(house): State<Arc<House>>, Query(which): Query<Which>) -> 
     let origin = Origin::new(Door::Control, now());
     let removed = house.store.write(origin, move |tx| {
         let user = tx.account(&key)?.ok_or(store::Error::NotFound("user"))?;
-        tx.remove_account(user.id)
+        tx.remove_account(user.id)?;
+        Ok::<_, store::Error>(user.id)
     });
-    removed.await?.into_inner();
+    house.sessions.end_account(removed.await?.into_inner());
     Ok(Json(()))
 }
