@@ -1,21 +1,48 @@
-//! Logins at every door: accounts and devices looked up, passwords and proofs checked, failures
+//! Logins at every door: accounts and devices looked up, passwords and proofs judged, failures
 //! counted and answered alike.
 //!
 //! A door decodes what its client sends and passes it to an [`Exchange`], or hands in name and
-//! password as they are by [`Logins::login`]; it only waits the delay of a refusal and says it in its
-//! own words. An unknown user costs the same work and gives the same answer as a wrong password.
+//! password as they are by [`Logins::login`]; then it says the outcome in its own words. Who failed
+//! too often waits here before anything is judged, so that nobody learns the outcome sooner by
+//! hanging up. An unknown user costs the same work and gives the same answer as a wrong password.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    io,
+    net::IpAddr,
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use tokio::time::Instant;
+use lru::LruCache;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep},
+};
 use zeroize::Zeroizing;
 
 pub use super::sasl::Mechanism;
-use crate::{
-    events::Origin,
-    ids::{AccountId, DeviceId},
-    store::{self, Store},
+use super::{
+    Identity, Keyring, Passwords, Secret, Throttle, ThrottleLimits, Verdict,
+    password::{PasswordError, random},
+    sasl::{self, Fault, Sasl, acts_for_itself},
+    scram::{APP_ROUNDS, Nobody},
 };
+use crate::{
+    events::{Door, Origin},
+    ids::{AccountId, DeviceId},
+    store::{self, Account, Store},
+    wire::address::Address,
+};
+
+/// The setting that makes salts for users that are not there; it must outlive restarts.
+const NOBODY: &str = "auth.nobody";
+/// Clients that wait for having failed, at most; beyond that they are sent away.
+const MOST_WAITING: usize = 1_000;
+/// How often a login is written down.
+const NOTED: Duration = Duration::from_hours(1);
+/// Accounts and devices of which it is remembered that their login was written down.
+const MOST_NOTED: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
 /// Who has logged in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,27 +79,27 @@ pub struct Visitor {
     pub now: Instant,
 }
 
-/// Why somebody is not let in. One waits the delay before one says it.
+/// Why somebody is not let in.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
     /// Name, password or proof is wrong, or the account is closed: one answer for all of these.
     #[error("authentication failed")]
-    Wrong {
-        /// To be waited before the answer.
-        delay: Duration,
-    },
+    Wrong,
     /// Too many failures from there: the connection is ended.
     #[error("too many failed logins")]
-    TooMany {
-        /// To be waited before the answer.
-        delay: Duration,
-    },
+    TooMany,
     /// What the client sent breaks the mechanism's grammar.
     #[error("malformed response")]
     Malformed,
     /// Our own failure; the cause goes to the log.
     #[error("internal error")]
     Internal(#[from] store::Error),
+}
+
+impl From<PasswordError> for Refused {
+    fn from(error: PasswordError) -> Self {
+        Self::Internal(io::Error::other(error).into())
+    }
 }
 
 /// What follows in an exchange.
@@ -87,27 +114,162 @@ pub enum Step {
 /// The room of logins.
 pub struct Logins {
     store: Store,
+    passwords: Arc<Passwords>,
+    throttle: Mutex<Throttle>,
+    nobody: Nobody,
+    waiting: Semaphore,
+    noted: Mutex<LruCache<(AccountId, Option<DeviceId>), Instant>>,
 }
 
 impl Logins {
-    /// Makes the room.
-    pub fn new(store: Store) -> Self {
-        Self { store }
+    /// Makes the room; at the first start of a store it makes the store's secret for it.
+    pub async fn open(
+        store: &Store,
+        passwords: Arc<Passwords>,
+        limits: ThrottleLimits,
+        now: i64,
+    ) -> Result<Self, Refused> {
+        let fresh: [u8; 32] = random()?;
+        let kept = store.read(|r| r.setting(NOBODY)).await?;
+        let kept = match kept.and_then(|kept| kept.try_into().ok()) {
+            Some(kept) => kept,
+            None => {
+                let origin = Origin::new(Door::House, now);
+                let job = move |tx: &mut store::Tx<'_>| tx.set_setting(NOBODY, &fresh);
+                store.write(origin, job).await?.into_inner();
+                fresh
+            }
+        };
+        Ok(Self {
+            store: store.clone(),
+            passwords,
+            throttle: Mutex::new(Throttle::new(limits)),
+            nobody: Nobody { secret: kept, rounds: APP_ROUNDS },
+            waiting: Semaphore::new(MOST_WAITING),
+            noted: Mutex::new(LruCache::new(MOST_NOTED)),
+        })
     }
 
-    /// Checks a name and a password.
+    /// Checks a name and a password. Can be dropped without harm.
     pub async fn login(
         &self,
         credentials: Credentials,
         visitor: Visitor,
     ) -> Result<LoggedIn, Refused> {
-        let _ = (credentials, visitor, &self.store);
-        Err(Refused::Internal(store::Error::Closed))
+        let Credentials { authorization, name, password } = credentials;
+        if acts_for_itself(&authorization, &name).is_err() {
+            return Err(self.failed(&name, visitor));
+        }
+        self.verify(&name, &Secret::new(password.to_string()), visitor).await
     }
 
     /// Begins an exchange; `binding` is the connection's channel binding, when it has one.
     pub fn exchange(&self, mechanism: Mechanism, binding: Option<[u8; 32]>) -> Exchange<'_> {
-        Exchange { logins: self, mechanism, binding }
+        Exchange {
+            logins: self,
+            mechanism,
+            binding,
+            sasl: None,
+            name: String::new(),
+            account: None,
+        }
+    }
+
+    async fn verify(
+        &self,
+        name: &str,
+        password: &Secret,
+        visitor: Visitor,
+    ) -> Result<LoggedIn, Refused> {
+        self.admit(name, visitor).await?;
+        let found = self.find(name).await?;
+        let keyring = found.as_ref().map(|(_, keyring)| keyring);
+        let now = visitor.now.into_std();
+        let identity = self.passwords.verify(keyring, password, now).await?;
+        match (identity, found) {
+            (Some(identity), Some((account, _))) => {
+                Ok(self.welcome(name, identity, account, visitor))
+            }
+            _ => Err(self.failed(name, visitor)),
+        }
+    }
+
+    /// Lets somebody try: at once, or after a while, or not at all.
+    async fn admit(&self, name: &str, visitor: Visitor) -> Result<(), Refused> {
+        let verdict = {
+            let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
+            throttle.verdict(visitor.ip, name, visitor.now.into_std())
+        };
+        match verdict {
+            Verdict::Go => Ok(()),
+            Verdict::Wait(delay) => {
+                let _seat = self.waiting.try_acquire().map_err(|_| Refused::TooMany)?;
+                sleep(delay).await;
+                Ok(())
+            }
+            Verdict::Refuse => Err(Refused::TooMany),
+        }
+    }
+
+    /// The account of a login name, and what it can be known by.
+    async fn find(&self, name: &str) -> Result<Option<(Account, Keyring)>, Refused> {
+        // What is no address is looked up all the same, for the work's sake.
+        let key = Address::parse(name).map_or_else(|_| name.to_owned(), |address| address.key());
+        let found = self
+            .store
+            .read(move |r| {
+                let Some(account) = r.account(&key)? else { return Ok::<_, store::Error>(None) };
+                let devices = r.devices(account.id)?;
+                Ok(Some((account, devices)))
+            })
+            .await?;
+        Ok(found.map(|(account, devices)| {
+            let keyring = Keyring::new(&account, &devices);
+            (account, keyring)
+        }))
+    }
+
+    fn failed(&self, name: &str, visitor: Visitor) -> Refused {
+        let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
+        throttle.failed(visitor.ip, name, visitor.now.into_std());
+        Refused::Wrong
+    }
+
+    fn welcome(
+        &self,
+        name: &str,
+        identity: Identity,
+        account: Account,
+        visitor: Visitor,
+    ) -> LoggedIn {
+        let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
+        throttle.succeeded(visitor.ip, name, visitor.now.into_std());
+        drop(throttle);
+        self.note(identity, visitor);
+        let Account { address, owner, .. } = account;
+        LoggedIn { account: identity.account, device: identity.device, address, owner }
+    }
+
+    /// Writes down that there was a login, now and then. Nobody waits for it.
+    fn note(&self, identity: Identity, visitor: Visitor) {
+        let Identity { account, device } = identity;
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = noted.put((account, device), visitor.now);
+        if let Some(last) = last.filter(|last| visitor.now.duration_since(*last) < NOTED) {
+            noted.put((account, device), last);
+            return;
+        }
+        drop(noted);
+        let store = self.store.clone();
+        tokio::spawn(async move {
+            let job = move |tx: &mut store::Tx<'_>| {
+                tx.logged_in(account)?;
+                device.map_or(Ok(()), |device| tx.device_used(device))
+            };
+            if let Err(error) = store.write::<(), store::Error, _>(visitor.origin, job).await {
+                tracing::debug!(%account, %error, "a login was not written down");
+            }
+        });
     }
 }
 
@@ -116,6 +278,10 @@ pub struct Exchange<'a> {
     logins: &'a Logins,
     mechanism: Mechanism,
     binding: Option<[u8; 32]>,
+    sasl: Option<Sasl>,
+    /// Whom the client claims to be, once it has said so, and what was found under the name.
+    name: String,
+    account: Option<Account>,
 }
 
 impl Exchange<'_> {
@@ -125,13 +291,177 @@ impl Exchange<'_> {
         initial: Option<&[u8]>,
         visitor: Visitor,
     ) -> Result<Step, Refused> {
-        let _ = (self.logins, self.mechanism, self.binding, initial, visitor);
-        Err(Refused::Internal(store::Error::Closed))
+        let (sasl, step) = Sasl::start(self.mechanism, initial, self.binding);
+        self.sasl = Some(sasl);
+        self.follow(step, visitor).await
     }
 
-    /// Each following step.
+    /// Each following step. After a refusal there is none.
     pub async fn respond(&mut self, response: &[u8], visitor: Visitor) -> Result<Step, Refused> {
-        let _ = (response, visitor);
-        Err(Refused::Internal(store::Error::Closed))
+        let step = self.sasl.as_mut().ok_or(Refused::Malformed)?.step(response);
+        self.follow(step, visitor).await
+    }
+
+    /// Does what the mechanism asks for, until it is the client's turn.
+    async fn follow(&mut self, step: sasl::Step, visitor: Visitor) -> Result<Step, Refused> {
+        let step = match step {
+            sasl::Step::Find(name) => {
+                self.name = name;
+                self.logins.admit(&self.name, visitor).await?;
+                let found = self.logins.find(&self.name).await?;
+                let sasl = self.sasl.as_mut().ok_or(Refused::Malformed)?;
+                let keyring = found.as_ref().map(|(_, keyring)| keyring);
+                let step = sasl.found(keyring, &self.logins.nobody);
+                self.account = found.map(|(account, _)| account);
+                step
+            }
+            other => other,
+        };
+        match step {
+            sasl::Step::Challenge(challenge) => Ok(Step::Challenge(challenge)),
+            sasl::Step::Verify(plain) => {
+                let verified = self.logins.verify(&plain.login, &plain.password, visitor).await;
+                verified.map(Step::Done)
+            }
+            sasl::Step::Success(identity) => {
+                let account = self.account.take().ok_or(Refused::Wrong)?;
+                Ok(Step::Done(self.logins.welcome(&self.name, identity, account, visitor)))
+            }
+            sasl::Step::Find(_) => Err(Refused::Malformed),
+            sasl::Step::Failed(fault) => Err(self.refuse(fault, visitor)),
+        }
+    }
+
+    fn refuse(&self, fault: Fault, visitor: Visitor) -> Refused {
+        match fault {
+            Fault::Syntax | Fault::Mechanism => Refused::Malformed,
+            Fault::Binding | Fault::Authorization | Fault::Credentials => {
+                self.logins.failed(&self.name, visitor)
+            }
+            Fault::Internal => Refused::Internal(io::Error::other(fault).into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        auth::{password::app_secret, scram::derive},
+        events::Bus,
+        store::{NewAccount, NewDevice, Options, ScramKeys, Tx},
+    };
+
+    /// A store with alice, her password and her phone.
+    async fn logins(limits: ThrottleLimits) -> (tempfile::TempDir, Logins) {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options { least_for_adding: 0, ..Options::new(folder.path().join("data")) };
+        let store = Store::open(&options, Arc::new(Bus::default())).unwrap();
+        let passwords = Arc::new(Passwords::new(2).unwrap());
+        let hash = passwords.hash(Secret::new("right".into())).await.unwrap();
+        let job = move |tx: &mut Tx<'_>| {
+            tx.add_domain("here.example")?;
+            let id = tx.add_account(&NewAccount {
+                address: "Alice@here.example".into(),
+                address_key: "alice@here.example".into(),
+                domain: "here.example".into(),
+                full_name: String::new(),
+                owner: false,
+                password: Some(hash),
+                scram_salt: b"salt".to_vec(),
+                scram_iterations: APP_ROUNDS,
+                scram: None,
+            })?;
+            let app = Secret::new("app".into());
+            let scram: ScramKeys = derive(&app, b"salt", APP_ROUNDS);
+            tx.add_device(id, &NewDevice { name: "phone".into(), secret: app_secret(&app), scram })
+        };
+        let origin = Origin::new(Door::House, 0);
+        store.write::<_, store::Error, _>(origin, job).await.unwrap().into_inner();
+        let logins = Logins::open(&store, passwords, limits, 0).await.unwrap();
+        (folder, logins)
+    }
+
+    fn visitor() -> Visitor {
+        let ip = "192.0.2.1".parse().unwrap();
+        Visitor { ip, origin: Origin::new(Door::Imap, 0), now: Instant::now() }
+    }
+
+    fn credentials(name: &str, password: &str) -> Credentials {
+        let password = Zeroizing::new(password.to_owned());
+        Credentials { authorization: String::new(), name: name.to_owned(), password }
+    }
+
+    #[tokio::test]
+    async fn an_account_is_let_in_by_password_and_by_app_password() {
+        let (_folder, logins) = logins(ThrottleLimits::default()).await;
+        let main = logins.login(credentials("ALICE@here.example", "right"), visitor()).await;
+        let main = main.unwrap();
+        assert_eq!((main.address.as_str(), main.device), ("Alice@here.example", None));
+        let phone = logins.login(credentials("alice@here.example", "app"), visitor()).await;
+        assert_eq!(phone.unwrap().device, Some(DeviceId(1)));
+        for (name, password) in [
+            ("alice@here.example", "wrong"),
+            ("bob@here.example", "right"),
+            ("alice", "right"),
+            ("", ""),
+        ] {
+            let refused = logins.login(credentials(name, password), visitor()).await;
+            assert!(matches!(refused, Err(Refused::Wrong)), "{name}");
+        }
+        let as_bob = Credentials {
+            authorization: "bob@here.example".into(),
+            ..credentials("alice@here.example", "right")
+        };
+        assert!(matches!(logins.login(as_bob, visitor()).await, Err(Refused::Wrong)));
+    }
+
+    #[tokio::test]
+    async fn plain_and_login_lead_to_the_same_door() {
+        let (_folder, logins) = logins(ThrottleLimits::default()).await;
+        let mut plain = logins.exchange(Mechanism::Plain, None);
+        let done = plain.start(Some(b"\0alice@here.example\0right"), visitor()).await;
+        assert!(matches!(done, Ok(Step::Done(_))));
+        let mut login = logins.exchange(Mechanism::Login, None);
+        assert!(matches!(login.start(None, visitor()).await, Ok(Step::Challenge(_))));
+        let name = login.respond(b"alice@here.example", visitor()).await;
+        assert!(matches!(name, Ok(Step::Challenge(_))));
+        assert!(matches!(login.respond(b"wrong", visitor()).await, Err(Refused::Wrong)));
+        let behind_the_end = login.respond(b"right", visitor()).await;
+        assert!(!matches!(behind_the_end, Ok(Step::Done(_))));
+    }
+
+    #[tokio::test]
+    async fn scram_answers_alike_for_somebody_and_nobody() {
+        let (_folder, logins) = logins(ThrottleLimits::default()).await;
+        for name in ["alice@here.example", "bob@here.example"] {
+            let mut exchange = logins.exchange(Mechanism::ScramSha256, None);
+            let first = format!("n,,n={name},r=abc");
+            let step = exchange.start(Some(first.as_bytes()), visitor()).await;
+            let Ok(Step::Challenge(challenge)) = step else { panic!("{step:?}") };
+            let challenge = String::from_utf8(challenge).unwrap();
+            assert!(challenge.ends_with(",i=4096"), "{challenge}");
+            let nonce = challenge.split(',').next().unwrap();
+            let last = format!("c=biws,{nonce},p={}=", "A".repeat(43));
+            let refused = exchange.respond(last.as_bytes(), visitor()).await;
+            assert!(matches!(refused, Err(Refused::Wrong)), "{name}: {refused:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_fails_on_and_on_waits_and_is_sent_away() {
+        let limits = ThrottleLimits { address_minute: 1, ..ThrottleLimits::default() };
+        let (_folder, logins) = logins(limits).await;
+        let visitor = visitor();
+        let mut slowest = Duration::ZERO;
+        for _ in 0..6 {
+            let start = Instant::now();
+            let refused = logins.login(credentials("x@y", "z"), visitor).await;
+            assert!(matches!(refused, Err(Refused::Wrong)));
+            slowest = slowest.max(start.elapsed());
+        }
+        assert!(slowest >= Duration::from_secs(15));
+        let refused = logins.login(credentials("x@y", "z"), visitor).await;
+        assert!(matches!(refused, Err(Refused::TooMany)));
     }
 }

@@ -36,12 +36,17 @@ impl Session {
         let mut exchange = logins.exchange(mechanism, self.input.channel_binding());
         let mut octets = initial.as_ref().map_or(0, |octets| octets.len());
         let initial = initial.as_ref().map(|octets| octets.as_slice());
-        let mut step = exchange.start(initial, self.visitor()).await;
+        let stop = self.entry.stop().clone();
+        let visitor = self.visitor();
+        let mut step = tokio::select! {
+            () = stop.cancelled() => return self.end_by_stop(),
+            step = exchange.start(initial, visitor) => step,
+        };
         for _ in 0..self.door.limits.auth_steps {
             let challenge = match step {
                 Ok(Step::Challenge(challenge)) => challenge,
                 Ok(Step::Done(user)) => return self.logged_in(mechanism, user),
-                Err(refused) => return self.refuse_login(mechanism, &refused).await,
+                Err(refused) => return self.refuse_login(mechanism, &refused),
             };
             let response = match self.ask(&challenge).await? {
                 Ok(response) => response,
@@ -51,7 +56,11 @@ impl Session {
             if octets > self.door.limits.auth_line {
                 return self.fail(&Reply::new(500, "5.5.6", "the exchange is too long"));
             }
-            step = exchange.respond(&response, self.visitor()).await;
+            let visitor = self.visitor();
+            step = tokio::select! {
+                () = stop.cancelled() => return self.end_by_stop(),
+                step = exchange.respond(&response, visitor) => step,
+            };
         }
         self.fail(&Reply::new(500, "5.5.6", "the exchange has too many steps"))
     }
@@ -105,19 +114,15 @@ impl Session {
         Ok(())
     }
 
-    async fn refuse_login(&mut self, mechanism: Mechanism, refused: &Refused) -> Done {
+    fn refuse_login(&mut self, mechanism: Mechanism, refused: &Refused) -> Done {
         tracing::info!(session = %self.entry.id(), door = "submission", peer = %self.peer,
             ?mechanism, why = %refused, "login refused");
         match refused {
-            Refused::Wrong { delay } => {
-                self.pause(*delay).await?;
+            Refused::Wrong => {
                 self.say(&Reply::new(535, "5.7.8", "authentication failed"));
                 Ok(())
             }
-            Refused::TooMany { delay } => {
-                self.pause(*delay).await?;
-                self.end(&Reply::new(421, "4.7.0", "too many failed logins"))
-            }
+            Refused::TooMany => self.end(&Reply::new(421, "4.7.0", "too many failed logins")),
             Refused::Malformed => self.fail(&Reply::new(501, "5.5.2", "malformed response")),
             Refused::Internal(error) => {
                 tracing::error!(session = %self.entry.id(), %error, "login");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Door, Limits, Means, Role};
 use crate::{
-    auth::login::Logins,
+    auth::{Passwords, Secret, ThrottleLimits, login::Logins},
     delivery::{self, Delivery},
     events::{self, Bus, Origin},
     ids::{AccountId, Uid},
@@ -44,6 +45,8 @@ impl House {
         let hostname = Domain::parse("mail.here.example").unwrap();
         let mail_limits = mail::Limits { message_size: limits.message_size, ..Default::default() };
         let mail = Mail::new(store.clone(), mail_limits);
+        let passwords = Arc::new(Passwords::new(2).unwrap());
+        let password = passwords.hash(Secret::new("secret".into())).await.unwrap();
         store
             .write(Origin::new(events::Door::House, 0), |tx| {
                 tx.add_domain("here.example")?;
@@ -53,7 +56,7 @@ impl House {
                     domain: "here.example".into(),
                     full_name: String::new(),
                     owner: true,
-                    password: None,
+                    password: Some(password),
                     scram_salt: vec![0; 16],
                     scram_iterations: 4096,
                     scram: None,
@@ -72,12 +75,13 @@ impl House {
             queue_max: 100,
         };
         let submission = Submission::new(delivery.clone(), settings);
+        let logins = Logins::open(&store, passwords, ThrottleLimits::default(), 0).await.unwrap();
         let stop = CancellationToken::new();
         let means = Means {
             hostname,
             delivery,
             submission,
-            logins: Arc::new(Logins::new(store.clone())),
+            logins: Arc::new(logins),
             tls: None,
             connections: Connections::new(ConnectionLimits::default()),
             sessions: Sessions::new(stop.clone()),
@@ -162,6 +166,11 @@ impl Client {
         self.says("EHLO relay.example", "250-mail.here.example").await;
         self.says("MAIL FROM:<bob@there.example>", "250 2.1.0").await;
         self.says("RCPT TO:<alice@here.example>", "250 2.1.5").await;
+    }
+
+    async fn logs_in(&mut self) {
+        let right = BASE64_STANDARD.encode("\0alice@here.example\0secret");
+        self.says(&format!("AUTH PLAIN {right}"), "235 2.7.0").await;
     }
 
     async fn hears_the_end(&mut self) {
@@ -353,6 +362,55 @@ async fn users_log_in_before_they_send() {
     client.says("MAIL FROM:<alice@here.example>", "530 5.7.0").await;
     client.says("AUTH XYZZY", "504 5.5.4").await;
     client.says("AUTH PLAIN !", "501 5.5.2").await;
+    client.says("AUTH LOGIN", "334").await;
+    client.says("*", "501 5.7.0").await;
+    let wrong = BASE64_STANDARD.encode("\0alice@here.example\0guess");
+    client.says(&format!("AUTH PLAIN {wrong}"), "535 5.7.8").await;
+    client.logs_in().await;
+    let keywords = client.says("EHLO x", "250-").await;
+    assert!(!keywords.contains("AUTH"));
+    client.says("AUTH PLAIN", "503 5.5.1").await;
+}
+
+#[tokio::test]
+async fn users_send_in_their_own_name_to_whom_they_like() {
+    let house = House::new(Role::Submission, Limits::default()).await;
+    let mut client = house.connect().await;
+    client.says("EHLO x", "250-").await;
+    client.logs_in().await;
+    client.says("MAIL FROM:<bob@here.example>", "550 5.7.1").await;
+    client.says("MAIL FROM:<alice@here.example> AUTH=<> RET=HDRS ENVID=x", "250").await;
+    client.says("RCPT TO:<nobody@here.example>", "550 5.1.1").await;
+    client.says("RCPT TO:<bob@there.example> NOTIFY=NEVER", "250").await;
+    client.says("RCPT TO:<alice@here.example>", "250").await;
+    client.says("DATA", "354").await;
+    client.says("From: alice@here.example\r\nBcc: x@y\r\n\r\nHi\r\n.", "250 2.0.0").await;
+    let (messages, octets) = house.inbox().await;
+    assert_eq!(messages, 1);
+    assert!(octets.contains(" with ESMTPA id "));
+    assert!(!octets.contains("Bcc") && octets.contains("\r\nMessage-ID: <"));
+    client.says("MAIL FROM:<alice@here.example>", "250").await;
+    client.says("RCPT TO:<alice@here.example>", "250").await;
+    client.says("DATA", "354").await;
+    client.says("From: bob@here.example\r\n\r\nHi\r\n.", "550 5.7.1").await;
+}
+
+#[tokio::test]
+async fn a_batch_may_follow_an_initial_response_but_not_a_challenge() {
+    let house = House::new(Role::Submission, Limits::default()).await;
+    let mut client = house.connect().await;
+    client.says("EHLO x", "250-").await;
+    let right = BASE64_STANDARD.encode("\0alice@here.example\0secret");
+    let batch = format!("AUTH PLAIN {right}\r\nMAIL FROM:<alice@here.example>\r\nNOOP\r\n");
+    client.sends(batch.as_bytes()).await;
+    for start in ["235 2.7.0", "250 2.1.0", "250 2.0.0"] {
+        client.hears(start).await;
+    }
+    let mut client = house.connect().await;
+    client.says("EHLO x", "250-").await;
+    client.sends(format!("AUTH PLAIN\r\n{right}\r\n").as_bytes()).await;
+    client.hears("554 5.5.0").await;
+    client.hears_the_end().await;
 }
 
 #[tokio::test]

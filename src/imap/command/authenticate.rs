@@ -68,7 +68,7 @@ impl Command for Authenticate {
                 let challenge = match step {
                     Ok(Step::Challenge(challenge)) => challenge,
                     Ok(Step::Done(who)) => return welcome(session, who),
-                    Err(refused) => return Err(refusal(refused).await),
+                    Err(refused) => return Err(refusal(refused)),
                 };
                 out.go_on(&STANDARD.encode(challenge));
                 out.flush().await?;
@@ -79,7 +79,7 @@ impl Command for Authenticate {
                 }
                 step = exchange.respond(&response, visitor(session)?).await;
             }
-            Err(refusal(Refused::Malformed).await)
+            Err(refusal(Refused::Malformed))
         })
     }
 }

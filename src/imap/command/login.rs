@@ -36,7 +36,7 @@ impl Command for Login {
             let (visitor, door) = (visitor(session)?, session.door.clone());
             match door.logins.login(self.credentials, visitor).await {
                 Ok(who) => welcome(session, who),
-                Err(refused) => Err(refusal(refused).await),
+                Err(refused) => Err(refusal(refused)),
             }
         })
     }
@@ -64,17 +64,11 @@ pub fn welcome(session: &mut Session, who: LoggedIn) -> Result<Done, Error> {
     Ok(Done::with("logged in", Code::Capability(session.capabilities())))
 }
 
-/// A refusal in IMAP's words, behind its delay.
-pub async fn refusal(refused: Refused) -> Error {
+/// A refusal in IMAP's words.
+pub fn refusal(refused: Refused) -> Error {
     match refused {
-        Refused::Wrong { delay } => {
-            tokio::time::sleep(delay).await;
-            Error::no(Code::AuthenticationFailed, "authentication failed")
-        }
-        Refused::TooMany { delay } => {
-            tokio::time::sleep(delay).await;
-            Error::Bye(Some(Code::AuthenticationFailed), "too many failed logins")
-        }
+        Refused::Wrong => Error::no(Code::AuthenticationFailed, "authentication failed"),
+        Refused::TooMany => Error::Bye(Some(Code::AuthenticationFailed), "too many failed logins"),
         Refused::Malformed => Error::unfit("this response is malformed"),
         Refused::Internal(cause) => Error::from(crate::mail::Error::from(cause)),
     }
