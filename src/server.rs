@@ -190,7 +190,7 @@ async fn heard(signal: &mut Signal) {
 async fn open_house(loaded: &Loaded) -> Result<House, HouseError> {
     let mut tries = 0;
     loop {
-        match House::open(&loaded.config) {
+        match House::open(&loaded.config).await {
             Err(error) if error.is_in_use() && tries < TRIES => {
                 tries += 1;
                 sleep(BETWEEN_TRIES).await;

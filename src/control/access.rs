@@ -70,7 +70,7 @@ impl Access {
         let data_dir = config.data_dir.clone();
         let mut tries = 0;
         loop {
-            match House::open(config) {
+            match House::open(config).await {
                 Ok(house) => return Ok(Self::to(Arc::new(house))),
                 Err(error) if error.is_in_use() => {}
                 Err(error) => return Err(error.into()),

@@ -1,6 +1,7 @@
 //! The bounds of the configuration in the words of each room and door.
 
 use crate::{
+    auth::ThrottleLimits,
     config::Limits,
     imap, mail,
     mail::name::NameLimits,
@@ -18,6 +19,15 @@ pub(super) fn connections(limits: &Limits) -> ConnectionLimits {
         after_login: count(limits.connections_per_address_after_login),
         per_minute: count(limits.connections_per_address_per_minute),
         exempt: limits.unlimited_networks.iter().map(|network| network.0).collect(),
+    }
+}
+
+/// How many failed logins are taken as mishaps.
+pub(super) fn throttle(limits: &Limits) -> ThrottleLimits {
+    ThrottleLimits {
+        address_minute: count(limits.auth_failures_per_address_per_minute),
+        address_day: count(limits.auth_failures_per_address_per_day),
+        account_hour: count(limits.auth_failures_per_account_per_hour),
     }
 }
 

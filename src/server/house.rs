@@ -1,14 +1,17 @@
 //! The rooms of the house, built from the configuration in their order.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{num::NonZero, path::PathBuf, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
 use super::bounds;
 use crate::{
-    auth::login::Logins,
+    auth::{
+        Passwords,
+        login::{Logins, Refused},
+    },
     config::Config,
-    control::messages::Known,
+    control::{self, messages::Known},
     delivery::{self, Delivery},
     events::Bus,
     mail::Mail,
@@ -32,6 +35,9 @@ pub enum HouseError {
     /// The host name.
     #[error("hostname {0} is no mail domain")]
     Hostname(String),
+    /// The room of logins.
+    #[error("logins: {0}")]
+    Logins(#[from] Refused),
 }
 
 impl HouseError {
@@ -68,7 +74,7 @@ pub struct House {
 
 impl House {
     /// Opens the store and builds the rooms; nothing listens and nothing is sent yet.
-    pub fn open(config: &Config) -> Result<Self, HouseError> {
+    pub async fn open(config: &Config) -> Result<Self, HouseError> {
         let limits = &config.limits;
         let hostname = Domain::parse(config.hostname.as_str());
         let hostname = hostname.map_err(|_| HouseError::Hostname(config.hostname.to_string()))?;
@@ -81,7 +87,10 @@ impl House {
         let failed = |cause| HouseError::Store { data_dir: config.data_dir.clone(), cause };
         let store = store::Store::open(&options, Arc::new(Bus::default())).map_err(failed)?;
         let mail = Mail::new(store.clone(), bounds::mail(limits));
-        let logins = Arc::new(Logins::new(store.clone()));
+        let parallel = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let passwords = Arc::new(Passwords::new(parallel).map_err(Refused::from)?);
+        let throttle = bounds::throttle(limits);
+        let logins = Logins::open(&store, passwords, throttle, control::now()).await?;
         let delivery = Delivery::new(
             mail.clone(),
             delivery::Settings {
@@ -107,7 +116,7 @@ impl House {
             hostname,
             store,
             mail,
-            logins,
+            logins: Arc::new(logins),
             delivery,
             submission,
             sessions,
