@@ -86,11 +86,32 @@ pub struct Server {
     tls: Arc<ServerTls>,
     services: Services,
     tasks: TaskTracker,
+    signals: Signals,
+}
+
+/// What may be said to the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Listens from now on; what comes before [`Server::run`] is not lost.
+    fn listen() -> Result<Self, Error> {
+        let listen = |kind| signal(kind).map_err(Error::Signals);
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
 }
 
 impl Server {
     /// Opens everything; when it gives back, every service takes connections.
     pub async fn start(loaded: Loaded) -> Result<Self, Error> {
+        let signals = Signals::listen()?;
         net::tls::install_provider();
         let config = &loaded.config;
         tell_what_is_odd(&loaded);
@@ -114,7 +135,7 @@ impl Server {
         for (service, addresses) in &services {
             tracing::info!(service, ?addresses, "open");
         }
-        Ok(Self { house, loaded, tls, services, tasks })
+        Ok(Self { house, loaded, tls, services, tasks, signals })
     }
 
     /// The rooms.
@@ -129,23 +150,18 @@ impl Server {
 
     /// Serves until SIGTERM or SIGINT, or until the store has failed; SIGHUP loads certificates and
     /// configuration anew.
-    pub async fn run(self) -> Result<(), Error> {
-        let listen = |kind| signal(kind).map_err(Error::Signals);
-        let mut terminate = listen(SignalKind::terminate())?;
-        let mut interrupt = listen(SignalKind::interrupt())?;
-        let mut hangup = listen(SignalKind::hangup())?;
+    pub async fn run(mut self) -> Result<(), Error> {
         let failed = loop {
             tokio::select! {
-                () = heard(&mut terminate) => break false,
-                () = heard(&mut interrupt) => break false,
-                () = heard(&mut hangup) => self.reload(),
+                () = heard(&mut self.signals.terminate) => break false,
+                () = heard(&mut self.signals.interrupt) => break false,
+                () = heard(&mut self.signals.hangup) => self.reload(),
                 () = self.house.store.failed() => break true,
             }
         };
-        let stopped = self.stop();
-        tokio::pin!(stopped);
+        let Signals { mut interrupt, .. } = self.signals;
         tokio::select! {
-            () = stopped.as_mut() => {}
+            () = stop(&self.house, &self.tasks) => {}
             // Who asks twice does not want to wait.
             () = heard(&mut interrupt) => {}
         }
@@ -163,20 +179,20 @@ impl Server {
             Err(error) => tracing::error!(%error, "the configuration stays as it was"),
         }
     }
+}
 
-    /// Ends all conversations, then the background's work, then the store.
-    pub async fn stop(&self) {
-        tracing::info!("stopping");
-        self.house.stop.cancel();
-        self.tasks.close();
-        if timeout(GOODBYE, self.tasks.wait()).await.is_err() {
-            tracing::warn!("some conversations did not end in time");
-        }
-        if timeout(LAST_WRITES, self.house.close()).await.is_err() {
-            tracing::warn!("the store did not close in time; nothing that was promised is lost");
-        }
-        tracing::info!("stopped");
+/// Ends all conversations, then the background's work, then the store.
+async fn stop(house: &House, tasks: &TaskTracker) {
+    tracing::info!("stopping");
+    house.stop.cancel();
+    tasks.close();
+    if timeout(GOODBYE, tasks.wait()).await.is_err() {
+        tracing::warn!("some conversations did not end in time");
     }
+    if timeout(LAST_WRITES, house.close()).await.is_err() {
+        tracing::warn!("the store did not close in time; nothing that was promised is lost");
+    }
+    tracing::info!("stopped");
 }
 
 /// The next signal; one that can come no more never does.

@@ -1,4 +1,5 @@
 //! The house as a whole, seen from outside.
 
+mod cli;
 mod store;
 mod structure;

@@ -92,6 +92,9 @@ impl Sketch {
         let written = message.write_to_vec().unwrap_or_default();
         let mut octets = self.trace().into_bytes();
         octets.extend_from_slice(&written);
+        if !octets.ends_with(b"\r\n") {
+            octets.extend_from_slice(b"\r\n");
+        }
         octets
     }
 
