@@ -1,5 +1,7 @@
 //! Small measurements of what is done often: `cargo bench --bench micro`.
 
+#![allow(clippy::unwrap_used, reason = "a bench may stop")]
+
 use std::sync::Arc;
 
 use divan::{Bencher, counter::BytesCount, counter::ItemsCount};

@@ -1,0 +1,249 @@
+//! The measurements, in an order in which each finds what it needs: first mail comes in.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    thread,
+    time::Instant,
+};
+
+use crate::{
+    Measure, Unit,
+    client::{Imap, Lmtp},
+    mail::{Random, message},
+    servers::Server,
+};
+
+/// Messages of the large mailbox, `u0`'s INBOX.
+const LARGE: usize = 10_000;
+
+pub const ALL: &[Measure] = &[
+    Measure { name: "LMTP, 8 connections", unit: Unit::PerSecond, take: |s, r| lmtp(s, r, 8) },
+    Measure { name: "LMTP, 1 connection", unit: Unit::PerSecond, take: |s, r| lmtp(s, r, 1) },
+    Measure { name: "APPEND, 4 connections", unit: Unit::PerSecond, take: append },
+    Measure { name: "FETCH list of 10,000, first", unit: Unit::Milliseconds, take: fetch_first },
+    Measure { name: "FETCH list of 10,000, warm", unit: Unit::Milliseconds, take: fetch_list },
+    Measure { name: "FETCH UID FLAGS of 10,000", unit: Unit::Milliseconds, take: fetch_flags },
+    Measure { name: "FETCH header fields of 10,000", unit: Unit::Milliseconds, take: fetch_fields },
+    Measure { name: "FETCH random bodies, 4 sessions", unit: Unit::PerSecond, take: bodies },
+    Measure { name: "SELECT of 10,000", unit: Unit::Milliseconds, take: select },
+    Measure { name: "COPY of 10,000", unit: Unit::Milliseconds, take: copy },
+    Measure { name: "STORE, 8 sessions", unit: Unit::PerSecond, take: store },
+    Measure { name: "logins, 8 clients", unit: Unit::PerSecond, take: logins },
+    Measure { name: "delivery to EXISTS, p50", unit: Unit::Milliseconds, take: |s, _| push(s, 50) },
+    Measure { name: "delivery to EXISTS, p99", unit: Unit::Milliseconds, take: |s, _| push(s, 99) },
+    Measure { name: "memory of an idle connection", unit: Unit::Kibibytes, take: idle },
+];
+
+const LIST: &str = "FETCH 1:* (UID INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)";
+
+/// Runs the same work on several threads; gives how many deeds a second all of them did together.
+fn together(threads: usize, each: usize, work: impl Fn(usize) + Sync) -> f64 {
+    let start = Instant::now();
+    thread::scope(|scope| {
+        for number in 0..threads {
+            let work = &work;
+            scope.spawn(move || work(number));
+        }
+    });
+    (threads * each) as f64 / start.elapsed().as_secs_f64()
+}
+
+fn milliseconds(work: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    work();
+    start.elapsed().as_secs_f64() * 1000.0
+}
+
+fn user(number: usize) -> String {
+    format!("u{number}@demo.example")
+}
+
+fn lmtp(server: &Server, repeat: usize, connections: usize) -> f64 {
+    let each = 2_000 / connections;
+    let mail: Vec<Vec<Vec<u8>>> = (0..connections)
+        .map(|number| {
+            let mut random = Random::new((repeat * 100 + number) as u64);
+            (0..each).map(|_| message(&mut random)).collect()
+        })
+        .collect();
+    together(connections, each, |number| {
+        let mut client = Lmtp::connect(server.lmtp);
+        for message in &mail[number] {
+            client.deliver(&user(100 + number), message);
+        }
+    })
+}
+
+fn append(server: &Server, repeat: usize) -> f64 {
+    const EACH: usize = 500;
+    let mail: Vec<Vec<Vec<u8>>> = (0..4)
+        .map(|number| {
+            let mut random = Random::new(7_000 + (repeat * 100 + number) as u64);
+            (0..EACH).map(|_| message(&mut random)).collect()
+        })
+        .collect();
+    together(4, EACH, |number| {
+        let mut client = Imap::login(server.imap, &user(200 + number));
+        for message in &mail[number] {
+            client.append("INBOX", message);
+        }
+    })
+}
+
+/// Fills the large mailbox, once for each server, by LMTP.
+fn fill(server: &Server, user: &str) {
+    static FILLED: Mutex<Vec<(u16, String)>> = Mutex::new(Vec::new());
+    let mut filled = FILLED.lock().unwrap_or_else(PoisonError::into_inner);
+    let this = (server.imap, user.to_owned());
+    if filled.contains(&this) {
+        return;
+    }
+    thread::scope(|scope| {
+        for number in 0..4 {
+            scope.spawn(move || {
+                let mut client = Lmtp::connect(server.lmtp);
+                let mut random = Random::new(number);
+                for _ in 0..LARGE / 4 {
+                    client.deliver(user, &message(&mut random));
+                }
+            });
+        }
+    });
+    filled.push(this);
+}
+
+fn selected(server: &Server, user: &str) -> Imap {
+    fill(server, user);
+    let mut client = Imap::login(server.imap, user);
+    client.command("SELECT INBOX");
+    client
+}
+
+/// Each repeat on a mailbox that nobody has listed before.
+fn fetch_first(server: &Server, repeat: usize) -> f64 {
+    let mut client = selected(server, &user(repeat));
+    milliseconds(|| assert_eq!(client.command(LIST).lines, LARGE))
+}
+
+fn fetch_list(server: &Server, _: usize) -> f64 {
+    let mut client = selected(server, &user(0));
+    client.command(LIST);
+    milliseconds(|| assert_eq!(client.command(LIST).lines, LARGE))
+}
+
+fn fetch_flags(server: &Server, _: usize) -> f64 {
+    let mut client = selected(server, &user(0));
+    client.command("FETCH 1:* (UID FLAGS)");
+    milliseconds(|| assert_eq!(client.command("FETCH 1:* (UID FLAGS)").lines, LARGE))
+}
+
+fn fetch_fields(server: &Server, _: usize) -> f64 {
+    let fields = "FETCH 1:* (UID BODY.PEEK[HEADER.FIELDS (FROM SUBJECT DATE MESSAGE-ID)])";
+    let mut client = selected(server, &user(0));
+    client.command(fields);
+    milliseconds(|| assert_eq!(client.command(fields).lines, LARGE))
+}
+
+fn bodies(server: &Server, repeat: usize) -> f64 {
+    const EACH: usize = 1_000;
+    fill(server, &user(0));
+    together(4, EACH, |number| {
+        let mut client = selected(server, &user(0));
+        let mut random = Random::new(9_000 + (repeat * 10 + number) as u64);
+        for _ in 0..EACH {
+            let message = random.next() % LARGE as u64 + 1;
+            let answer = client.command(&format!("FETCH {message} BODY.PEEK[]"));
+            assert!(answer.literal.ends_with(b"--\r\n"), "not the whole message");
+        }
+    })
+}
+
+fn select(server: &Server, _: usize) -> f64 {
+    let mut client = selected(server, &user(0));
+    let times: Vec<f64> = (0..50)
+        .map(|_| milliseconds(|| assert!(client.command("SELECT INBOX").lines > 4)))
+        .collect();
+    crate::median(times)
+}
+
+fn copy(server: &Server, repeat: usize) -> f64 {
+    let mut client = selected(server, &user(0));
+    client.command(&format!("CREATE copy{repeat}"));
+    let time = milliseconds(|| {
+        client.command(&format!("COPY 1:* copy{repeat}"));
+    });
+    let status = client.command(&format!("STATUS copy{repeat} (MESSAGES)")).last;
+    assert!(status.contains(&format!("MESSAGES {LARGE}")), "{status}");
+    time
+}
+
+fn store(server: &Server, repeat: usize) -> f64 {
+    const EACH: usize = 1_000;
+    fill(server, &user(0));
+    let sign = if repeat.is_multiple_of(2) { '+' } else { '-' };
+    together(8, EACH, |number| {
+        let mut client = selected(server, &user(0));
+        for at in 0..EACH {
+            let message = number * EACH + at + 1;
+            client.command(&format!("STORE {message} {sign}FLAGS.SILENT (\\Flagged)"));
+        }
+    })
+}
+
+fn logins(server: &Server, _: usize) -> f64 {
+    const EACH: usize = 250;
+    together(8, EACH, |number| {
+        for _ in 0..EACH {
+            Imap::login(server.imap, &user(300 + number)).command("LOGOUT");
+        }
+    })
+}
+
+/// From LMTP's acknowledgement to `* n EXISTS` in IDLE, in milliseconds: one percentile of 200.
+fn push(server: &Server, percentile: usize) -> f64 {
+    let user = user(400);
+    let mut phone = Imap::login(server.imap, &user);
+    phone.command("SELECT INBOX");
+    phone.idle();
+    let mut client = Lmtp::connect(server.lmtp);
+    let mut random = Random::new(percentile as u64);
+    let count = if server.name == "Dovecot" { 10 } else { 200 };
+    let mut times: Vec<f64> = (0..count)
+        .map(|_| {
+            client.deliver(&user, &message(&mut random));
+            milliseconds(|| drop(phone.hear()))
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    times[(times.len() * percentile / 100).min(times.len() - 1)]
+}
+
+/// What each further connection in IDLE costs: logged in, on an INBOX of 100 messages.
+fn idle(server: &Server, repeat: usize) -> f64 {
+    let connections = if server.name == "Dovecot" { 300 } else { 10_000 };
+    const USERS: usize = 100;
+    if repeat == 0 {
+        let mut client = Lmtp::connect(server.lmtp);
+        let mut random = Random::new(1);
+        for number in 0..USERS {
+            for _ in 0..100 {
+                let mut short = message(&mut random);
+                short.truncate(500);
+                short.extend_from_slice(b"\r\n");
+                client.deliver(&user(500 + number), &short);
+            }
+        }
+    }
+    let before = server.resident();
+    let phones: Vec<Imap> = (0..connections)
+        .map(|number| {
+            let mut phone = Imap::login(server.imap, &user(500 + number % USERS));
+            phone.command("SELECT INBOX");
+            phone.idle();
+            phone
+        })
+        .collect();
+    let each = server.resident().saturating_sub(before) as f64 / connections as f64 / 1024.0;
+    drop(phones);
+    each
+}

@@ -1,0 +1,80 @@
+//! Mailade beside Dovecot: the same load on both in turns, medians and their ratio.
+//!
+//! Started by `benches/compare/run`, which installs Dovecot. Every answer is verified, so that a
+//! wrong server can't look fast. A message counts when it is acknowledged, which both servers do only
+//! when it is on the disk (Dovecot syncs mail, not flags).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a bench may stop"
+)]
+#![allow(clippy::cast_precision_loss, reason = "figures are rounded anyway")]
+
+mod client;
+mod loads;
+mod mail;
+mod servers;
+
+use std::time::Duration;
+
+use servers::Server;
+
+/// How often each measurement is repeated on each server.
+const REPEATS: usize = 3;
+
+/// One measurement: its name, its unit, and how it is taken.
+struct Measure {
+    name: &'static str,
+    unit: Unit,
+    take: fn(&Server, usize) -> f64,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Unit {
+    PerSecond,
+    Milliseconds,
+    Kibibytes,
+}
+
+fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut servers = [Server::mailade(dir.path()), Server::dovecot(dir.path())];
+    println!("{:<44}{:>12}{:>12}{:>8}", "", servers[0].name, servers[1].name, "ratio");
+    for measure in loads::ALL {
+        if wanted.is_empty() || wanted.iter().any(|word| measure.name.contains(word.as_str())) {
+            report(measure, &servers);
+        }
+    }
+    for server in &mut servers {
+        println!("{}: {} KiB resident at the end", server.name, server.resident() >> 10);
+        server.stop();
+    }
+}
+
+/// Takes a measurement on both servers in turns and prints a line of the table.
+fn report(measure: &Measure, servers: &[Server; 2]) {
+    let mut taken = [Vec::new(), Vec::new()];
+    for repeat in 0..REPEATS {
+        for (server, taken) in servers.iter().zip(&mut taken) {
+            taken.push((measure.take)(server, repeat));
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+    let [ours, theirs] = taken.map(median);
+    let ratio = if measure.unit == Unit::PerSecond { ours / theirs } else { theirs / ours };
+    let unit = match measure.unit {
+        Unit::PerSecond => "/s",
+        Unit::Milliseconds => "ms",
+        Unit::Kibibytes => "KiB",
+    };
+    let name = format!("{} ({unit})", measure.name);
+    println!("{name:<44}{ours:>12.2}{theirs:>12.2}{ratio:>7.1}x");
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}

@@ -1,0 +1,198 @@
+//! The two servers, each in a directory of its own with ports of its own.
+
+use std::{
+    fs,
+    io::Write,
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+/// How many accounts each server has: `u0@demo.example` and so on, all with the password `secret`.
+pub const USERS: usize = 1_000;
+
+pub struct Server {
+    pub name: &'static str,
+    pub imap: u16,
+    pub lmtp: u16,
+    child: Child,
+}
+
+impl Server {
+    pub fn mailade(dir: &Path) -> Self {
+        let home = dir.join("mailade");
+        fs::create_dir(&home).unwrap();
+        let (imap, lmtp) = (free_port(), free_port());
+        let config = home.join("mailade.toml");
+        let text = format!(
+            "hostname = \"mail.demo.example\"\ndata_dir = \"{}\"\n[listen]\n\
+             imap = [\"127.0.0.1:{imap}\"]\nlmtp = [\"127.0.0.1:{lmtp}\"]\nimaps = []\nsmtp = []\n\
+             submission = []\nsubmissions = []\nimmp = []\nmanagesieve = []\nadmin = []\nhttps = []\n\
+             [limits]\nconnections_max = 30000\nquota = \"500 GiB\"\nauth_failures_per_address_per_day = 100000\n",
+            home.join("data").display()
+        );
+        fs::write(&config, text).unwrap();
+        let binary = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/release/mailade");
+        let run = |args: &[&str], input: &str| {
+            let mut child = Command::new(&binary)
+                .arg("--config")
+                .arg(&config)
+                .args(args)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap();
+            child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+            assert!(child.wait().unwrap().success(), "{args:?}");
+        };
+        run(&["domain", "add", "demo.example"], "");
+        let log = fs::File::create(home.join("log")).unwrap();
+        let child = Command::new(&binary)
+            .arg("--config")
+            .arg(&config)
+            .arg("serve")
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let server = Self { name: "Mailade", imap, lmtp, child };
+        server.wait();
+        for user in 0..USERS {
+            run(&["user", "add", &format!("u{user}@demo.example"), "--password-stdin"], "secret\n");
+        }
+        server
+    }
+
+    pub fn dovecot(dir: &Path) -> Self {
+        let home = dir.join("dovecot");
+        fs::create_dir(&home).unwrap();
+        let (imap, lmtp) = (free_port(), free_port());
+        let config = home.join("dovecot.conf");
+        fs::write(&config, dovecot_conf(&home, imap, lmtp)).unwrap();
+        let status = Command::new("chown").args(["-R", "nobody:nogroup"]).arg(&home).status();
+        assert!(status.unwrap().success());
+        open_to_all(dir);
+        let child = Command::new("dovecot").arg("-F").arg("-c").arg(&config).spawn().unwrap();
+        let server = Self { name: "Dovecot", imap, lmtp, child };
+        server.wait();
+        server
+    }
+
+    fn wait(&self) {
+        for _ in 0..200 {
+            if TcpStream::connect(("127.0.0.1", self.imap)).is_ok() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        panic!("{} did not start", self.name);
+    }
+
+    /// Octets of memory of the server's processes: what is theirs alone, and their share of the rest.
+    pub fn resident(&self) -> usize {
+        family(self.child.id()).iter().map(|pid| proportional(*pid)).sum()
+    }
+
+    pub fn stop(&mut self) {
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Dovecot's processes run as another user and must be able to reach their directory.
+fn open_to_all(dir: &Path) {
+    let mut up: Option<PathBuf> = Some(dir.to_path_buf());
+    while let Some(path) = up.filter(|path| path.components().count() > 1) {
+        let _ = Command::new("chmod").arg("o+x").arg(&path).status();
+        up = path.parent().map(Path::to_path_buf);
+    }
+}
+
+/// A process and all below it.
+fn family(root: u32) -> Vec<u32> {
+    let mut all = vec![root];
+    let mut at = 0;
+    while at < all.len() {
+        let children = format!("/proc/{}/task/{}/children", all[at], all[at]);
+        let text = fs::read_to_string(children).unwrap_or_default();
+        all.extend(text.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+        at += 1;
+    }
+    all
+}
+
+fn proportional(pid: u32) -> usize {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with("Pss:")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<usize>().ok()).unwrap_or(0) << 10
+}
+
+fn dovecot_conf(home: &Path, imap: u16, lmtp: u16) -> String {
+    let home = home.display();
+    format!(
+        "protocols = imap lmtp
+base_dir = {home}/run
+state_dir = {home}/state
+log_path = {home}/log
+ssl = no
+disable_plaintext_auth = no
+listen = 127.0.0.1
+mail_location = mdbox:{home}/mail/%u
+mail_max_userip_connections = 30000
+first_valid_uid = 1
+default_client_limit = 30000
+default_process_limit = 2000
+passdb {{
+  driver = static
+  args = password=secret
+}}
+userdb {{
+  driver = static
+  args = uid=nobody gid=nogroup home={home}/mail/%u
+}}
+namespace inbox {{
+  inbox = yes
+  mailbox Sent {{
+    auto = create
+  }}
+}}
+service imap-login {{
+  inet_listener imap {{
+    port = {imap}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+  service_count = 0
+  process_min_avail = 2
+}}
+service imap {{
+  service_count = 1000
+  process_min_avail = 4
+  process_limit = 12000
+}}
+service lmtp {{
+  inet_listener lmtp {{
+    port = {lmtp}
+  }}
+  process_min_avail = 8
+  service_count = 1000
+}}
+service anvil {{
+  client_limit = 30000
+}}
+service auth {{
+  client_limit = 60000
+}}
+protocol imap {{
+  imap_hibernate_timeout = 0
+}}
+"
+    )
+}
