@@ -65,7 +65,10 @@ pub fn one_view(structure: StructureRef<'_>) -> Option<Rewrite> {
     let label = if eight_bit { "8bit" } else { "7bit" };
     let mut text_follows = false;
     plan(structure, |seen| {
-        let body_is_encoded = std::mem::take(&mut text_follows) || becomes_base64(&seen.part);
+        if std::mem::take(&mut text_follows) {
+            // The multipart around it has said so already.
+            return Treatment { header: Edit::default(), body: How::Base64 };
+        }
         text_follows = seen.only_text.is_some_and(|text| text.octets.has(Octets::NUL));
         let between = if odd { How::LineEnds } else { How::Copy };
         let mut header = Edit { of_message: seen.of_message, line_ends: odd, ..Edit::default() };
@@ -75,7 +78,7 @@ pub fn one_view(structure: StructureRef<'_>) -> Option<Rewrite> {
         } else if seen.part.kind != Kind::Leaf {
             let binary = Encoding::of(seen.part.encoding) == Encoding::Binary;
             header.encoding = binary.then_some(label);
-        } else if body_is_encoded {
+        } else if seen.has_header && becomes_base64(&seen.part) {
             header.encoding = Some("base64");
             return Treatment { header, body: How::Base64 };
         }
@@ -83,14 +86,14 @@ pub fn one_view(structure: StructureRef<'_>) -> Option<Rewrite> {
     })
 }
 
-/// A leaf whose body has to be encoded, and whose header can say so.
+/// A leaf whose body has to be encoded.
 fn becomes_base64(part: &PartRef<'_>) -> bool {
     let binary = match Encoding::of(part.encoding) {
         Encoding::Binary => true,
         Encoding::Lines => part.octets.has(Octets::NUL),
         _ => false,
     };
-    binary && part.kind == Kind::Leaf && part.header < part.body
+    binary && part.kind == Kind::Leaf
 }
 
 #[cfg(test)]
@@ -169,6 +172,23 @@ mod tests {
             let part = &scanned.structure.parts[1];
             let range = usize::try_from(part.body).unwrap()..usize::try_from(part.end).unwrap();
             prop_assert_eq!(decode::decode_all(Encoding::of(&part.encoding), &stored[range]), body);
+        }
+
+        #[test]
+        fn after_a_few_rounds_nothing_is_left_to_do(pieces in prop::collection::vec(
+            prop::sample::select(vec![
+                "--b\r", "--b\n", "--b--\r\n", "\r", "\n", "\r\n", "\0", "text", "\u{e4}",
+                "Content-Transfer-Encoding: binary\r\n", "Content-Type: message/rfc822\n",
+                "Content-Type: multipart/digest; boundary=b\r\n\r\n",
+            ]),
+            0..30,
+        )) {
+            let mut message = pieces.concat().into_bytes();
+            for _ in 0..4 {
+                message = viewed(&message);
+            }
+            prop_assert_eq!(viewed(&message), message.clone());
+            prop_assert!(!message.contains(&0));
         }
     }
 }

@@ -68,7 +68,7 @@ fn treat(seen: &Seen<'_>, hop: Hop, becomes_text: bool) -> Treatment {
     };
     let refused = part.octets.has(hop.refuses());
     let body = match (part.kind, refused) {
-        (Kind::Leaf, true) => encoded(part),
+        (Kind::Leaf, true) => encoded(part, seen.has_header),
         (Kind::Multipart | Kind::Message, true) => How::Mask,
         (_, false) => How::Copy,
     };
@@ -85,14 +85,14 @@ fn treat(seen: &Seen<'_>, hop: Hop, becomes_text: bool) -> Treatment {
 }
 
 /// How a leaf that the hop refuses is written.
-fn encoded(part: &PartRef<'_>) -> How {
+fn encoded(part: &PartRef<'_>, has_header: bool) -> How {
     let is_text = part.is_text() || part.name.eq_ignore_ascii_case(b"message");
     match Encoding::of(part.encoding) {
         Encoding::Base64 => How::Rewrap,
         Encoding::QuotedPrintable => How::Requote,
         Encoding::Unknown => How::Copy,
         // Without a header nothing could say how it is encoded.
-        Encoding::Lines | Encoding::Binary if part.header >= part.body => How::Copy,
+        Encoding::Lines | Encoding::Binary if !has_header => How::Copy,
         Encoding::Lines | Encoding::Binary if is_text && !part.octets.has(Octets::NUL) => {
             How::Quoted
         }
@@ -193,9 +193,12 @@ mod tests {
             };
             let after = scan(&sent);
             let whole = |part: &Part| part.kind == Kind::Leaf;
-            let headers_8bit = before.structure.parts.iter().any(|p| p.header_octets.has(Octets::EIGHT_BIT));
-            let empty = before.structure.parts.iter().any(|p| p.kind == Kind::Multipart && p.size == 2);
-            prop_assume!(!headers_8bit && !empty);
+            let parts = &before.structure.parts;
+            let headers_8bit = parts.iter().any(|part| part.header_octets.has(Octets::EIGHT_BIT));
+            let empty = parts.iter().any(|part| part.kind == Kind::Multipart && part.size == 2);
+            if headers_8bit || empty {
+                return Ok(());
+            }
             prop_assert!(!after.has_8bit, "{}", String::from_utf8_lossy(&sent));
             let old: Vec<_> = before.structure.parts.iter().filter(|p| whole(p))
                 .map(|part| content(message.as_bytes(), part)).collect();

@@ -18,6 +18,8 @@ pub(in crate::mail) struct Edit {
     pub as_text: bool,
     /// The header of a message, which must say MIME-Version when it says anything of MIME.
     pub of_message: bool,
+    /// The header lacks its empty line and gets one.
+    pub empty_line: bool,
     /// Lines that are too long are folded.
     pub fold: bool,
     /// Line ends become CRLF.
@@ -25,8 +27,13 @@ pub(in crate::mail) struct Edit {
 }
 
 impl Edit {
-    pub(in crate::mail) fn is_nothing(&self) -> bool {
-        self.encoding.is_none() && !self.as_text && !self.fold && !self.line_ends
+    pub(super) fn is_nothing(&self) -> bool {
+        !self.adds() && !self.fold && !self.line_ends
+    }
+
+    /// Whether there will be another field.
+    pub(super) fn adds(&self) -> bool {
+        self.encoding.is_some() || self.as_text
     }
 }
 
@@ -53,7 +60,7 @@ impl Editor {
 
     pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
         let held = std::mem::take(&mut self.held);
-        if self.passed || held.is_empty() {
+        if self.passed {
             out.extend_from_slice(&held);
         } else if self.edit.line_ends {
             let (mut ends, mut header) = (LineEnds::default(), Vec::with_capacity(held.len()));
@@ -88,11 +95,13 @@ impl Edit {
         if self.as_text {
             out.extend_from_slice(b"Content-Type: text/plain\r\n");
         }
-        let speaks_mime = self.encoding.is_some() || self.as_text;
-        if speaks_mime && self.of_message && find(header, b"mime-version").is_none() {
+        if self.adds() && self.of_message && find(header, b"mime-version").is_none() {
             out.extend_from_slice(b"MIME-Version: 1.0\r\n");
         }
         out.extend_from_slice(header.get(size..).unwrap_or_default());
+        if self.empty_line {
+            out.extend_from_slice(b"\r\n");
+        }
     }
 
     fn put_field(&self, field: &Field<'_>, out: &mut Vec<u8>) {

@@ -19,6 +19,8 @@ pub(in crate::mail) struct Seen<'a> {
     pub of_message: bool,
     /// Within a multipart/signed.
     pub signed: bool,
+    /// A field can be added to the header, so the body can be encoded.
+    pub has_header: bool,
     /// The text that stands for the parts of a multipart that has none.
     pub only_text: Option<PartRef<'a>>,
 }
@@ -39,14 +41,22 @@ pub(in crate::mail) fn plan(
             steps.until(part.header, &outer.between);
         }
         let empty = part.kind == Kind::Multipart && part.damage.has(Damage::NO_PARTS);
+        let open = part.damage.has(Damage::HEADER_OPEN);
         let treatment = treat(Seen {
             part,
             of_message: around.last().is_none_or(|outer| outer.kind == Kind::Message),
             signed: around.last().is_some_and(|outer| outer.signed),
+            has_header: part.header < part.body
+                || open && around.last().is_none_or(|outer| outer.header_ends),
             only_text: parts.peek().filter(|_| empty).map(|(_, child)| *child),
         });
-        let header = treatment.header;
-        steps.until(part.body, &if header.is_nothing() { How::Copy } else { How::Header(header) });
+        let mut header = treatment.header;
+        if header.is_nothing() {
+            steps.until(part.body, &How::Copy);
+        } else {
+            header.empty_line = header.adds() && open && !part.is_empty();
+            steps.header(part.body, header);
+        }
         if part.kind == Kind::Leaf {
             steps.until(part.end, &treatment.body);
         } else {
@@ -56,6 +66,7 @@ pub(in crate::mail) fn plan(
                 until: index.saturating_add(part.size),
                 end: part.end,
                 kind: part.kind,
+                header_ends: part.kind == Kind::Multipart || !open,
                 signed,
                 between: treatment.body,
             });
@@ -72,6 +83,8 @@ struct Around {
     end: u64,
     kind: Kind,
     signed: bool,
+    /// What a child begins with is not part of this one's header.
+    header_ends: bool,
     between: How,
 }
 
@@ -84,6 +97,13 @@ struct Steps {
 }
 
 impl Steps {
+    /// An edited header; if it is empty, its fields come in here.
+    fn header(&mut self, end: u64, edit: Edit) {
+        self.work = true;
+        self.list.push(Step { range: self.at..end, how: How::Header(edit) });
+        self.at = end;
+    }
+
     fn until(&mut self, end: u64, how: &How) {
         if end <= self.at {
             return;
