@@ -5,6 +5,7 @@
 //! [`Stream`] is one type that turns on TLS in its place. A door opens it as an [`Input`] and an
 //! [`Output`] by [`open`].
 
+pub mod dns;
 pub mod frame;
 pub mod input;
 pub mod limits;
@@ -15,6 +16,7 @@ pub mod pace;
 pub mod stream;
 pub mod tls;
 
+pub use dns::{DnsError, Exchange, MailHosts, Resolver};
 pub use frame::{BadLine, Damage, Data, LineEnds, Literal};
 pub use input::{DataBody, Input, InputError, Octets};
 pub use limits::{ConnectionLimits, Connections, Permit, Refusal};
