@@ -252,12 +252,15 @@ fn body(batch: &Batch) -> anyhow::Result<Vec<u8>> {
 
 /// What is wrong with a message that is kept all the same.
 fn fault(octets: &[u8]) -> Option<&'static str> {
-    let first = octets.split(|octet| *octet == b'\n').next().unwrap_or_default();
+    let bare = octets.strip_prefix(b"\xef\xbb\xbf").unwrap_or(octets);
+    let first = bare.split(|octet| *octet == b'\n').next().unwrap_or_default();
     let name = first.split(|octet| *octet == b':').next().unwrap_or_default();
     if octets.is_empty() {
         Some("it is empty")
     } else if octets.contains(&0) {
         Some("it holds NUL octets")
+    } else if bare.len() < octets.len() {
+        Some("it begins with a byte order mark")
     } else if name.len() == first.len() || !name.iter().all(u8::is_ascii_graphic) {
         Some("it does not begin with a header field")
     } else {

@@ -2,15 +2,12 @@
 
 use std::{io, path::Path};
 
-use mail_parser::MessageParser;
-
-use super::letter::{Found, Letter, Source, Unread, changed, files, folders, read_bounded};
+use super::letter::{
+    Found, Letter, Source, Unread, changed, files, folders, own_date, read_bounded,
+};
 
 /// How deep folders are looked into.
 const DEPTH: usize = 20;
-
-/// How much of a message is looked at for its date.
-const HEADER: usize = 65_536;
 
 /// The message files at a path.
 pub(super) fn sources(path: &Path) -> io::Result<Vec<Source>> {
@@ -36,26 +33,4 @@ pub(super) fn read(source: &Source, max: u64) -> Found {
     let date = own_date(&octets).or_else(|| changed(&source.path));
     let place = source.path.display().to_string();
     Ok(Letter { place, mailbox: source.mailbox.clone(), octets, flags: Vec::new(), date })
-}
-
-fn own_date(octets: &[u8]) -> Option<i64> {
-    let header = octets.get(..HEADER).unwrap_or(octets);
-    let message = MessageParser::new().parse_headers(header)?;
-    let received = message.received().and_then(mail_parser::Received::date);
-    let date = received.or_else(|| message.date().copied())?;
-    date.is_valid().then(|| date.to_timestamp())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_says_itself_when_it_arrived() {
-        let received = b"Received: from a by b; Thu, 1 Jan 1970 00:02:00 +0000\r\n\
-                         Date: Thu, 1 Jan 1970 00:01:00 +0000\r\n\r\n";
-        assert_eq!(own_date(received), Some(120));
-        assert_eq!(own_date(b"Date: Thu, 1 Jan 1970 00:01:00 +0000\r\n\r\n"), Some(60));
-        assert_eq!(own_date(b"Subject: none\r\n\r\n"), None);
-    }
 }

@@ -5,6 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use mail_parser::MessageParser;
+
+/// How much of a message is looked at for its date.
+const HEADER: usize = 65_536;
+
 /// One message as it was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Letter {
@@ -68,6 +73,15 @@ pub(super) fn changed(path: &Path) -> Option<i64> {
     i64::try_from(since.as_secs()).ok()
 }
 
+/// When a message says itself that it arrived: by its newest Received field, else its Date.
+pub(super) fn own_date(octets: &[u8]) -> Option<i64> {
+    let header = octets.get(..HEADER).unwrap_or(octets);
+    let message = MessageParser::new().parse_headers(header)?;
+    let received = message.received().and_then(mail_parser::Received::date);
+    let date = received.or_else(|| message.date().copied())?;
+    date.is_valid().then(|| date.to_timestamp())
+}
+
 /// All folders below one, it included, level by level; bounded in depth, links not followed.
 pub(super) fn folders(root: &Path, depth: usize) -> io::Result<Vec<PathBuf>> {
     let mut all = vec![root.to_owned()];
@@ -100,4 +114,18 @@ pub(super) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_says_itself_when_it_arrived() {
+        let received = b"Received: from a by b; Thu, 1 Jan 1970 00:02:00 +0000\r\n\
+                         Date: Thu, 1 Jan 1970 00:01:00 +0000\r\n\r\n";
+        assert_eq!(own_date(received), Some(120));
+        assert_eq!(own_date(b"Date: Thu, 1 Jan 1970 00:01:00 +0000\r\n\r\n"), Some(60));
+        assert_eq!(own_date(b"Subject: none\r\n\r\n"), None);
+    }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use jiff::{civil, tz::TimeZone};
 
-use super::letter::{Found, Letter, Source, Unread, files, folders, too_large};
+use super::letter::{Found, Letter, Source, Unread, files, folders, own_date, too_large};
 
 /// How deep folders of mbox files may lie in each other.
 const DEPTH: usize = 20;
@@ -54,20 +54,27 @@ struct Reader<R> {
     max: u64,
     /// The separator that opened the next message.
     separator: Option<Vec<u8>>,
+    /// Do this file's separators go without a date, as some programs write them?
+    dateless: bool,
+    /// A line that was looked at before its turn.
+    ahead: Option<Vec<u8>>,
     number: usize,
     done: bool,
 }
 
 impl<R: BufRead> Reader<R> {
     fn new(lines: R, name: String, mailbox: String, max: u64) -> Self {
-        Self { lines, name, mailbox, max, separator: None, number: 0, done: false }
+        let (separator, ahead) = (None, None);
+        let (number, dateless, done) = (0, false, false);
+        Self { lines, name, mailbox, max, separator, dateless, ahead, number, done }
     }
 
     /// Passes over what stands before the first separator: nothing, in a true mbox.
     fn begin(&mut self) -> io::Result<bool> {
         let mut line = Vec::new();
         while self.line(&mut line)? {
-            if is_separator(&line) {
+            self.dateless = separator_date(&line).is_none();
+            if self.separates(&line)? {
                 self.separator = Some(line);
                 return Ok(true);
             }
@@ -84,9 +91,34 @@ impl<R: BufRead> Reader<R> {
     /// Adds one line with its end; false at the end of the file. Reads no more of a line than a
     /// message may hold.
     fn line(&mut self, line: &mut Vec<u8>) -> io::Result<bool> {
+        if let Some(ahead) = self.ahead.take() {
+            line.extend_from_slice(&ahead);
+            return Ok(!ahead.is_empty());
+        }
         let limit = self.max.saturating_add(2);
         let read = io::Read::take(&mut self.lines, limit).read_until(b'\n', line)?;
         Ok(read > 0)
+    }
+
+    /// Does this line, at the beginning or behind a blank line, open a message? `From sender date`
+    /// does, where the date has a time of day and a year. `From sender` does in a file whose first
+    /// line is so too, and before a line of a header.
+    fn separates(&mut self, line: &[u8]) -> io::Result<bool> {
+        if line.len() >= SEPARATOR_MAX || !line.starts_with(b"From ") {
+            return Ok(false);
+        }
+        if separator_date(line).is_some() {
+            return Ok(true);
+        }
+        let words = trimmed(line).split(|octet| *octet == b' ').filter(|word| !word.is_empty());
+        if !self.dateless || words.count() > 2 {
+            return Ok(false);
+        }
+        let mut next = Vec::new();
+        self.line(&mut next)?;
+        let begins_header = is_field(&next);
+        self.ahead = Some(next);
+        Ok(begins_header)
     }
 
     /// The lines of one message up to the next separator.
@@ -101,7 +133,7 @@ impl<R: BufRead> Reader<R> {
                 self.done = true;
                 break;
             }
-            if after_blank && is_separator(&line) {
+            if after_blank && self.separates(&line)? {
                 self.separator = Some(std::mem::take(&mut line));
                 break;
             }
@@ -133,7 +165,7 @@ impl<R: BufRead> Reader<R> {
         let octets = self.message()?.ok_or_else(|| too_large(self.max))?;
         let (octets, flags) = without_notes(&octets);
         let place = format!("{}, message {}", self.name, self.number);
-        let date = separator_date(&separator);
+        let date = separator_date(&separator).or_else(|| own_date(&octets));
         Ok(Some(Letter { place, mailbox: self.mailbox.clone(), octets, flags, date }))
     }
 }
@@ -174,9 +206,10 @@ fn unquoted(line: &[u8]) -> &[u8] {
     }
 }
 
-/// `From sender date`, where the date has a time of day and a year.
-fn is_separator(line: &[u8]) -> bool {
-    line.len() < SEPARATOR_MAX && line.starts_with(b"From ") && separator_date(line).is_some()
+/// `field-name ":"` (RFC 5322 §2.2)
+fn is_field(line: &[u8]) -> bool {
+    let name = line.split(|octet| *octet == b':').next().unwrap_or_default();
+    !name.is_empty() && name.len() < line.len() && name.iter().all(u8::is_ascii_graphic)
 }
 
 /// The date of a separator: `Thu Jan  1 00:00:00 1970`, perhaps with a zone before or behind the
@@ -300,6 +333,16 @@ mod tests {
     fn a_from_line_in_a_body_without_a_date_is_text() {
         let text = "From a@b Thu Jan  1 00:01:00 1970\n\nbody\n\nFrom time to time it rains\n";
         assert_eq!(letters(text, 1_000).len(), 1);
+    }
+
+    #[test]
+    fn separators_without_a_date_count_where_the_first_one_has_none() {
+        let text = "From - \nDate: Thu, 1 Jan 1970 00:01:00 +0000\n\nbody\n\nFrom today\nwe rest\n\n\
+                    From 12@xxx\nSubject: two\n\nbody\n\nFrom a@b Thu Jan  1 00:02:00 1970\n\nx\n";
+        let found: Vec<_> = letters(text, 1_000).into_iter().map(Result::unwrap).collect();
+        let dates: Vec<_> = found.iter().map(|letter| letter.date).collect();
+        assert_eq!(dates, [Some(60), None, Some(120)]);
+        assert!(found[0].octets.ends_with(b"From today\nwe rest\n"));
     }
 
     #[test]
