@@ -131,20 +131,19 @@ impl Logins {
     ) -> Result<Self, Refused> {
         let fresh: [u8; 32] = random()?;
         let kept = store.read(|r| r.setting(NOBODY)).await?;
-        let kept = match kept.and_then(|kept| kept.try_into().ok()) {
-            Some(kept) => kept,
-            None => {
-                let origin = Origin::new(Door::House, now);
-                let job = move |tx: &mut store::Tx<'_>| tx.set_setting(NOBODY, &fresh);
-                store.write(origin, job).await?.into_inner();
-                fresh
-            }
+        let secret = if let Some(kept) = kept.and_then(|kept| kept.try_into().ok()) {
+            kept
+        } else {
+            let origin = Origin::new(Door::House, now);
+            let job = move |tx: &mut store::Tx<'_>| tx.set_setting(NOBODY, &fresh);
+            store.write(origin, job).await?.into_inner();
+            fresh
         };
         Ok(Self {
             store: store.clone(),
             passwords,
             throttle: Mutex::new(Throttle::new(limits)),
-            nobody: Nobody { secret: kept, rounds: APP_ROUNDS },
+            nobody: Nobody { secret, rounds: APP_ROUNDS },
             waiting: Semaphore::new(MOST_WAITING),
             noted: Mutex::new(LruCache::new(MOST_NOTED)),
         })

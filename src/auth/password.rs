@@ -152,7 +152,7 @@ pub fn app_secret(password: &Secret) -> [u8; 32] {
     *blake3::hash(prepared(password.reveal()).as_bytes()).as_bytes()
 }
 
-/// SASLprep (RFC 4013), or the text itself where that has no answer.
+/// `SASLprep` (RFC 4013), or the text itself where that has no answer.
 pub(super) fn prepared(password: &str) -> String {
     stringprep::saslprep(password).map_or_else(|_| password.to_owned(), Into::into)
 }

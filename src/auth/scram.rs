@@ -53,7 +53,7 @@ impl Hash {
         hmac::sign(&hmac::Key::new(self.hmac(), key), data)
     }
 
-    /// StoredKey and ServerKey, one behind the other (RFC 5802 §3).
+    /// `StoredKey` and `ServerKey`, one behind the other (RFC 5802 §3).
     fn keys(self, password: &str, salt: &[u8], rounds: NonZeroU32) -> Vec<u8> {
         let algorithm = match self {
             Self::Sha1 => pbkdf2::PBKDF2_HMAC_SHA1,
@@ -311,8 +311,8 @@ mod tests {
     /// A client that knows the password.
     fn client_final(hash: Hash, password: &str, challenged: &Challenged, bound: &[u8]) -> String {
         let fields: Vec<_> = challenged.message().split(',').collect();
-        let salt = BASE64_STANDARD.decode(&fields[1][2..]).unwrap();
-        let rounds: NonZeroU32 = fields[2][2..].parse().unwrap();
+        let salt = BASE64_STANDARD.decode(fields[1].strip_prefix("s=").unwrap()).unwrap();
+        let rounds: NonZeroU32 = fields[2].strip_prefix("i=").unwrap().parse().unwrap();
         let algorithm = match hash {
             Hash::Sha1 => pbkdf2::PBKDF2_HMAC_SHA1,
             Hash::Sha256 => pbkdf2::PBKDF2_HMAC_SHA256,

@@ -8,7 +8,7 @@ use memchr::{memchr, memchr2};
 /// How the lines of a protocol end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineEnds {
-    /// CRLF, or LF alone: IMAP and ManageSieve.
+    /// CRLF, or LF alone: IMAP and `ManageSieve`.
     Lenient,
     /// CRLF only; a lone CR or LF, or NUL, is a fault (RFC 5321 §2.3.8): SMTP and LMTP.
     Strict,
@@ -449,7 +449,7 @@ mod tests {
         fn any_text_comes_back_from_its_stuffed_form(
             lines in prop::collection::vec("[.a-z]{0,5}", 0..9),
         ) {
-            let plain: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+            let plain: String = lines.iter().flat_map(|line| [line.as_str(), "\r\n"]).collect();
             let stuffed: String = lines
                 .iter()
                 .map(|line| if line.starts_with('.') { format!(".{line}\r\n") } else { format!("{line}\r\n") })

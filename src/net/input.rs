@@ -42,7 +42,7 @@ pub enum InputError {
     /// Data came more slowly than the least rate.
     #[error("data came too slowly")]
     TooSlow,
-    /// All connections together hold too much.
+    /// All connections together hold too much. What came is lost: the conversation has to end.
     #[error("no memory left for input")]
     NoMemory,
     /// The peer left in the middle of a frame.
@@ -190,7 +190,7 @@ impl Input {
             while !self.has_buffered() {
                 self.fill_at(&body.pace).await?;
             }
-            let step = self.rest().get(..STEP).unwrap_or(self.rest());
+            let step = self.rest().get(..STEP).unwrap_or_else(|| self.rest());
             let mut piece = Vec::with_capacity(step.len() + 1);
             let taken = body.data.feed(step, &mut piece);
             body.pace.came(taken);
@@ -310,7 +310,7 @@ impl Input {
             self.take(0);
             return all;
         }
-        let piece = self.rest().get(..most).unwrap_or(self.rest()).to_vec();
+        let piece = self.rest().get(..most).unwrap_or_else(|| self.rest()).to_vec();
         self.take(piece.len());
         piece
     }
@@ -481,7 +481,7 @@ mod tests {
         let (mut input, _output, mut peer) = pair(LineEnds::Strict, 1 << 20).await;
         assert!(!input.has_spoken());
         peer.write_all(b"EHLO").await.unwrap();
-        input.stream.lock().readable().await.unwrap();
+        poll_fn(|context| input.stream.lock().poll_readable(context)).await.unwrap();
         assert!(input.has_spoken());
         assert_eq!(input.discard_buffered(), 4);
         peer.write_all(b"NOOP\r\n").await.unwrap();

@@ -144,7 +144,7 @@ impl Stream {
         }
     }
 
-    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.layer {
             Layer::Plain(tcp) => tcp.poll_read_ready(context),
             Layer::Server(tls) => poll_tls_readable(tls.get_ref(), context),
