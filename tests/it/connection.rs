@@ -1,0 +1,190 @@
+//! One end of a conversation, as a client has it: lines and replies, in the clear or over TLS.
+
+use std::{
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
+    time::Duration,
+};
+
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+
+/// Longer than any answer takes, even on a machine with much else to do.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+enum Layer {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+/// A connection to a service.
+pub(crate) struct Connection {
+    layer: Layer,
+    buffered: Vec<u8>,
+}
+
+impl Connection {
+    pub(crate) fn open(address: SocketAddr) -> Self {
+        let tcp = TcpStream::connect(address).unwrap();
+        tcp.set_nodelay(true).unwrap();
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        tcp.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self { layer: Layer::Plain(tcp), buffered: Vec::new() }
+    }
+
+    /// Puts TLS on; any certificate will do.
+    pub(crate) fn with_tls(self) -> Self {
+        let Layer::Plain(tcp) = self.layer else { panic!("TLS is on already") };
+        assert!(self.buffered.is_empty(), "the server spoke before the handshake");
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anybody(aws_lc_rs::default_provider())))
+            .with_no_client_auth();
+        let name = ServerName::try_from("mail.demo.example").unwrap();
+        let client = ClientConnection::new(Arc::new(config), name).unwrap();
+        let mut stream = StreamOwned::new(client, tcp);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock).unwrap();
+        }
+        Self { layer: Layer::Tls(Box::new(stream)), buffered: Vec::new() }
+    }
+
+    pub(crate) fn send(&mut self, octets: &[u8]) -> io::Result<()> {
+        match &mut self.layer {
+            Layer::Plain(tcp) => tcp.write_all(octets),
+            Layer::Tls(tls) => tls.write_all(octets).and_then(|()| tls.flush()),
+        }
+    }
+
+    pub(crate) fn send_line(&mut self, line: &str) -> io::Result<()> {
+        self.send(format!("{line}\r\n").as_bytes())
+    }
+
+    /// The next line without its end; an empty one and `UnexpectedEof` when the server has closed.
+    pub(crate) fn read_line(&mut self) -> io::Result<Vec<u8>> {
+        let mut seen = 0;
+        loop {
+            let rest = self.buffered.get(seen..).unwrap_or_default();
+            if let Some(at) = rest.iter().position(|&octet| octet == b'\n') {
+                let mut line: Vec<u8> = self.buffered.drain(..=seen + at).collect();
+                line.pop();
+                line.pop_if(|octet| *octet == b'\r');
+                return Ok(line);
+            }
+            seen = self.buffered.len();
+            self.fill()?;
+        }
+    }
+
+    /// A run of octets, as a literal announces it.
+    pub(crate) fn read_octets(&mut self, octets: usize) -> io::Result<Vec<u8>> {
+        while self.buffered.len() < octets {
+            self.fill()?;
+        }
+        Ok(self.buffered.drain(..octets).collect())
+    }
+
+    /// One answer of SMTP with all its lines, joined by line feeds.
+    pub(crate) fn read_reply(&mut self) -> io::Result<String> {
+        let mut reply = String::new();
+        loop {
+            let line = String::from_utf8_lossy(&self.read_line()?).into_owned();
+            let last = line.as_bytes().get(3) != Some(&b'-');
+            reply.push_str(&line);
+            if last {
+                return Ok(reply);
+            }
+            reply.push('\n');
+        }
+    }
+
+    /// Sends a line of SMTP and reads the answer.
+    pub(crate) fn command(&mut self, line: &str) -> io::Result<String> {
+        self.send_line(line)?;
+        self.read_reply()
+    }
+
+    /// One answer of IMAP up to the line with this tag, octet for octet.
+    pub(crate) fn read_to_tag(&mut self, tag: &str) -> io::Result<Vec<u8>> {
+        let mut answer = Vec::new();
+        loop {
+            let line = self.read_line()?;
+            let tagged = line.starts_with(tag.as_bytes()) && line.get(tag.len()) == Some(&b' ');
+            answer.extend_from_slice(&line);
+            answer.extend_from_slice(b"\r\n");
+            match literal(&line) {
+                Some(octets) => answer.extend_from_slice(&self.read_octets(octets)?),
+                None if tagged => return Ok(answer),
+                None => {}
+            }
+        }
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        let mut piece = [0; 16 * 1024];
+        let read = match &mut self.layer {
+            Layer::Plain(tcp) => tcp.read(&mut piece)?,
+            Layer::Tls(tls) => tls.read(&mut piece)?,
+        };
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.buffered.extend_from_slice(piece.get(..read).unwrap_or_default());
+        Ok(())
+    }
+}
+
+/// The octets that the literal announces with which a line ends.
+pub(crate) fn literal(line: &[u8]) -> Option<usize> {
+    let inner = line.strip_suffix(b"}")?;
+    let open = inner.iter().rposition(|&octet| octet == b'{')?;
+    std::str::from_utf8(inner.get(open + 1..)?).ok()?.parse().ok()
+}
+
+/// Takes every certificate.
+#[derive(Debug)]
+struct Anybody(CryptoProvider);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, signed, known)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, signed, known)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
