@@ -168,7 +168,7 @@ impl House {
         let _none_before_the_first_start = fs::remove_file(&ready);
         let log = File::options().create(true).append(true).open(self.log_file()).unwrap();
         let child = program(&data_dir, &self.settings)
-            .arg("serve")
+            .args(["serve", "--announce"])
             .stdin(Stdio::null())
             .stdout(File::create(&ready).unwrap())
             .stderr(log)
@@ -184,16 +184,16 @@ impl House {
         }
     }
 
-    /// Reads the lines that the server prints when its doors are open; false when they are not.
+    /// Reads the line that the server prints when its doors are open; false when they are not.
     fn hear_addresses(&mut self, file: &Path) -> bool {
         let text = fs::read_to_string(file).unwrap_or_default();
-        if !text.lines().any(|line| line == "ready") {
+        let whole = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        let Some(json) = whole.filter_map(|line| line.strip_prefix("ready ")).next() else {
             return false;
-        }
-        let each = text.lines().filter_map(|line| line.split_once(' '));
-        let known = each.filter_map(|(name, address)| {
-            let service = Service::ALL.into_iter().find(|service| service.key() == name)?;
-            Some((service, address.parse().ok()?))
+        };
+        let services: BTreeMap<String, Vec<SocketAddr>> = serde_json::from_str(json).unwrap();
+        let known = Service::ALL.into_iter().filter_map(|service| {
+            Some((service, *services.get(service.key())?.first()?))
         });
         self.addresses = known.collect();
         true
