@@ -4,15 +4,17 @@
 //! Every key is a documented field; from the same declaration come its default, the example, the
 //! reading of the environment, and errors that name the key, the place and what is allowed.
 
+mod check;
 mod error;
 mod example;
 mod layers;
 mod limits;
 mod section;
+mod sections;
 mod values;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     path::{Path, PathBuf},
 };
 
@@ -24,6 +26,9 @@ pub use self::{
     example::example,
     layers::Sources,
     limits::Limits,
+    sections::{
+        Burl, BurlHost, Dns, Immp, Listen, Log, Outbound, Policy, Proxy, Smtp, Tls, UrlAuth, Web,
+    },
     values::{
         Address, HostName, HostPort, LmtpTarget, LogFormat, LogLevel, NameServer, Network,
         ProxyFrom, Secret, Security, Size, Span, WebAddress, loopback,
@@ -66,174 +71,6 @@ section! {
         /// Every bound of the house. A limit of 0 means 0, never "unlimited".
         limits: Limits = Limits::default(),
     }
-}
-
-section! {
-    /// Where each service listens.
-    pub struct Listen {
-        /// IMAP, with STARTTLS.
-        imap: Vec<Address> = standard(143),
-        /// IMAP over TLS.
-        imaps: Vec<Address> = standard(993),
-        /// SMTP: mail from other servers.
-        smtp: Vec<Address> = standard(25),
-        /// LMTP: mail from programs that we trust.
-        lmtp: Vec<Address> = vec![],
-        /// Submission, with STARTTLS.
-        submission: Vec<Address> = standard(587),
-        /// Submission over TLS.
-        submissions: Vec<Address> = standard(465),
-        /// IMMP.
-        immp: Vec<Address> = standard(323),
-        /// `ManageSieve`.
-        managesieve: Vec<Address> = standard(4190),
-        /// Web pages by plain HTTP, for loopback or a reverse proxy.
-        admin: Vec<Address> = "127.0.0.1:8080".parse().into_iter().collect(),
-        /// The same pages for phones.
-        https: Vec<Address> = standard(443),
-        /// Redirects to https, answers ACME.
-        http: Vec<Address> = vec![],
-    }
-}
-
-section! {
-    /// The certificate shown to clients.
-    pub struct Tls {
-        /// The certificate chain, PEM. Absent: a self-signed pair is made in `data_dir`.
-        cert: Option<PathBuf> = None => "\"fullchain.pem\"",
-        /// Its private key, PEM, readable by nobody else.
-        key: Option<PathBuf> = None => "\"privkey.pem\"",
-    }
-}
-
-section! {
-    /// How mail leaves.
-    pub struct Outbound {
-        /// A smarthost that takes all mail, "host:port". Absent: mail goes by MX records.
-        relay: Option<HostPort> = None => "\"smtp.example.net:587\"",
-        /// The login at the smarthost.
-        user: Option<String> = None => "\"mail.example.org\"",
-        /// Its password.
-        password: Option<Secret> = None => "\"secret\"",
-        /// How the connection to the smarthost is secured: "opportunistic", "starttls", "tls" or
-        /// "none". A password is never sent in the clear, except to loopback.
-        tls: Security = Security::Opportunistic,
-    }
-}
-
-section! {
-    /// What is logged.
-    pub struct Log {
-        /// "text" for people, "json" for programs.
-        format: LogFormat = LogFormat::Text,
-        /// The least important lines: "error", "warn", "info", "debug" or "trace".
-        level: LogLevel = LogLevel::Info,
-    }
-}
-
-section! {
-    /// How names are looked up.
-    pub struct Dns {
-        /// Name servers, "ip" or "ip:port". Empty: those of the system.
-        servers: Vec<NameServer> = vec![],
-    }
-}
-
-section! {
-    /// Mail from other servers.
-    pub struct Smtp {
-        /// An IMMP server that is asked about recipients of `immp_domains`, "host:port".
-        immp: Option<HostPort> = None => "\"mail.example.net:323\"",
-        /// Domains whose recipients are asked about there.
-        immp_domains: Vec<HostName> = vec![],
-        /// Where mail for these domains goes, "lmtp://host:port".
-        immp_deliver: Option<LmtpTarget> = None => "\"lmtp://mail.example.net:24\"",
-    }
-}
-
-section! {
-    /// Subinboxes and spam guards for other programs.
-    pub struct Immp {
-        /// Networks that may ask without a login.
-        anonymous_from: Vec<Network> = loopback(),
-    }
-}
-
-section! {
-    /// URLs that give access to a message.
-    pub struct UrlAuth {
-        /// Logins that may resolve `submit+` URLs, for submission servers outside.
-        submit_users: Vec<String> = vec![],
-    }
-}
-
-section! {
-    /// Messages taken by reference from other IMAP servers.
-    pub struct Burl {
-        /// An IMAP server whose URLs are taken, by its name.
-        host: BTreeMap<String, BurlHost> = BTreeMap::new() => "\"imap.example.net\"",
-    }
-}
-
-section! {
-    /// An IMAP server whose URLs are taken.
-    pub struct BurlHost {
-        /// The login we use there.
-        identity: String = String::new() => "\"submit@example.net\"",
-        /// Its password.
-        password: Secret = Secret::from("") => "\"secret\"",
-        /// How the connection is secured: "tls" or "starttls".
-        tls: Security = Security::Tls => "\"tls\"",
-    }
-}
-
-section! {
-    /// The proxy that adds SUBMIT to another IMAP server.
-    pub struct Proxy {
-        /// Where it listens.
-        listen: Vec<Address> = vec![],
-        /// How its own connections are secured: "tls", "starttls" or "none".
-        listen_tls: Security = Security::StartTls,
-        /// The IMAP server behind it, "host:port".
-        imap: Option<HostPort> = None => "\"imap.example.net:993\"",
-        /// How the connection to it is secured: "tls", "starttls" or "none".
-        imap_tls: Security = Security::Tls,
-        /// The submission server behind it, "host:port".
-        smtp: Option<HostPort> = None => "\"smtp.example.net:465\"",
-        /// How the connection to it is secured: "tls", "starttls" or "none".
-        smtp_tls: Security = Security::Tls,
-        /// Certificates trusted for both besides the system's, PEM.
-        ca: Option<PathBuf> = None => "\"upstream-ca.pem\"",
-        /// The login of a trusted relay.
-        relay_user: Option<String> = None => "\"relay\"",
-        /// Its password.
-        relay_password: Option<Secret> = None => "\"secret\"",
-        /// Whose From address is let through: "login", "domain" or "any".
-        from: ProxyFrom = ProxyFrom::Domain,
-    }
-}
-
-section! {
-    /// Answers for another mail server.
-    pub struct Policy {
-        /// Where it listens.
-        listen: Vec<Address> = vec![],
-    }
-}
-
-section! {
-    /// The web pages.
-    pub struct Web {
-        /// The address at which phones and browsers reach the pages.
-        public_url: Option<WebAddress> = None => "\"https://mail.example.org\"",
-        /// Reverse proxies whose word on a client's address is believed.
-        trusted_proxies: Vec<Network> = vec![],
-    }
-}
-
-/// The standard port on every address of both families.
-fn standard(port: u16) -> Vec<Address> {
-    vec![Address((std::net::Ipv6Addr::UNSPECIFIED, port).into())]
 }
 
 /// A configuration, and how it came to be.
@@ -280,13 +117,6 @@ pub fn load(sources: &Sources) -> Result<Loaded, Error> {
     }
     let folder = sources.file.as_deref().and_then(Path::parent).unwrap_or_else(|| Path::new(""));
     Ok(Loaded { config: config.rooted(folder), explicit, ignored, sources: sources.clone() })
-}
-
-/// Values that are each right, but not together.
-struct Contradiction {
-    key: String,
-    what: String,
-    allowed: String,
 }
 
 impl Config {
@@ -337,88 +167,6 @@ impl Config {
             *path = std::path::absolute(&joined).unwrap_or(joined);
         }
         self
-    }
-
-    /// What serde cannot see: values that must fit each other.
-    fn check(&self) -> Result<(), Contradiction> {
-        let wrong = |key: &str, what: &str, allowed: &str| Contradiction {
-            key: key.to_owned(),
-            what: what.to_owned(),
-            allowed: allowed.to_owned(),
-        };
-        match (&self.tls.cert, &self.tls.key) {
-            (Some(_), None) => {
-                return Err(wrong("tls.cert", "stands without tls.key", "both or none"));
-            }
-            (None, Some(_)) => {
-                return Err(wrong("tls.key", "stands without tls.cert", "both or none"));
-            }
-            _ => {}
-        }
-        if self.outbound.user.is_some() != self.outbound.password.is_some() {
-            let key = if self.outbound.user.is_some() { "user" } else { "password" };
-            let key = format!("outbound.{key}");
-            return Err(wrong(
-                &key,
-                "stands alone",
-                "outbound.user and outbound.password together",
-            ));
-        }
-        if self.outbound.user.is_some() && self.outbound.relay.is_none() {
-            return Err(wrong("outbound.user", "there is no outbound.relay", "both or none"));
-        }
-        let insecure = |host: &&BurlHost| !matches!(host.tls, Security::Tls | Security::StartTls);
-        if self.burl.host.values().any(|host| insecure(&host)) {
-            return Err(wrong("burl.host", "tls must be on", "\"tls\", \"starttls\""));
-        }
-        self.check_limits(&wrong)?;
-        self.check_ports(&wrong)
-    }
-
-    fn check_limits(
-        &self,
-        wrong: &dyn Fn(&str, &str, &str) -> Contradiction,
-    ) -> Result<(), Contradiction> {
-        let limits = &self.limits;
-        if limits.connections_reserved > limits.connections_max {
-            let allowed = format!("at most connections_max, {}", limits.connections_max);
-            return Err(wrong("limits.connections_reserved", "is more than all", &allowed));
-        }
-        if limits.keywords_per_mailbox_max > crate::flags::Keywords::LIMIT {
-            let allowed = "0 to 256";
-            return Err(wrong("limits.keywords_per_mailbox_max", "is too much", allowed));
-        }
-        if limits.message_size_max > Size::gib(1) {
-            return Err(wrong("limits.message_size_max", "is too much", "up to 1 GiB"));
-        }
-        if limits.disk_free_stop > limits.disk_free_min {
-            let allowed = format!("at most disk_free_min, {}", limits.disk_free_min);
-            return Err(wrong("limits.disk_free_stop", "is too much", &allowed));
-        }
-        if limits.queue_retry_after.is_empty() {
-            return Err(wrong("limits.queue_retry_after", "is empty", "at least one duration"));
-        }
-        if limits.queue_retry_after.iter().any(|pause| pause.as_secs() == 0) {
-            return Err(wrong("limits.queue_retry_after", "is too short", "pauses of 1 s or more"));
-        }
-        Ok(())
-    }
-
-    fn check_ports(
-        &self,
-        wrong: &dyn Fn(&str, &str, &str) -> Contradiction,
-    ) -> Result<(), Contradiction> {
-        let mut taken = BTreeMap::new();
-        for (service, addresses) in self.services() {
-            for address in addresses.iter().filter(|address| address.0.port() != 0) {
-                if let Some(other) = taken.insert(address.0, service) {
-                    let what = format!("{address} is taken by listen.{other}");
-                    let key = format!("listen.{service}");
-                    return Err(wrong(&key, &what, "each address once"));
-                }
-            }
-        }
-        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The configuration by known answers: what is read, and what each fault says.
 
-use super::*;
+use super::{sections::standard, *};
 
 /// Loads a file of this text with these variables and flags; the folder's name is cut from errors.
 fn with(

@@ -1,0 +1,96 @@
+//! What no value can see alone: whether they fit each other.
+
+use std::collections::BTreeMap;
+
+use super::{BurlHost, Config, Security, Size};
+
+/// Values that are each right, but not together.
+pub(super) struct Contradiction {
+    pub(super) key: String,
+    pub(super) what: String,
+    pub(super) allowed: String,
+}
+
+impl Config {
+    /// What serde cannot see: values that must fit each other.
+    pub(super) fn check(&self) -> Result<(), Contradiction> {
+        let wrong = |key: &str, what: &str, allowed: &str| Contradiction {
+            key: key.to_owned(),
+            what: what.to_owned(),
+            allowed: allowed.to_owned(),
+        };
+        match (&self.tls.cert, &self.tls.key) {
+            (Some(_), None) => {
+                return Err(wrong("tls.cert", "stands without tls.key", "both or none"));
+            }
+            (None, Some(_)) => {
+                return Err(wrong("tls.key", "stands without tls.cert", "both or none"));
+            }
+            _ => {}
+        }
+        if self.outbound.user.is_some() != self.outbound.password.is_some() {
+            let key = if self.outbound.user.is_some() { "user" } else { "password" };
+            let key = format!("outbound.{key}");
+            return Err(wrong(
+                &key,
+                "stands alone",
+                "outbound.user and outbound.password together",
+            ));
+        }
+        if self.outbound.user.is_some() && self.outbound.relay.is_none() {
+            return Err(wrong("outbound.user", "there is no outbound.relay", "both or none"));
+        }
+        let insecure = |host: &&BurlHost| !matches!(host.tls, Security::Tls | Security::StartTls);
+        if self.burl.host.values().any(|host| insecure(&host)) {
+            return Err(wrong("burl.host", "tls must be on", "\"tls\", \"starttls\""));
+        }
+        self.check_limits(&wrong)?;
+        self.check_ports(&wrong)
+    }
+
+    fn check_limits(
+        &self,
+        wrong: &dyn Fn(&str, &str, &str) -> Contradiction,
+    ) -> Result<(), Contradiction> {
+        let limits = &self.limits;
+        if limits.connections_reserved > limits.connections_max {
+            let allowed = format!("at most connections_max, {}", limits.connections_max);
+            return Err(wrong("limits.connections_reserved", "is more than all", &allowed));
+        }
+        if limits.keywords_per_mailbox_max > crate::flags::Keywords::LIMIT {
+            let allowed = "0 to 256";
+            return Err(wrong("limits.keywords_per_mailbox_max", "is too much", allowed));
+        }
+        if limits.message_size_max > Size::gib(1) {
+            return Err(wrong("limits.message_size_max", "is too much", "up to 1 GiB"));
+        }
+        if limits.disk_free_stop > limits.disk_free_min {
+            let allowed = format!("at most disk_free_min, {}", limits.disk_free_min);
+            return Err(wrong("limits.disk_free_stop", "is too much", &allowed));
+        }
+        if limits.queue_retry_after.is_empty() {
+            return Err(wrong("limits.queue_retry_after", "is empty", "at least one duration"));
+        }
+        if limits.queue_retry_after.iter().any(|pause| pause.as_secs() == 0) {
+            return Err(wrong("limits.queue_retry_after", "is too short", "pauses of 1 s or more"));
+        }
+        Ok(())
+    }
+
+    fn check_ports(
+        &self,
+        wrong: &dyn Fn(&str, &str, &str) -> Contradiction,
+    ) -> Result<(), Contradiction> {
+        let mut taken = BTreeMap::new();
+        for (service, addresses) in self.services() {
+            for address in addresses.iter().filter(|address| address.0.port() != 0) {
+                if let Some(other) = taken.insert(address.0, service) {
+                    let what = format!("{address} is taken by listen.{other}");
+                    let key = format!("listen.{service}");
+                    return Err(wrong(&key, &what, "each address once"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
