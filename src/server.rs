@@ -121,7 +121,7 @@ impl Server {
         } else {
             ServerTls::own(&config.data_dir, config.hostname.as_str(), SystemTime::now())?
         };
-        let tls = Arc::new(tls);
+        let tls = Arc::new(tls.with_handshake_time(config.limits.tls_handshake_time.0));
         let tasks = TaskTracker::new();
         let doors = doors::bind(&house, &tls)?;
         let services = doors.services();

@@ -18,21 +18,36 @@ use crate::ids::Neighbour;
 const MOST: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 /// How long an address is known to be its owner's.
 const KNOWN: Duration = Duration::from_hours(30 * 24);
-const LONGEST_DELAY: Duration = Duration::from_secs(15);
-/// Delays of 1, 2, 4, 8 and 15 seconds; whoever comes again is sent away.
-const DELAYS: u32 = 5;
 
-/// How many failures are taken as mishaps.
+/// How many failures are taken as mishaps, and what others cost.
 #[derive(Clone, Copy, Debug)]
 pub struct ThrottleLimits {
     pub address_minute: u32,
     pub address_day: u32,
     pub account_hour: u32,
+    /// The first delay; each further one is twice as long.
+    pub delay_first: Duration,
+    /// The longest delay. Who fails again behind it is sent away.
+    pub delay_max: Duration,
 }
 
 impl Default for ThrottleLimits {
     fn default() -> Self {
-        Self { address_minute: 10, address_day: 50, account_hour: 20 }
+        Self {
+            address_minute: 10,
+            address_day: 50,
+            account_hour: 20,
+            delay_first: Duration::from_secs(1),
+            delay_max: Duration::from_secs(15),
+        }
+    }
+}
+
+impl ThrottleLimits {
+    /// What is waited at this attempt beyond the mishaps, counted from one.
+    fn delay(&self, attempt: u32) -> Duration {
+        let doubled = 1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.delay_first.saturating_mul(doubled).min(self.delay_max)
     }
 }
 
@@ -109,14 +124,15 @@ impl Throttle {
             .map_or((0, 0), |(minute, day)| (minute.failures(MINUTE, now), day.failures(DAY, now)));
         let over =
             over_limit(minute, limits.address_minute).max(over_limit(day, limits.address_day));
-        if over > DELAYS && !known {
+        let had_the_longest = over > 1 && limits.delay(over - 1) == limits.delay_max;
+        if had_the_longest && !known {
             return Verdict::Refuse;
         }
         let hour = self.accounts.get(&account).map_or(0, |hour| hour.failures(HOUR, now));
         let guessed = if known { 0 } else { over_limit(hour, limits.account_hour) };
         match over.max(guessed) {
             0 => Verdict::Go,
-            times => Verdict::Wait(delay(times)),
+            times => Verdict::Wait(limits.delay(times)),
         }
     }
 
@@ -142,12 +158,6 @@ impl Throttle {
 /// Which attempt this is beyond those that are taken as mishaps.
 fn over_limit(failures: u32, limit: u32) -> u32 {
     failures.saturating_add(1).saturating_sub(limit)
-}
-
-/// 1 s, doubling to 15 s.
-fn delay(times: u32) -> Duration {
-    let seconds = 1_u64.checked_shl(times.saturating_sub(1).min(8)).unwrap_or(u64::MAX);
-    Duration::from_secs(seconds).min(LONGEST_DELAY)
 }
 
 fn key(login: &str) -> AccountKey {
@@ -218,7 +228,7 @@ mod tests {
         let (mut throttle, now) = (Throttle::new(ThrottleLimits::default()), Instant::now());
         throttle.succeeded(ip(HERE), "alice@x", now);
         fail(&mut throttle, 40, "bob@x", now);
-        let wait = Verdict::Wait(LONGEST_DELAY);
+        let wait = Verdict::Wait(Duration::from_secs(15));
         assert_eq!(throttle.verdict(ip(HERE), "alice@x", now), wait);
         assert_eq!(throttle.verdict(ip(HERE), "eve@x", now), Verdict::Refuse);
     }

@@ -378,7 +378,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::net::{Stream, open};
+    use crate::net::{OutputError, OutputLimits, Stream, open};
 
     /// Our end, and a peer's bare socket.
     async fn pair(ends: LineEnds, memory: usize) -> (Input, crate::net::Output, TcpStream) {
@@ -535,5 +535,17 @@ mod tests {
         }
         assert!(held_back);
         assert!(output.waiting() > 1024 * 1024);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_never_reads_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (ours, _) = listener.accept().await.unwrap();
+        let limits = OutputLimits { stalled: Duration::ZERO, ..OutputLimits::default() };
+        let memory = Memory::with_output(0, limits);
+        let (_input, mut output) = open(Stream::new(ours).unwrap(), LineEnds::Strict, &memory);
+        output.put(vec![0; 100_000_000]);
+        assert!(matches!(output.flush().await, Err(OutputError::Stalled)));
     }
 }

@@ -1,24 +1,53 @@
 //! What all connections may hold in memory together.
 //!
-//! Counts octets, allocates nothing. Each buffer that grows with what a peer sends has a
+//! For input there is a common purse. It counts octets and allocates nothing. Each buffer that grows with what a peer sends has a
 //! [`Share`], and asks before it grows.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
-/// A common purse of octets.
+/// What one connection may hold for a peer that reads slowly, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct OutputLimits {
+    /// When so much waits, making more has to wait too.
+    pub waiting: usize,
+    /// How long a reader may take nothing at all.
+    pub stalled: Duration,
+}
+
+impl Default for OutputLimits {
+    fn default() -> Self {
+        Self { waiting: 1024 * 1024, stalled: Duration::from_mins(5) }
+    }
+}
+
+/// A common purse of octets for input, and each connection's own limits for output.
 #[derive(Debug)]
 pub struct Memory {
     used: AtomicUsize,
     limit: usize,
+    output: OutputLimits,
 }
 
 impl Memory {
     /// A purse of so many octets for all input buffers together.
     pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { used: AtomicUsize::new(0), limit })
+        Self::with_output(limit, OutputLimits::default())
+    }
+
+    /// The same, with other limits for output.
+    pub fn with_output(limit: usize, output: OutputLimits) -> Arc<Self> {
+        Arc::new(Self { used: AtomicUsize::new(0), limit, output })
+    }
+
+    /// What each connection's output may take.
+    pub(super) fn output(&self) -> OutputLimits {
+        self.output
     }
 
     /// Octets in use now.

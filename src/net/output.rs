@@ -3,25 +3,21 @@
 //! An answer is gathered by [`Output::put`]; while a long one is made, [`Output::room`] lets it
 //! flow and holds its maker back when too much waits; [`Output::flush`] ends it.
 
-use std::{future::poll_fn, io, pin::Pin, task::Poll, time::Duration};
+use std::{future::poll_fn, io, pin::Pin, task::Poll};
 
 use tokio::{io::AsyncWrite, time::timeout};
 
-use super::stream::Shared;
+use super::{memory::OutputLimits, stream::Shared};
 
 /// When so much waits it is worth a write.
 const WORTH_WRITING: usize = 64 * 1024;
-/// When so much waits, making more has to wait too.
-const MOST_WAITING: usize = 1024 * 1024;
-/// How long a reader may take nothing at all.
-const STALLED: Duration = Duration::from_mins(5);
 /// What an idle connection may keep for the next answer.
 const KEPT: usize = 1024;
 
 /// Why an answer did not leave.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
-    /// The peer read nothing for five minutes.
+    /// The peer read nothing for too long: five minutes, unless told otherwise.
     #[error("the peer does not read")]
     Stalled,
     #[error(transparent)]
@@ -35,11 +31,12 @@ pub struct Output {
     bytes: Vec<u8>,
     /// How much of the bytes has left.
     written: usize,
+    limits: OutputLimits,
 }
 
 impl Output {
-    pub(super) fn new(stream: Shared) -> Self {
-        Self { stream, bytes: Vec::new(), written: 0 }
+    pub(super) fn new(stream: Shared, limits: OutputLimits) -> Self {
+        Self { stream, bytes: Vec::new(), written: 0, limits }
     }
 
     /// Adds to what waits. Nothing is written yet.
@@ -63,7 +60,7 @@ impl Output {
         if self.waiting() < WORTH_WRITING {
             return Ok(());
         }
-        self.write(MOST_WAITING).await
+        self.write(self.limits.waiting).await
     }
 
     /// Writes all that waits. Can be dropped without loss: the next call goes on.
@@ -71,7 +68,7 @@ impl Output {
         self.write(0).await?;
         let stream = &self.stream;
         let flushed = poll_fn(|context| Pin::new(&mut *stream.lock()).poll_flush(context));
-        timeout(STALLED, flushed).await.map_err(|_| OutputError::Stalled)??;
+        timeout(self.limits.stalled, flushed).await.map_err(|_| OutputError::Stalled)??;
         Ok(())
     }
 
@@ -80,7 +77,7 @@ impl Output {
         self.flush().await?;
         let stream = &self.stream;
         let closed = poll_fn(|context| Pin::new(&mut *stream.lock()).poll_shutdown(context));
-        timeout(STALLED, closed).await.map_err(|_| OutputError::Stalled)??;
+        timeout(self.limits.stalled, closed).await.map_err(|_| OutputError::Stalled)??;
         Ok(())
     }
 
@@ -94,7 +91,7 @@ impl Output {
                     Poll::Pending if bytes.len() <= most => Poll::Ready(Ok(None)),
                     other => other.map_ok(Some),
                 });
-            match timeout(STALLED, write).await.map_err(|_| OutputError::Stalled)?? {
+            match timeout(self.limits.stalled, write).await.map_err(|_| OutputError::Stalled)?? {
                 Some(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
                 Some(written) => self.written += written,
                 None => break,

@@ -21,10 +21,8 @@ use tokio::{
 };
 use tokio_rustls::{client, server};
 
-use super::{ClientTls, Input, LineEnds, Memory, Output, ServerTls};
+use super::{ClientTls, Input, LineEnds, Memory, Output, ServerTls, tls::HANDSHAKE};
 
-/// How long a TLS handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The label of the binding that both ends derive from the handshake (RFC 9266 §2).
 const EXPORTER: &[u8] = b"EXPORTER-Channel-Binding";
 
@@ -116,7 +114,7 @@ impl Stream {
     /// Nothing of what was read before may be used afterwards; see [`Input::start_tls`].
     pub async fn start_tls(&mut self, tls: &ServerTls) -> io::Result<()> {
         let handshake = tls.acceptor().accept(self.take_plain()?);
-        let tls = timeout(HANDSHAKE, Box::pin(handshake)).await??;
+        let tls = timeout(tls.handshake_time(), Box::pin(handshake)).await??;
         self.layer = Layer::Server(Box::new(tls));
         Ok(())
     }
@@ -175,7 +173,7 @@ impl Stream {
 /// The two halves are used by one task, which may read while it writes.
 pub fn open(stream: Stream, ends: LineEnds, memory: &Arc<Memory>) -> (Input, Output) {
     let shared = Shared(Arc::new(Mutex::new(stream)));
-    (Input::new(shared.clone(), ends, memory), Output::new(shared))
+    (Input::new(shared.clone(), ends, memory), Output::new(shared, memory.output()))
 }
 
 /// One connection held by its two halves. It is locked for one poll at a time, never over an await.

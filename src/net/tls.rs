@@ -8,7 +8,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use rustls::{
@@ -29,6 +29,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::{Connect, TlsAcceptor, TlsConnector};
 
 mod own;
+
+/// How long a handshake may take.
+pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +62,7 @@ pub struct ServerTls {
     cert: PathBuf,
     key: PathBuf,
     tickets: Arc<dyn ProducesTickets>,
+    handshake: Duration,
     current: RwLock<Loaded>,
 }
 
@@ -79,6 +83,7 @@ impl ServerTls {
             cert: cert.to_owned(),
             key: key.to_owned(),
             tickets,
+            handshake: HANDSHAKE,
             current: RwLock::new(loaded),
         })
     }
@@ -88,6 +93,11 @@ impl ServerTls {
     pub fn own(folder: &Path, host: &str, now: SystemTime) -> Result<Self, TlsError> {
         let (cert, key) = own::pair(folder, host, now)?;
         Self::load(&cert, &key)
+    }
+
+    /// Waits so long for the other side of a handshake, instead of 10 s.
+    pub fn with_handshake_time(self, handshake: Duration) -> Self {
+        Self { handshake, ..self }
     }
 
     /// Loads the files again; connections that stand keep what they have. After a fault all stays as
@@ -111,6 +121,11 @@ impl ServerTls {
     /// The file with our certificate chain.
     pub fn cert_path(&self) -> &Path {
         &self.cert
+    }
+
+    /// How long a handshake may take.
+    pub(super) fn handshake_time(&self) -> Duration {
+        self.handshake
     }
 
     /// What the next handshake is done with. Whatever name a client asks for, it gets our chain.
@@ -368,6 +383,15 @@ mod tests {
         assert!(ours.start_tls(&own(folder.path())).await.is_err());
         assert!(!ours.is_tls());
         assert!(ours.readable().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_handshake_that_does_not_go_on_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = own(folder.path()).with_handshake_time(Duration::ZERO);
+        let (mut ours, _theirs) = sockets().await;
+        let error = ours.start_tls(&server).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
     #[test]

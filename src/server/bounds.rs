@@ -5,7 +5,7 @@ use crate::{
     config::Limits,
     imap, mail,
     mail::name::NameLimits,
-    net::{ConnectionLimits, Rate},
+    net::{ConnectionLimits, OutputLimits, Rate},
     smtp,
     wire::Bounds,
 };
@@ -22,13 +22,20 @@ pub(super) fn connections(limits: &Limits) -> ConnectionLimits {
     }
 }
 
-/// How many failed logins are taken as mishaps.
+/// How many failed logins are taken as mishaps, and what others cost.
 pub(super) fn throttle(limits: &Limits) -> ThrottleLimits {
     ThrottleLimits {
         address_minute: count(limits.auth_failures_per_address_per_minute),
         address_day: count(limits.auth_failures_per_address_per_day),
         account_hour: count(limits.auth_failures_per_account_per_hour),
+        delay_first: limits.auth_delay_first.0,
+        delay_max: limits.auth_delay_max.0,
     }
+}
+
+/// What a connection's output may hold, and for how long.
+pub(super) fn output(limits: &Limits) -> OutputLimits {
+    OutputLimits { waiting: limits.output_waiting_max.len(), stalled: limits.output_waiting_time.0 }
 }
 
 /// The mail rooms.

@@ -44,7 +44,7 @@ pub(super) fn bind(house: &House, tls: &Arc<ServerTls>) -> Result<Doors, Error> 
         house,
         tls,
         connections: Connections::new(bounds::connections(limits)),
-        memory: Memory::new(limits.input_memory_max.len()),
+        memory: Memory::with_output(limits.input_memory_max.len(), bounds::output(limits)),
     };
     let listen = &house.config.listen;
     let (imap, mx, lmtp, submission) = (
