@@ -324,7 +324,10 @@ impl Input {
             (_, Slow::Dripping) => (limit, InputError::TooSlow),
         };
         match self.fill(Some(until)).await {
-            Ok(true) => Ok(()),
+            Ok(true) => {
+                self.stream.lock().acknowledge();
+                Ok(())
+            }
             Ok(false) => Err(InputError::Ended),
             Err(InputError::TimedOut) => Err(fault),
             Err(error) => Err(error),
