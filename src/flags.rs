@@ -116,15 +116,17 @@ impl Keywords {
     /// All that are set here or there.
     #[must_use]
     pub fn with(self, other: Self) -> Self {
-        let ([a, b, c, d], [w, x, y, z]) = (self.0, other.0);
-        Self([a | w, b | x, c | y, d | z])
+        let mut both = self;
+        both.0.iter_mut().zip(other.0).for_each(|(word, more)| *word |= more);
+        both
     }
 
     /// Those that are set here and not there.
     #[must_use]
     pub fn without(self, other: Self) -> Self {
-        let ([a, b, c, d], [w, x, y, z]) = (self.0, other.0);
-        Self([a & !w, b & !x, c & !y, d & !z])
+        let mut rest = self;
+        rest.0.iter_mut().zip(other.0).for_each(|(word, less)| *word &= !less);
+        rest
     }
 
     /// The numbers that are set, rising.
@@ -171,7 +173,9 @@ mod tests {
     fn keywords_survive_their_octets() {
         for numbers in [vec![], vec![0], vec![63, 64], vec![7, 130, 255]] {
             let mut set = Keywords::default();
-            numbers.iter().for_each(|number| set.insert(*number));
+            for number in &numbers {
+                set.insert(*number);
+            }
             assert_eq!(Keywords::from_bytes(&set.to_bytes()), set);
             assert_eq!(set.numbers().collect::<Vec<_>>(), numbers);
         }

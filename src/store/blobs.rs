@@ -35,7 +35,7 @@ pub struct Blob {
 
 /// The folders of blobs and of files under way.
 pub(super) struct Blobs {
-    blobs: PathBuf,
+    finished: PathBuf,
     temporary: PathBuf,
     /// Held while a file gets its final name or is removed, so that no new file is taken for an old
     /// one.
@@ -45,26 +45,26 @@ pub(super) struct Blobs {
 impl Blobs {
     /// Makes the folders at the first start, and clears what a crash left under way.
     pub(super) fn open(data_dir: &Path) -> Result<Self> {
-        let (blobs, temporary) = (data_dir.join("blobs"), data_dir.join("tmp"));
-        let new = !blobs.join("ff").exists();
+        let (finished, temporary) = (data_dir.join("blobs"), data_dir.join("tmp"));
+        let new = !finished.join("ff").exists();
         if new {
             for folder in 0..=u8::MAX {
-                make_private_dir(&blobs.join(format!("{folder:02x}")))?;
+                make_private_dir(&finished.join(format!("{folder:02x}")))?;
             }
-            File::open(&blobs)?.sync_all()?;
+            File::open(&finished)?.sync_all()?;
             File::open(data_dir)?.sync_all()?;
         }
         make_private_dir(&temporary)?;
         for leftover in fs::read_dir(&temporary)? {
             fs::remove_file(leftover?.path())?;
         }
-        Ok(Self { blobs, temporary, renaming: Mutex::new(()) })
+        Ok(Self { finished, temporary, renaming: Mutex::new(()) })
     }
 
     pub(super) fn path(&self, hash: &Hash) -> PathBuf {
         let name = blake3::Hash::from_bytes(*hash).to_hex();
         let (folder, rest) = name.as_str().split_at_checked(2).unwrap_or_default();
-        self.blobs.join(folder).join(rest)
+        self.finished.join(folder).join(rest)
     }
 
     /// Octets of a blob; a missing or short file is damage, never an empty answer.
@@ -80,7 +80,7 @@ impl Blobs {
     /// The names of files that were written longer ago than `grace`.
     pub(super) fn older_than(&self, grace: Duration) -> io::Result<Vec<Hash>> {
         let mut old = Vec::new();
-        for folder in fs::read_dir(&self.blobs)? {
+        for folder in fs::read_dir(&self.finished)? {
             let folder = folder?;
             for file in fs::read_dir(folder.path())? {
                 let file = file?;

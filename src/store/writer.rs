@@ -240,7 +240,7 @@ impl Thread {
             tracing::error!(%error, jobs = batch.len(), "a transaction failed");
         }
         for job in batch.drain(..) {
-            job.settle(outcome.as_ref().map(|()| ()).map_err(again));
+            job.settle(outcome.as_ref().copied().map_err(again));
         }
         !fatal
     }

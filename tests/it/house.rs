@@ -192,9 +192,9 @@ impl House {
             return false;
         };
         let services: BTreeMap<String, Vec<SocketAddr>> = serde_json::from_str(json).unwrap();
-        let known = Service::ALL.into_iter().filter_map(|service| {
-            Some((service, *services.get(service.key())?.first()?))
-        });
+        let known = Service::ALL
+            .into_iter()
+            .filter_map(|service| Some((service, *services.get(service.key())?.first()?)));
         self.addresses = known.collect();
         true
     }
@@ -312,7 +312,10 @@ fn model() -> PathBuf {
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         };
         run(&["domain", "add", "demo.example"], "");
-        run(&["user", "add", "alice@demo.example", "--name", "Alice", "--password-stdin"], PASSWORD);
+        run(
+            &["user", "add", "alice@demo.example", "--name", "Alice", "--password-stdin"],
+            PASSWORD,
+        );
         run(&["user", "add", "bob@demo.example", "--name", "Bob", "--password-stdin"], PASSWORD);
         fs::rename(&data_dir, &model).unwrap();
     }

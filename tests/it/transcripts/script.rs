@@ -182,7 +182,8 @@ fn raw_lines_have_escapes() {
 
 #[test]
 fn a_message_may_stand_in_the_transcript() {
-    let text = "== t\ndeliver from bob@demo.example to alice@demo.example:\n| A: b\n|\n| text\nx C: y";
+    let text =
+        "== t\ndeliver from bob@demo.example to alice@demo.example:\n| A: b\n|\n| text\nx C: y";
     let cases = parse(Path::new("t.txt"), text).unwrap();
     let Act::Deliver { message, sender, recipients } = &cases[0].lines[0].act else { panic!() };
     assert_eq!(*message, Message::Text("A: b\r\n\r\ntext\r\n".into()));

@@ -17,7 +17,14 @@ const SHOWN: usize = 40;
 /// Commands that one may give before login; a conversation that begins with another one is logged
 /// in first, so that pages need not say it every time.
 const BEFORE_LOGIN: [&str; 9] = [
-    "LOGIN", "AUTHENTICATE", "CAPABILITY", "NOOP", "LOGOUT", "STARTTLS", "ID", "UNAUTHENTICATE",
+    "LOGIN",
+    "AUTHENTICATE",
+    "CAPABILITY",
+    "NOOP",
+    "LOGOUT",
+    "STARTTLS",
+    "ID",
+    "UNAUTHENTICATE",
     "XPROXY",
 ];
 
@@ -197,9 +204,9 @@ impl Stage {
     fn expect_line(&mut self, who: &str, pattern: &str) -> Result<(), String> {
         let skips = std::mem::take(&mut self.voice(who, "")?.skips);
         loop {
-            let line = self.heard_line(who).map_err(|error| {
-                format!("expected {pattern:?}, but {error}")
-            })?;
+            let line = self
+                .heard_line(who)
+                .map_err(|error| format!("expected {pattern:?}, but {error}"))?;
             if pattern::matches(pattern, &line, &mut self.words) {
                 return Ok(());
             }
@@ -247,12 +254,11 @@ impl Stage {
 
     /// The next line of the server.
     fn heard_line(&mut self, who: &str) -> Result<String, String> {
-        let line = self.voice(who, "")?.connection.read_line().map_err(|error| {
-            match error.kind() {
+        let line =
+            self.voice(who, "")?.connection.read_line().map_err(|error| match error.kind() {
                 io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "nothing came".to_owned(),
                 _ => format!("the connection ended: {error}"),
-            }
-        })?;
+            })?;
         let line = String::from_utf8_lossy(&line).into_owned();
         self.heard.push(format!("{who} S: {line}"));
         Ok(line)
