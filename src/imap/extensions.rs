@@ -251,6 +251,7 @@ impl Encode for Capabilities {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn words(facts: Facts) -> String {
         let mut out = Buffer::default();
@@ -293,6 +294,18 @@ mod tests {
         assert!(words(PLAIN).contains(" LITERAL- ") && !words(PLAIN).contains(" LITERAL+ "));
         assert!(after.contains(" LITERAL+ ") && !after.contains(" LITERAL- "));
         assert!(after.contains(" APPENDLIMIT=52428800 ") && !after.contains(" AUTH="));
+    }
+
+    proptest! {
+        #[test]
+        fn no_arguments_break_a_parser(text in "[ -~\\r\\n\\PC]{0,40}", likely in "[ ()\\[\\]{}\"*%$<>:,.0-9a-zA-Z\\\\]{0,40}") {
+            for row in EXTENSIONS.iter().flat_map(|extension| extension.rows) {
+                for text in [&text, &likely] {
+                    let _ = (row.parse)(&mut Cursor::new(text.as_bytes()));
+                    let _ = (row.parse)(&mut Cursor::new(format!(" {text}").as_bytes()));
+                }
+            }
+        }
     }
 
     #[test]

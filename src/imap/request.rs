@@ -3,6 +3,8 @@
 //! Message data is not read here: a request that takes some ends with the literal that announces
 //! it, and the running command reads on.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::{
@@ -13,7 +15,7 @@ use super::{
     reply::{Code, Replies},
 };
 use crate::{
-    net::{BadLine, Input, InputError, Literal, Octets},
+    net::{BadLine, Input, InputError, Literal, Memory, Octets, memory::Share},
     wire::{Bounds, Cursor, Names, Syntax},
 };
 
@@ -65,9 +67,12 @@ struct Whole {
 /// Gathers a request from its lines and literals.
 ///
 /// [`Reader::next`] may be dropped half way: what was gathered stays here.
-#[derive(Default)]
 pub struct Reader {
     text: Vec<u8>,
+    /// What the text takes of the memory for all input.
+    share: Share,
+    /// Octets of lines in the text; the rest is literals.
+    lines: usize,
     literal: Option<Box<Whole>>,
     literals: usize,
     sum: u64,
@@ -100,6 +105,20 @@ impl Situation<'_> {
 }
 
 impl Reader {
+    /// A reader before the first request; what it holds counts in this purse.
+    pub fn new(memory: &Arc<Memory>) -> Self {
+        Self {
+            text: Vec::new(),
+            share: memory.share(),
+            lines: 0,
+            literal: None,
+            literals: 0,
+            sum: 0,
+            refused: None,
+            begun: false,
+        }
+    }
+
     /// The next request. May be dropped half way without loss.
     pub async fn next(
         &mut self,
@@ -128,7 +147,7 @@ impl Reader {
             let first = !self.begun;
             self.begun = true;
             if self.refused.is_none() {
-                self.text.extend_from_slice(&line);
+                self.keep(&line)?;
                 if first {
                     self.look_at_head(situation);
                 }
@@ -157,10 +176,12 @@ impl Reader {
             Err(InputError::Line(BadLine::TooLong)) => return Err(too_long),
             Err(error) => return Err(connection(error)),
         };
-        if line.as_ref().is_some_and(|line| line.len() > usual && !carries_sasl(line)) {
+        let Some(line) = line else { return Ok(None) };
+        self.lines = self.lines.saturating_add(line.len());
+        if self.lines > usual && !carries_sasl(&line) {
             return Err(too_long);
         }
-        Ok(line)
+        Ok(Some(line))
     }
 
     /// Finds tag and command; what can't be run is refused before its literals are asked for.
@@ -232,20 +253,21 @@ impl Reader {
             out.go_on("go on");
             out.flush().await?;
         }
-        self.text.extend_from_slice(b"\r\n");
+        self.keep(b"\r\n")?;
         let octets = Octets::new(literal.size, limits.rate);
         self.literal = Some(Box::new(Whole { octets, thrown_away: self.refused.is_some() }));
         Ok(None)
     }
 
     async fn literal(&mut self, input: &mut Input) -> Result<(), Error> {
-        let Some(literal) = &mut self.literal else { return Ok(()) };
-        while let Some(piece) = input.piece(&mut literal.octets).await.map_err(connection)? {
-            if !literal.thrown_away {
-                self.text.extend_from_slice(&piece);
+        while let Some(literal) = &mut self.literal {
+            let thrown_away = literal.thrown_away;
+            match input.piece(&mut literal.octets).await.map_err(connection)? {
+                Some(piece) if !thrown_away => self.keep(&piece)?,
+                Some(_) => {}
+                None => self.literal = None,
             }
         }
-        self.literal = None;
         Ok(())
     }
 
@@ -267,7 +289,19 @@ impl Reader {
     }
 
     fn restart(&mut self) {
-        *self = Self::default();
+        self.text = Vec::new();
+        let _nothing_is_there = self.share.hold(0);
+        (self.lines, self.literals, self.sum) = (0, 0, 0);
+        (self.literal, self.refused, self.begun) = (None, None, false);
+    }
+
+    /// Adds to the text, if there is memory for it.
+    fn keep(&mut self, more: &[u8]) -> Result<(), Error> {
+        if !self.share.grow(more.len()) {
+            return Err(Error::Bye(Some(Code::Unavailable), "the server is too busy"));
+        }
+        self.text.extend_from_slice(more);
+        Ok(())
     }
 }
 

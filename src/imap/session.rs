@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     command::Command,
     error::Error,
-    extensions::{Capabilities, Facts, Numbers, Row},
+    extensions::{Capabilities, Facts, Numbers, Row, When},
     limits::Limits,
     reply::{Code, Done, Next, Replies},
     request::{Incoming, Reader, Request, Situation, within},
@@ -121,7 +121,7 @@ impl Session {
         let greeting = format!("{} Mailade is ready", self.door.hostname);
         out.ok(&Code::Capability(self.capabilities()), &greeting);
         out.flush().await?;
-        let mut reader = Reader::default();
+        let mut reader = Reader::new(&self.door.memory);
         loop {
             let request = match self.incoming(&mut reader, out).await? {
                 Incoming::End => return Ok(()),
@@ -188,10 +188,19 @@ impl Session {
         row: &Row,
         out: &mut Replies,
     ) -> Result<Done, Error> {
+        let stop = self.entry.stop().clone();
+        if row.when == When::BeforeLogin {
+            // A login that fails takes its time; the server's stop does not wait for it.
+            return tokio::select! {
+                biased;
+                outcome = command.run(self, out) => outcome,
+                () = stop.cancelled() => Err(closing()),
+            };
+        }
         if !row.reads_only {
             return command.run(self, out).await;
         }
-        let (stop, mut input) = (self.entry.stop().clone(), self.input.take());
+        let mut input = self.input.take();
         let outcome = tokio::select! {
             biased;
             outcome = command.run(self, out) => outcome,
@@ -304,7 +313,8 @@ impl Session {
         if self.permit.logged_in(Instant::now()).is_err() {
             return Err(Error::Bye(Some(Code::Limit), "too many connections from you"));
         }
-        tracing::info!(session = %self.id, user = %user.address, "imap login");
+        let peer = self.input.as_ref().map(Input::peer);
+        tracing::info!(session = %self.id, user = %user.address, ?peer, "imap login");
         self.entry.login(Some(user.account), user.device);
         self.user = Some(user);
         self.bad = 0;
@@ -364,4 +374,18 @@ pub fn closing() -> Error {
 pub fn now() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<A, B, F: Future>(_: impl Fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_session_is_small() {
+        assert!(size(serve) <= 3 * 1024, "{}", size(serve));
+    }
 }
