@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn numbers_and_lists_are_written() {
         let numbers = written(Names::Modified7, |out| {
-            out.list([0, 7, u64::MAX], |out, number| out.put(number));
+            out.list([0, 7, u64::MAX], Buffer::put);
         });
         assert_eq!(numbers, b"(0 7 18446744073709551615)");
     }
