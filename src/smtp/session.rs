@@ -7,6 +7,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -233,15 +234,13 @@ impl Session {
     /// The next line. While none has come, what was said leaves; a fault in it is answered here.
     pub(super) async fn line(&mut self, most: usize) -> Done<Vec<u8>> {
         loop {
-            if !self.input.has_buffered() {
-                self.flush().await?;
+            if self.entry.stop().is_cancelled() {
+                return self.end_by_stop();
             }
             self.input.set_deadline(Some(self.command_deadline()));
-            let stop = self.entry.stop().clone();
-            let read = tokio::select! {
-                biased;
-                () = stop.cancelled() => return self.end_by_stop(),
-                read = self.input.line(most) => read,
+            let read = match self.input.line(most).now_or_never() {
+                Some(read) => read,
+                None => self.line_to_come(most).await?,
             };
             match read {
                 Ok(Some(line)) => return Ok(line),
@@ -256,6 +255,17 @@ impl Session {
                 }
                 Err(error) => return self.end_by(&error),
             }
+        }
+    }
+
+    /// Waits for a line that is not there yet; what was said leaves first.
+    async fn line_to_come(&mut self, most: usize) -> Done<Result<Option<Vec<u8>>, InputError>> {
+        self.flush().await?;
+        let stop = self.entry.stop().clone();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => self.end_by_stop(),
+            read = self.input.line(most) => Ok(read),
         }
     }
 
