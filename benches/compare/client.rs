@@ -7,23 +7,23 @@ use std::{
 };
 
 /// A connection of lines.
-pub struct Wire {
+pub(crate) struct Wire {
     input: BufReader<TcpStream>,
 }
 
 impl Wire {
-    pub fn connect(port: u16) -> Self {
+    pub(crate) fn connect(port: u16) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_mins(2))).unwrap();
         Self { input: BufReader::with_capacity(64 << 10, stream) }
     }
 
-    pub fn send(&mut self, octets: &[u8]) {
+    pub(crate) fn send(&mut self, octets: &[u8]) {
         self.input.get_mut().write_all(octets).unwrap();
     }
 
-    pub fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         let mut line = Vec::new();
         assert!(self.input.read_until(b'\n', &mut line).unwrap() > 0, "the server hung up");
         String::from_utf8_lossy(&line).into_owned()
@@ -31,10 +31,10 @@ impl Wire {
 }
 
 /// An LMTP client.
-pub struct Lmtp(Wire);
+pub(crate) struct Lmtp(Wire);
 
 impl Lmtp {
-    pub fn connect(port: u16) -> Self {
+    pub(crate) fn connect(port: u16) -> Self {
         let mut wire = Wire::connect(port);
         wire.line();
         wire.send(b"LHLO bench\r\n");
@@ -43,7 +43,7 @@ impl Lmtp {
     }
 
     /// Hands one message over; returns when it is acknowledged.
-    pub fn deliver(&mut self, to: &str, message: &[u8]) {
+    pub(crate) fn deliver(&mut self, to: &str, message: &[u8]) {
         let wire = &mut self.0;
         wire.send(format!("MAIL FROM:<s@example.org>\r\nRCPT TO:<{to}>\r\nDATA\r\n").as_bytes());
         for expected in ["250", "250", "354"] {
@@ -57,20 +57,20 @@ impl Lmtp {
 }
 
 /// An IMAP client.
-pub struct Imap {
+pub(crate) struct Imap {
     wire: Wire,
     tag: u32,
 }
 
 impl Imap {
-    pub fn connect(port: u16) -> Self {
+    pub(crate) fn connect(port: u16) -> Self {
         let mut wire = Wire::connect(port);
         let greeting = wire.line();
         assert!(greeting.starts_with("* OK"), "{greeting}");
         Self { wire, tag: 0 }
     }
 
-    pub fn login(port: u16, user: &str) -> Self {
+    pub(crate) fn login(port: u16, user: &str) -> Self {
         let mut imap = Self::connect(port);
         imap.command(&format!("LOGIN {user} secret"));
         imap
@@ -78,7 +78,7 @@ impl Imap {
 
     /// Sends a command; gives its untagged lines and literals, in octets and in number of lines
     /// that begin with `* `.
-    pub fn command(&mut self, text: &str) -> Answer {
+    pub(crate) fn command(&mut self, text: &str) -> Answer {
         self.tag += 1;
         let tag = format!("t{} ", self.tag);
         self.wire.send(format!("{tag}{text}\r\n").as_bytes());
@@ -107,7 +107,7 @@ impl Imap {
     }
 
     /// APPENDs a message with a synchronising literal.
-    pub fn append(&mut self, mailbox: &str, message: &[u8]) {
+    pub(crate) fn append(&mut self, mailbox: &str, message: &[u8]) {
         self.tag += 1;
         let tag = format!("t{} ", self.tag);
         self.wire.send(format!("{tag}APPEND {mailbox} {{{}}}\r\n", message.len()).as_bytes());
@@ -118,14 +118,14 @@ impl Imap {
     }
 
     /// Begins IDLE; [`Self::hear`] waits for news.
-    pub fn idle(&mut self) {
+    pub(crate) fn idle(&mut self) {
         self.tag += 1;
         self.wire.send(format!("t{} IDLE\r\n", self.tag).as_bytes());
         while !self.wire.line().starts_with('+') {}
     }
 
     /// The next line in IDLE that tells of new mail.
-    pub fn hear(&mut self) -> String {
+    pub(crate) fn hear(&mut self) -> String {
         loop {
             let line = self.wire.line();
             if line.contains("EXISTS") {
@@ -137,11 +137,11 @@ impl Imap {
 
 /// What a command gave.
 #[derive(Default)]
-pub struct Answer {
-    pub octets: usize,
-    pub lines: usize,
-    pub last: String,
-    pub literal: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) octets: usize,
+    pub(crate) lines: usize,
+    pub(crate) last: String,
+    pub(crate) literal: Vec<u8>,
 }
 
 fn literal(line: &str) -> Option<usize> {

@@ -15,8 +15,10 @@ use crate::{
 
 /// Messages of the large mailbox, `u0`'s INBOX.
 const LARGE: usize = 10_000;
+/// Accounts that the idle connections are of.
+const PHONES: usize = 100;
 
-pub const ALL: &[Measure] = &[
+pub(crate) const ALL: &[Measure] = &[
     Measure { name: "LMTP, 8 connections", unit: Unit::PerSecond, take: |s, r| lmtp(s, r, 8) },
     Measure { name: "LMTP, 1 connection", unit: Unit::PerSecond, take: |s, r| lmtp(s, r, 1) },
     Measure { name: "APPEND, 4 connections", unit: Unit::PerSecond, take: append },
@@ -221,11 +223,10 @@ fn push(server: &Server, percentile: usize) -> f64 {
 /// What each further connection in IDLE costs: logged in, on an INBOX of 100 messages.
 fn idle(server: &Server, repeat: usize) -> f64 {
     let connections = if server.name == "Dovecot" { 300 } else { 10_000 };
-    const USERS: usize = 100;
     if repeat == 0 {
         let mut client = Lmtp::connect(server.lmtp);
         let mut random = Random::new(1);
-        for number in 0..USERS {
+        for number in 0..PHONES {
             for _ in 0..100 {
                 let mut short = message(&mut random);
                 short.truncate(500);
@@ -237,7 +238,7 @@ fn idle(server: &Server, repeat: usize) -> f64 {
     let before = server.resident();
     let phones: Vec<Imap> = (0..connections)
         .map(|number| {
-            let mut phone = Imap::login(server.imap, &user(500 + number % USERS));
+            let mut phone = Imap::login(server.imap, &user(500 + number % PHONES));
             phone.command("SELECT INBOX");
             phone.idle();
             phone

@@ -1,18 +1,21 @@
 //! Mail for the loads: lognormal sizes with median 25 KiB and mean 46 KiB, each message different.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    fmt::Write as _,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// A small generator of random numbers (splitmix64): the same mail in every run.
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -32,7 +35,7 @@ impl Random {
 
 /// The next message, with CRLF line ends and no line that begins with a dot.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a size is small")]
-pub fn message(random: &mut Random) -> Vec<u8> {
+pub(crate) fn message(random: &mut Random) -> Vec<u8> {
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let size = (25.0 * 1024.0 * (1.104 * random.normal()).exp()).clamp(600.0, 4e6) as usize;
     let mut text = format!(
@@ -47,8 +50,8 @@ pub fn message(random: &mut Random) -> Vec<u8> {
     );
     while text.len() < size {
         let line = random.next();
-        text.push_str(&format!("{line:016x}{line:016x}{line:016x}{line:016x}\r\n"));
+        let _ = write!(text, "{line:016x}{line:016x}{line:016x}{line:016x}\r\n");
     }
-    text.push_str(&format!("--=_{number}--\r\n"));
+    let _ = write!(text, "--=_{number}--\r\n");
     text.into_bytes()
 }

@@ -11,17 +11,17 @@ use std::{
 };
 
 /// How many accounts each server has: `u0@demo.example` and so on, all with the password `secret`.
-pub const USERS: usize = 1_000;
+pub(crate) const USERS: usize = 1_000;
 
-pub struct Server {
-    pub name: &'static str,
-    pub imap: u16,
-    pub lmtp: u16,
+pub(crate) struct Server {
+    pub(crate) name: &'static str,
+    pub(crate) imap: u16,
+    pub(crate) lmtp: u16,
     child: Child,
 }
 
 impl Server {
-    pub fn mailade(dir: &Path) -> Self {
+    pub(crate) fn mailade(dir: &Path) -> Self {
         let home = dir.join("mailade");
         fs::create_dir(&home).unwrap();
         let (imap, lmtp) = (free_port(), free_port());
@@ -65,7 +65,7 @@ impl Server {
         server
     }
 
-    pub fn dovecot(dir: &Path) -> Self {
+    pub(crate) fn dovecot(dir: &Path) -> Self {
         let home = dir.join("dovecot");
         fs::create_dir(&home).unwrap();
         let (imap, lmtp) = (free_port(), free_port());
@@ -91,11 +91,11 @@ impl Server {
     }
 
     /// Octets of memory of the server's processes: what is theirs alone, and their share of the rest.
-    pub fn resident(&self) -> usize {
+    pub(crate) fn resident(&self) -> usize {
         family(self.child.id()).iter().map(|pid| proportional(*pid)).sum()
     }
 
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let _ = Command::new("kill").arg(self.child.id().to_string()).status();
         let _ = self.child.wait();
     }

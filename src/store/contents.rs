@@ -341,7 +341,9 @@ mod tests {
             Piece { source: Source::Blob(i64::MAX), offset: 128, length: 1 << 40 },
         ];
         let mut octets = Vec::new();
-        pieces.iter().for_each(|piece| encode(piece, &mut octets));
+        for piece in &pieces {
+            encode(piece, &mut octets);
+        }
         assert_eq!(decode(&octets).unwrap(), pieces);
         for cut in 1..octets.len() {
             if let Ok(shorter) = decode(octets.get(..cut).unwrap()) {
