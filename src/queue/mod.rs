@@ -2,6 +2,8 @@
 
 mod answer;
 mod client;
+mod dsn;
+mod fate;
 mod retry;
 #[cfg(test)]
 mod sink;
