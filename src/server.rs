@@ -5,6 +5,7 @@
 mod bounds;
 mod doors;
 mod house;
+mod outbound;
 mod reload;
 
 use std::{
@@ -27,7 +28,7 @@ use crate::{
     config::{self, Loaded},
     control,
     events::{Door, Origin},
-    net::{self, ServerTls, TlsError},
+    net::{self, ServerTls, TlsError, dns::DnsError},
 };
 
 /// How long conversations may take to say goodbye.
@@ -55,6 +56,9 @@ pub enum Error {
     /// The certificate.
     #[error("the certificate: {0}")]
     Tls(#[from] TlsError),
+    /// The name servers.
+    #[error("dns.servers: {0}")]
+    Dns(#[from] DnsError),
     /// An address cannot be listened on.
     #[error("listen.{service}: {cause}")]
     Listen {
@@ -123,6 +127,7 @@ impl Server {
         };
         let tls = Arc::new(tls.with_handshake_time(config.limits.tls_handshake_time.0));
         let tasks = TaskTracker::new();
+        let queue = outbound::queue(&house)?;
         let doors = doors::bind(&house, &tls)?;
         let services = doors.services();
         let socket = control::Socket::open(&config.data_dir);
@@ -131,6 +136,7 @@ impl Server {
         doors.serve(&house, &tasks);
         let router = control::router(Arc::clone(&house));
         tasks.spawn(socket.serve(router, house.stop.clone()));
+        tasks.spawn(queue.run(house.stop.clone()));
         tasks.spawn(keep_house(Arc::clone(&house), Arc::clone(&tls)));
         for (service, addresses) in &services {
             tracing::info!(service, ?addresses, "open");

@@ -71,17 +71,17 @@ impl Default for Times {
 }
 
 /// What all connections share.
-pub(super) struct Ways {
+pub struct Ways {
     /// What we call ourselves.
-    pub(super) hostname: String,
-    pub(super) security: Security,
-    pub(super) login: Option<Login>,
-    pub(super) times: Times,
+    pub hostname: String,
+    pub security: Security,
+    pub login: Option<Login>,
+    pub times: Times,
     /// Takes any certificate.
-    pub(super) anybody: ClientTls,
+    pub anybody: ClientTls,
     /// Takes a certificate that proves the name.
-    pub(super) verified: ClientTls,
-    pub(super) memory: Arc<Memory>,
+    pub verified: ClientTls,
+    pub memory: Arc<Memory>,
 }
 
 /// A conversation with a server that greeted us.

@@ -85,10 +85,14 @@ impl House {
         house
     }
 
+    /// Where a service listens.
+    pub(crate) fn address(&self, service: Service) -> SocketAddr {
+        *self.addresses.get(&service).unwrap_or_else(|| panic!("no {service:?}"))
+    }
+
     /// A new connection, past its TLS handshake where the service begins with one.
     pub(crate) fn connect(&self, service: Service) -> Connection {
-        let address = self.addresses.get(&service).unwrap_or_else(|| panic!("no {service:?}"));
-        let connection = Connection::open(*address);
+        let connection = Connection::open(self.address(service));
         if service.is_tls() { connection.with_tls() } else { connection }
     }
 

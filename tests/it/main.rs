@@ -13,6 +13,7 @@
 mod cli;
 mod connection;
 mod house;
+mod outbound;
 mod protocols;
 mod store;
 mod structure;

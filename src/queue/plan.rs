@@ -1,0 +1,176 @@
+//! Who is due, and in whose hands: the runner's memory, bounded whatever waits in the store.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use crate::{ids::QueueId, store::Due, wire::address::Address};
+
+/// How many recipients are held at most; the others wait in the store.
+pub(super) const HELD_MAX: usize = 20_000;
+
+/// Where mail goes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Destination {
+    /// The smarthost, which takes everything.
+    Relay,
+    /// A domain, in A-labels.
+    Domain(String),
+}
+
+/// Recipients of one message that go the same way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Job {
+    pub(super) queue: QueueId,
+    pub(super) numbers: Vec<u32>,
+}
+
+/// How many connections there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Connections {
+    pub(super) per_destination: usize,
+    pub(super) in_all: usize,
+}
+
+/// Who is due, and in whose hands.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    held: HashSet<(QueueId, u32)>,
+    waiting: HashMap<Destination, VecDeque<Job>>,
+    /// Destinations with jobs, those that were served longest ago first.
+    turns: VecDeque<Destination>,
+    turning: HashSet<Destination>,
+    workers: HashMap<Destination, usize>,
+}
+
+impl Plan {
+    /// How many recipients are held.
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Takes over recipients that are due; those held already are passed over. With a smarthost all
+    /// go there.
+    pub(super) fn take(&mut self, due: &[Due], relay: bool) {
+        for Due { queue, number, address, .. } in due {
+            if self.held.len() >= HELD_MAX || !self.held.insert((*queue, *number)) {
+                continue;
+            }
+            let domain = || {
+                let address = Address::parse(address).ok();
+                address.map_or_else(String::new, |address| address.domain().ascii().to_owned())
+            };
+            let to = if relay { Destination::Relay } else { Destination::Domain(domain()) };
+            let jobs = self.waiting.entry(to.clone()).or_default();
+            match jobs.back_mut() {
+                Some(job) if job.queue == *queue => job.numbers.push(*number),
+                _ => jobs.push_back(Job { queue: *queue, numbers: vec![*number] }),
+            }
+            if self.turning.insert(to.clone()) {
+                self.turns.push_back(to);
+            }
+        }
+    }
+
+    /// A destination that may have one more worker, which this counts, and its first job.
+    pub(super) fn next_worker(&mut self, connections: Connections) -> Option<(Destination, Job)> {
+        if self.workers.values().sum::<usize>() >= connections.in_all {
+            return None;
+        }
+        for _ in 0..self.turns.len() {
+            let to = self.turns.pop_front()?;
+            let at_work = self.workers.get(&to).copied().unwrap_or(0);
+            if at_work >= connections.per_destination {
+                self.turns.push_back(to);
+            } else if let Some(job) = self.next_job(&to) {
+                *self.workers.entry(to.clone()).or_default() += 1;
+                self.turns.push_back(to.clone());
+                return Some((to, job));
+            } else {
+                self.turning.remove(&to);
+            }
+        }
+        None
+    }
+
+    /// The next job of a worker.
+    pub(super) fn next_job(&mut self, to: &Destination) -> Option<Job> {
+        let jobs = self.waiting.get_mut(to)?;
+        let job = jobs.pop_front();
+        if jobs.is_empty() {
+            self.waiting.remove(to);
+        }
+        job
+    }
+
+    /// A worker has gone.
+    pub(super) fn worker_ended(&mut self, to: &Destination) {
+        if let Some(count) = self.workers.get_mut(to) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.workers.remove(to);
+            }
+        }
+    }
+
+    /// What became of these is on the disk.
+    pub(super) fn settled(&mut self, job: &Job) {
+        for number in &job.numbers {
+            self.held.remove(&(job.queue, *number));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FEW: Connections = Connections { per_destination: 2, in_all: 3 };
+
+    fn due(queue: i64, number: u32, address: &str) -> Due {
+        Due { at: 0, queue: QueueId(queue), number, address: address.to_owned() }
+    }
+
+    fn domain(name: &str) -> Destination {
+        Destination::Domain(name.to_owned())
+    }
+
+    #[test]
+    fn recipients_of_a_message_in_one_domain_are_one_job() {
+        let mut plan = Plan::default();
+        let all = [due(1, 0, "a@x"), due(1, 1, "b@y"), due(1, 2, "c@X"), due(2, 0, "d@x")];
+        plan.take(&all, false);
+        plan.take(&all, false);
+        assert_eq!(plan.held(), 4);
+        let job = Job { queue: QueueId(1), numbers: vec![0, 2] };
+        assert_eq!(plan.next_job(&domain("x")), Some(job.clone()));
+        assert_eq!(plan.next_job(&domain("x")).unwrap().queue, QueueId(2));
+        assert_eq!(plan.next_job(&domain("x")), None);
+        plan.settled(&job);
+        assert_eq!(plan.held(), 2);
+    }
+
+    #[test]
+    fn connections_are_limited_for_each_destination_and_in_all() {
+        let mut plan = Plan::default();
+        let all: Vec<_> =
+            (1..=5).flat_map(|queue| [due(queue, 0, "a@x"), due(queue, 1, "a@y")]).collect();
+        plan.take(&all, false);
+        let mut workers: Vec<_> =
+            std::iter::from_fn(|| plan.next_worker(FEW)).map(|(to, _)| to).collect();
+        assert_eq!(workers.len(), 3);
+        workers.sort_by_key(|to| format!("{to:?}"));
+        assert_eq!(workers, [domain("x"), domain("x"), domain("y")]);
+        plan.worker_ended(&domain("x"));
+        assert_eq!(plan.next_worker(FEW).map(|(to, _)| to), Some(domain("y")));
+    }
+
+    #[test]
+    fn a_worker_is_only_made_for_a_job() {
+        let mut plan = Plan::default();
+        plan.take(&[due(1, 0, "a@x")], true);
+        let job = Job { queue: QueueId(1), numbers: vec![0] };
+        assert_eq!(plan.next_worker(FEW), Some((Destination::Relay, job)));
+        assert_eq!(plan.next_worker(FEW), None);
+        plan.worker_ended(&Destination::Relay);
+        assert_eq!(plan.next_worker(FEW), None);
+    }
+}
