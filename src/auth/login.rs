@@ -449,6 +449,47 @@ mod tests {
         }
     }
 
+    /// `client-final-message` of one who knows the password (RFC 5802 §3).
+    fn proof(password: &str, first: &str, challenge: &str) -> Vec<u8> {
+        use aws_lc_rs::{digest, hmac, pbkdf2};
+        use base64::{Engine as _, prelude::BASE64_STANDARD};
+        let sign = |key: &[u8], data: &[u8]| {
+            hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), data).as_ref().to_vec()
+        };
+        let mut salted = [0; 32];
+        let rounds = std::num::NonZeroU32::new(APP_ROUNDS).unwrap();
+        let (hash, secret) = (pbkdf2::PBKDF2_HMAC_SHA256, password.as_bytes());
+        pbkdf2::derive(hash, rounds, b"salt", secret, &mut salted);
+        let key = sign(&salted, b"Client Key");
+        let without = format!("c=biws,{}", challenge.split(',').next().unwrap());
+        let signed = format!("{},{challenge},{without}", first.strip_prefix("n,,").unwrap());
+        let signature = sign(digest::digest(&digest::SHA256, &key).as_ref(), signed.as_bytes());
+        let proof: Vec<u8> = key.iter().zip(&signature).map(|(k, s)| k ^ s).collect();
+        format!("{without},p={}", BASE64_STANDARD.encode(proof)).into_bytes()
+    }
+
+    #[tokio::test]
+    async fn scram_knows_a_device_by_the_proof_of_its_app_password() {
+        let (_folder, logins) = logins(ThrottleLimits::default()).await;
+        let first = "n,,n=alice@here.example,r=abc";
+        for (password, device) in [("app", Some(DeviceId(1))), ("wrong", None)] {
+            let mut exchange = logins.exchange(Mechanism::ScramSha256, None);
+            let step = exchange.start(Some(first.as_bytes()), visitor()).await;
+            let Ok(Step::Challenge(challenge)) = step else { panic!("{step:?}") };
+            let last = proof(password, first, std::str::from_utf8(&challenge).unwrap());
+            let step = exchange.respond(&last, visitor()).await;
+            let Some(device) = device else {
+                assert!(matches!(step, Err(Refused::Wrong)), "{step:?}");
+                continue;
+            };
+            let Ok(Step::Challenge(server)) = step else { panic!("{step:?}") };
+            assert!(server.starts_with(b"v="));
+            let done = exchange.respond(b"", visitor()).await;
+            let Ok(Step::Done(user)) = done else { panic!("{done:?}") };
+            assert_eq!(user.device, Some(device));
+        }
+    }
+
     #[tokio::test]
     async fn who_fails_on_and_on_waits_and_is_sent_away() {
         let limits = ThrottleLimits { address_minute: 1, ..ThrottleLimits::default() };

@@ -45,7 +45,10 @@ impl Session {
         for _ in 0..self.door.limits.auth_steps {
             let challenge = match step {
                 Ok(Step::Challenge(challenge)) => challenge,
-                Ok(Step::Done(user)) => return self.logged_in(mechanism, user),
+                Ok(Step::Done(user)) => {
+                    self.logged_in(mechanism, user)?;
+                    return self.flush().await;
+                }
                 Err(refused) => return self.refuse_login(mechanism, &refused),
             };
             let response = match self.ask(&challenge).await? {

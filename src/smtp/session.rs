@@ -122,7 +122,10 @@ impl Session {
 
     async fn obey(&mut self, command: Command) -> Done {
         match command {
-            Command::Hello(hello, name) => self.hello(hello, name),
+            Command::Hello(hello, name) => {
+                self.hello(hello, name);
+                self.flush().await?;
+            }
             Command::Mail(mail) => {
                 let reply = self.mail(*mail).await;
                 self.say_or_end(&reply)?;
