@@ -222,7 +222,8 @@ impl Session {
     /// The next command's line. AUTH may be longer than all others (RFC 4954 §4).
     async fn command_line(&mut self) -> Done<Vec<u8>> {
         let most = self.door.limits.command_line;
-        let auth = if self.situation().may_log_in() { self.door.limits.auth_line } else { 0 };
+        let may_log_in = self.door.role == Role::Submission && self.user.is_none();
+        let auth = if may_log_in { self.door.limits.auth_line } else { 0 };
         loop {
             let line = self.line(most.max(auth)).await?;
             let is_auth = || line.get(..5).is_some_and(|verb| verb.eq_ignore_ascii_case(b"AUTH "));
