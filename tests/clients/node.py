@@ -14,4 +14,4 @@ def run(name, house, folder):
         "PASSWORD": PASSWORD, "CERTIFICATE": str(house.certificate),
     }
     script = pathlib.Path(__file__).with_name("jobs") / f"{name}.mjs"
-    subprocess.run(["node", script], env=environment, check=True, capture_output=True, text=True, timeout=180)
+    subprocess.run(["node", script], env=environment, check=True, capture_output=True, text=True, timeout=60)

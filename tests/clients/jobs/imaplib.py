@@ -33,6 +33,9 @@ def job(house, folder):
     ok(client.uid("COPY", f"{uids[20]}:{uids[29]}", "Archive"))
     ok(client.uid("STORE", f"{uids[20]}:{uids[24]}", "+FLAGS", "(\\Deleted)"))
     ok(client.expunge())
+    ok(client.create("Everything"))
+    for octets in messages:
+        ok(client.append("Everything", None, None, octets))
     odd = [b"Subject: no end of line\r\n\r\nlast", b"Subject: \xe4 raw\r\n\r\n\xff\xfe\r\n", *mail.written()]
     for octets in odd:
         ok(client.append("Drafts", "(\\Draft \\Seen)", '"05-Nov-2026 10:00:00 +0100"', octets))
@@ -46,6 +49,8 @@ def job(house, folder):
         check.same([m.octets for m in inbox], [fetched[m.uid] for m in inbox], "INBOX")
         archive = judge.messages("Archive")
         check.same_in_order([m.octets for m in archive], [fetched[u] for u in uids[10:30]], "Archive")
+        everything = judge.messages("Everything")
+        check.same_in_order([m.octets for m in everything], messages, "Everything")
         drafts = judge.messages("Drafts")
         check.same_in_order([m.octets for m in drafts], odd, "Drafts")
         assert all(m.flags == {"\\Draft", "\\Seen"} for m in drafts)
