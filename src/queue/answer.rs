@@ -4,11 +4,15 @@ use std::fmt;
 
 /// `status-code = class "." subject "." detail` (RFC 3463 §2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status(pub u8, pub u16, pub u16);
+pub(super) struct Status(
+    pub(super) u8,
+    pub(super) u16,
+    pub(super) u16,
+);
 
 impl Status {
     /// Reads a code that is the whole text.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let mut numbers = text.split('.');
         let class = numbers.next()?.parse().ok().filter(|class| matches!(class, 2 | 4 | 5))?;
         let mut next = || {

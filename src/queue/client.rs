@@ -227,11 +227,6 @@ impl Client {
         self.offers.dsn
     }
 
-    /// The name by which the server greets.
-    pub(super) fn greeted_as(&self) -> &str {
-        &self.offers.name
-    }
-
     /// Says goodbye and does not wait long for an answer.
     pub(super) async fn quit(mut self) {
         if self.usable {

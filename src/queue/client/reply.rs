@@ -75,6 +75,7 @@ impl Reply {
 
 /// What a server offers in answer to EHLO (RFC 5321 §4.1.1.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each keyword is offered or not, by itself")]
 pub(super) struct Offers {
     /// By what name it greets.
     pub(super) name: String,

@@ -185,7 +185,7 @@ impl Client {
         let mut command = format!("RCPT TO:<{}>", written(Some(&recipient.address), way.utf8));
         if self.offers.dsn {
             push(&mut command, "NOTIFY", recipient.notify);
-            push(&mut command, "ORCPT", recipient.orcpt.as_ref().map(|orcpt| orcpt.encode()));
+            push(&mut command, "ORCPT", recipient.orcpt.as_ref().map(Orcpt::encode));
         }
         command
     }
