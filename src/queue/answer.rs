@@ -4,11 +4,7 @@ use std::fmt;
 
 /// `status-code = class "." subject "." detail` (RFC 3463 §2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Status(
-    pub(super) u8,
-    pub(super) u16,
-    pub(super) u16,
-);
+pub(super) struct Status(pub(super) u8, pub(super) u16, pub(super) u16);
 
 impl Status {
     /// Reads a code that is the whole text.

@@ -52,7 +52,8 @@ impl Schedule {
             return Next::GiveUp;
         }
         let index = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX);
-        let pause = self.pauses.get(index).or_else(|| self.pauses.last()).copied().unwrap_or_default();
+        let pause =
+            self.pauses.get(index).or_else(|| self.pauses.last()).copied().unwrap_or_default();
         let pause = pause.max(Duration::from_secs(1));
         let extra = pause.mul_f32(f32::from(jitter) / f32::from(u8::MAX) / 10.0);
         let at = now.saturating_add(seconds(pause.saturating_add(extra))).min(end);

@@ -111,22 +111,6 @@ impl Connection {
         self.read_reply()
     }
 
-    /// One answer of IMAP up to the line with this tag, octet for octet.
-    pub(crate) fn read_to_tag(&mut self, tag: &str) -> io::Result<Vec<u8>> {
-        let mut answer = Vec::new();
-        loop {
-            let line = self.read_line()?;
-            let tagged = line.starts_with(tag.as_bytes()) && line.get(tag.len()) == Some(&b' ');
-            answer.extend_from_slice(&line);
-            answer.extend_from_slice(b"\r\n");
-            match literal(&line) {
-                Some(octets) => answer.extend_from_slice(&self.read_octets(octets)?),
-                None if tagged => return Ok(answer),
-                None => {}
-            }
-        }
-    }
-
     fn fill(&mut self) -> io::Result<()> {
         let mut piece = [0; 16 * 1024];
         let read = match &mut self.layer {
@@ -139,13 +123,6 @@ impl Connection {
         self.buffered.extend_from_slice(piece.get(..read).unwrap_or_default());
         Ok(())
     }
-}
-
-/// The octets that the literal announces with which a line ends.
-pub(crate) fn literal(line: &[u8]) -> Option<usize> {
-    let inner = line.strip_suffix(b"}")?;
-    let open = inner.iter().rposition(|&octet| octet == b'{')?;
-    std::str::from_utf8(inner.get(open + 1..)?).ok()?.parse().ok()
 }
 
 /// Takes every certificate.

@@ -75,7 +75,7 @@ impl House {
         Self::with(&[])
     }
 
-    /// Opens a house with further settings, such as ("limits.imap_literal_max", "1000").
+    /// Opens a house with further settings, such as `("limits.imap_literal_max", "1000")`.
     pub(crate) fn with(settings: &[(&str, &str)]) -> Self {
         let dir = tempfile::Builder::new().prefix("mailade-").tempdir().unwrap();
         copy(&model(), &data_dir(dir.path()));
@@ -134,16 +134,6 @@ impl House {
         command(&data_dir(self.dir.path()), &self.settings, arguments, input)
     }
 
-    /// The process, to be looked at or killed.
-    pub(crate) fn pid(&self) -> u32 {
-        self.running.as_ref().map_or(0, Child::id)
-    }
-
-    /// Where the data is.
-    pub(crate) fn data_dir(&self) -> PathBuf {
-        data_dir(self.dir.path())
-    }
-
     /// What the server has logged up to now.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.log_file()).unwrap_or_default()
@@ -155,14 +145,6 @@ impl House {
             child.kill().unwrap();
             child.wait().unwrap();
         }
-    }
-
-    /// Asks the server to end, and gives its exit status.
-    pub(crate) fn stop(&mut self) -> Option<i32> {
-        let mut child = self.running.take()?;
-        let pid = rustix::process::Pid::from_child(&child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        child.wait().unwrap().code()
     }
 
     /// Starts the server that was killed or stopped; its ports are new.
@@ -191,8 +173,8 @@ impl House {
     /// Reads the line that the server prints when its doors are open; false when they are not.
     fn hear_addresses(&mut self, file: &Path) -> bool {
         let text = fs::read_to_string(file).unwrap_or_default();
-        let whole = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-        let Some(json) = whole.filter_map(|line| line.strip_prefix("ready ")).next() else {
+        let mut whole = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        let Some(json) = whole.find_map(|line| line.strip_prefix("ready ")) else {
             return false;
         };
         let services: BTreeMap<String, Vec<SocketAddr>> = serde_json::from_str(json).unwrap();
@@ -343,11 +325,4 @@ fn copy_folder(from: &Path, to: &Path) {
             fs::copy(entry.path(), to).unwrap();
         }
     }
-}
-
-/// Reads what is there; of use for files that a test makes.
-pub(crate) fn read(path: &Path) -> Vec<u8> {
-    let mut octets = Vec::new();
-    File::open(path).unwrap().read_to_end(&mut octets).unwrap();
-    octets
 }

@@ -7,11 +7,17 @@
     clippy::print_stdout,
     clippy::string_slice,
     clippy::cast_possible_truncation,
+    clippy::format_push_string,
+    clippy::unnecessary_debug_formatting,
+    clippy::unnecessary_wraps,
+    clippy::await_holding_lock,
+    clippy::redundant_closure_for_method_calls,
     reason = "a test may stop, and says so"
 )]
 
 mod cli;
 mod connection;
+mod crash;
 mod house;
 mod outbound;
 mod protocols;

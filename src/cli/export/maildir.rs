@@ -134,7 +134,7 @@ mod tests {
         let file = root.path().join("cur/86400.V9U3.mailade,S=14:2,FPSa");
         assert_eq!(fs::read(&file).unwrap(), b"Subject: x\n\n");
         let changed = fs::metadata(&file).unwrap().modified().unwrap();
-        assert_eq!(changed, UNIX_EPOCH + Duration::from_secs(86_400));
+        assert_eq!(changed, UNIX_EPOCH + Duration::from_hours(24));
         assert_eq!(fs::read_to_string(root.path().join("dovecot-keywords")).unwrap(), "0 Work\n");
         assert!(Folder::open(root.path(), &mailbox).unwrap().has(&message));
     }

@@ -86,9 +86,9 @@ impl Command for Fetch {
                 outcome: Outcome::default(),
             };
             match item::wanted(&self.items) {
-                None => work.from_view(&targets, &self.items, out).await?,
+                None => work.answer_by_view(&targets, &self.items, out).await?,
                 Some(wanted) => {
-                    work.from_store(&targets, &self.items, &Arc::new(wanted), out).await?;
+                    work.answer_by_store(&targets, &self.items, &Arc::new(wanted), out).await?;
                 }
             }
             work.outcome.done()
@@ -114,7 +114,7 @@ struct Load<'w> {
 
 impl<'w> Work<'w> {
     /// Answers that need nothing but the view.
-    async fn from_view(
+    async fn answer_by_view(
         &mut self,
         targets: &[Target],
         items: &[Item],
@@ -133,7 +133,7 @@ impl<'w> Work<'w> {
     }
 
     /// Answers that need the store: one job reads while the answers of the one before are written.
-    async fn from_store(
+    async fn answer_by_store(
         &mut self,
         targets: &[Target],
         items: &[Item],

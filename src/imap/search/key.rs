@@ -11,6 +11,7 @@ use crate::{
 
 /// One key.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "a program has few keys, and most are plain")]
 pub enum Key {
     /// One that means the same for everybody.
     Plain(Plain),

@@ -138,15 +138,13 @@ fn load<'p>(
     want: Want,
     weight: &mut u64,
 ) -> Result<&'p ContentParts> {
-    Ok(match parts {
-        Some(parts) => parts,
-        None => {
-            let read = r.content(entry.content, want)?;
-            let octets = read.header.len() + read.summary.len() + read.structure.len();
-            *weight = weight.saturating_add(octets as u64);
-            parts.insert(read)
-        }
-    })
+    if parts.is_none() {
+        let read = r.content(entry.content, want)?;
+        let octets = read.header.len() + read.summary.len() + read.structure.len();
+        *weight = weight.saturating_add(octets as u64);
+        *parts = Some(read);
+    }
+    Ok(parts.get_or_insert_default())
 }
 
 /// A list of addresses as people write it.

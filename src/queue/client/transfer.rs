@@ -13,7 +13,7 @@ use crate::{
     },
     wire::{
         address::{Address, ReversePath},
-        envelope::{EnvId, Envelope, Recipient, Ret},
+        envelope::{EnvId, Envelope, Orcpt, Recipient, Ret},
     },
 };
 
