@@ -85,8 +85,8 @@ mod tests {
         let text = String::from_utf8(paper.octets).unwrap();
         let table = text.split("xref\n0 6\n").nth(1).unwrap();
         for (number, line) in table.lines().skip(1).take(5).enumerate() {
-            let place: usize = line[..10].parse().unwrap();
-            assert!(text[place..].starts_with(&format!("{} 0 obj", number + 1)));
+            let place: usize = line.get(..10).unwrap().parse().unwrap();
+            assert!(text.get(place..).unwrap().starts_with(&format!("{} 0 obj", number + 1)));
         }
     }
 }
