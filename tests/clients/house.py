@@ -6,9 +6,7 @@ import json
 import pathlib
 import re
 import smtplib
-import socket
 import subprocess
-import threading
 import time
 
 SERVICES = ["imap", "imaps", "smtp", "lmtp", "submission", "submissions"]
@@ -158,43 +156,3 @@ class Judge:
     def expunge(self, mailbox, uids):
         self.store(mailbox, uids, "+FLAGS", "\\Deleted")
         self.ask("expunge")
-
-
-class Sink:
-    """Another mail server, to which ours sends: keeps each message as it came."""
-
-    def __init__(self):
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self.socket.getsockname()[1]
-        self.messages = []
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            connection, _ = self.socket.accept()
-            threading.Thread(target=self.converse, args=[connection], daemon=True).start()
-
-    def converse(self, connection):
-        lines = connection.makefile("rwb")
-
-        def say(text):
-            lines.write(text + b"\r\n")
-            lines.flush()
-
-        say(b"220 sink.example ESMTP")
-        for line in lines:
-            verb = line[:4].upper()
-            if verb == b"EHLO":
-                say(b"250-sink.example\r\n250 8BITMIME")
-            elif verb == b"DATA":
-                say(b"354 go on")
-                data = b""
-                while not data.endswith(b"\r\n.\r\n"):
-                    data += lines.readline()
-                self.messages.append(data[:-3].replace(b"\r\n..", b"\r\n."))
-                say(b"250 kept")
-            elif verb == b"QUIT":
-                say(b"221 bye")
-                return
-            else:
-                say(b"250 fine")

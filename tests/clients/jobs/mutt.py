@@ -27,11 +27,11 @@ def job(house, folder):
     config.write_text(f"""
 set imap_user={ALICE} imap_pass={PASSWORD} ssl_force_tls=yes
 set certificate_file={house.certificate}
-set folder=imap://localhost:{house.ports["imap"]}/ spoolfile=+INBOX record= postponed=
+set folder=imap://localhost:{house.ports["imap"]}/ spoolfile=+INBOX record="" postponed=""
 set smtp_url=smtp://{ALICE}@localhost:{house.ports["submission"]} smtp_pass={PASSWORD} smtp_authenticators=plain
 set from={ALICE} realname=Alice hostname=demo.example
 set mbox_type=Maildir confirmappend=no confirmcreate=no delete=yes move=no quit=yes sort=mailbox-order
-set wait_key=no header_cache= mail_check=1 timeout=1 beep=no menu_scroll=yes
+set wait_key=no header_cache="" mail_check=1 timeout=1 beep=no menu_scroll=yes
 set tmpdir={folder}
 """)
     keep = folder / "kept"

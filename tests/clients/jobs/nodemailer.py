@@ -1,5 +1,5 @@
-"""npm's nodemailer: attachments by both submission ports, and a direct message to another server
-through the house, which must leave as it came."""
+"""npm's nodemailer: attachments by both submission ports, a Bcc recipient, and a raw message, which
+must arrive as it left."""
 
 from email import message_from_bytes, policy
 
