@@ -1,5 +1,5 @@
 //! kill -9 while mail comes in and is moved about: what was acknowledged is there once, with its
-//! octets; no UID is given twice. CRASH_ROUNDS=50 makes a long run of it.
+//! octets; no UID is given twice. `CRASH_ROUNDS=50` makes a long run of it.
 
 use std::{
     collections::{HashMap, HashSet},
