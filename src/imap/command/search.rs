@@ -43,6 +43,8 @@ fn read(args: &mut Cursor<'_>, by: By) -> Parsed {
     if args.clone().take_word("RETURN") {
         options = Some(result::options(args)?);
         args.space()?;
+        // Some phones put more than one blank there.
+        while args.take(b' ') {}
     }
     let mut charset = None;
     if args.take_word("CHARSET") {
