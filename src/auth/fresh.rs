@@ -8,8 +8,8 @@ use super::{
 use crate::store::ScramKeys;
 
 /// SCRAM rounds of an account whose main password may be used with SCRAM: people choose it, so a
-/// thief of the keys shall have work.
-pub const ROUNDS: u32 = 100_000;
+/// thief of the keys shall have work. Cyrus SASL, and with it mutt and mbsync, refuses more.
+pub const ROUNDS: u32 = 65_536;
 
 /// SCRAM rounds of an account that has keys of app passwords alone, which are random.
 const DEVICE_ROUNDS: u32 = 4_096;

@@ -24,9 +24,10 @@ use zeroize::Zeroizing;
 pub use super::sasl::Mechanism;
 use super::{
     Identity, Keyring, Passwords, Secret, Throttle, ThrottleLimits, Verdict,
+    fresh::ROUNDS,
     password::{PasswordError, random},
     sasl::{self, Fault, Sasl, acts_for_itself},
-    scram::{APP_ROUNDS, Nobody},
+    scram::Nobody,
 };
 use crate::{
     events::{Door, Origin},
@@ -143,7 +144,7 @@ impl Logins {
             store: store.clone(),
             passwords,
             throttle: Mutex::new(Throttle::new(limits)),
-            nobody: Nobody { secret, rounds: APP_ROUNDS },
+            nobody: Nobody { secret, rounds: ROUNDS },
             waiting: Semaphore::new(MOST_WAITING),
             noted: Mutex::new(LruCache::new(MOST_NOTED)),
         })
@@ -370,11 +371,11 @@ mod tests {
                 owner: false,
                 password: Some(hash),
                 scram_salt: b"salt".to_vec(),
-                scram_iterations: APP_ROUNDS,
+                scram_iterations: ROUNDS,
                 scram: None,
             })?;
             let app = Secret::new("app".into());
-            let scram: ScramKeys = derive(&app, b"salt", APP_ROUNDS);
+            let scram: ScramKeys = derive(&app, b"salt", ROUNDS);
             tx.add_device(id, &NewDevice { name: "phone".into(), secret: app_secret(&app), scram })
         };
         let origin = Origin::new(Door::House, 0);
@@ -441,7 +442,7 @@ mod tests {
             let step = exchange.start(Some(first.as_bytes()), visitor()).await;
             let Ok(Step::Challenge(challenge)) = step else { panic!("{step:?}") };
             let challenge = String::from_utf8(challenge).unwrap();
-            assert!(challenge.ends_with(",i=4096"), "{challenge}");
+            assert!(challenge.ends_with(&format!(",i={ROUNDS}")), "{challenge}");
             let nonce = challenge.split(',').next().unwrap();
             let last = format!("c=biws,{nonce},p={}=", "A".repeat(43));
             let refused = exchange.respond(last.as_bytes(), visitor()).await;
@@ -457,7 +458,7 @@ mod tests {
             hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), data).as_ref().to_vec()
         };
         let mut salted = [0; 32];
-        let rounds = std::num::NonZeroU32::new(APP_ROUNDS).unwrap();
+        let rounds = std::num::NonZeroU32::new(ROUNDS).unwrap();
         let (hash, secret) = (pbkdf2::PBKDF2_HMAC_SHA256, password.as_bytes());
         pbkdf2::derive(hash, rounds, b"salt", secret, &mut salted);
         let key = sign(&salted, b"Client Key");

@@ -15,8 +15,6 @@ use crate::store::ScramKeys;
 
 /// Rounds for app passwords: they are random already.
 pub const APP_ROUNDS: u32 = 4_096;
-/// Rounds for an account whose main password may be used: people choose those themselves.
-pub const MAIN_ROUNDS: u32 = 100_000;
 /// The most rounds that keys are derived with.
 const MOST_ROUNDS: u32 = 1_000_000;
 /// Octets of a salt.
