@@ -1,8 +1,5 @@
 """isync's mbsync: a Maildir and the house kept equal both ways: 300 messages down, some up, flags,
-deletions and expunges from both sides.
-
-It logs in without SCRAM: Cyrus SASL, which it uses, computes at most 65,536 rounds, and a password
-of the house has more."""
+deletions and expunges from both sides."""
 
 import pathlib
 import subprocess
@@ -28,7 +25,6 @@ Host localhost
 Port {house.ports["imap"]}
 User {ALICE}
 Pass {PASSWORD}
-AuthMechs LOGIN PLAIN
 SSLType STARTTLS
 CertificateFile {house.certificate}
 
