@@ -15,6 +15,7 @@
     reason = "a test may stop, and says so"
 )]
 
+mod arrows;
 mod cli;
 mod connection;
 mod crash;
