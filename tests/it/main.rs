@@ -20,6 +20,7 @@ mod cli;
 mod connection;
 mod crash;
 mod house;
+mod mutations;
 mod outbound;
 mod protocols;
 mod store;

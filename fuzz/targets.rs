@@ -1,0 +1,91 @@
+//! What is fuzzed: each takes any octets and must neither panic nor contradict itself.
+//!
+//! Shared by the libFuzzer targets (`fuzz/run`) and by the short form in the tests.
+
+#![allow(dead_code, clippy::indexing_slicing, reason = "each target uses one; a fuzzer may stop")]
+
+use mailade::{
+    config::{self, Sources},
+    imap::extensions,
+    mail::{
+        binary, downgrade, preview, section,
+        structure::{Scanner, StructureRef, scan},
+        summary::SummaryRef,
+    },
+    net::frame::Data,
+    smtp::command::Command,
+    wire::Cursor,
+};
+
+/// A command's name, and behind the first line end its arguments.
+pub fn imap_command(octets: &[u8]) {
+    let line = octets.strip_suffix(b"\r\n").unwrap_or(octets);
+    let name = line.split(|octet| *octet == b' ').next().unwrap_or_default();
+    let uid = name.eq_ignore_ascii_case(b"UID");
+    let length = if uid {
+        let second = line.get(4..).unwrap_or_default();
+        4 + second.split(|octet| *octet == b' ').next().unwrap_or_default().len()
+    } else {
+        name.len()
+    };
+    let name = String::from_utf8_lossy(line.get(..length).unwrap_or(line)).into_owned();
+    if let Some(row) = extensions::row(&name) {
+        let _ = (row.parse)(&mut Cursor::new(line.get(length..).unwrap_or_default()));
+    }
+}
+
+/// A line of SMTP.
+pub fn smtp_line(octets: &[u8]) {
+    let _ = Command::parse(octets);
+}
+
+/// Mail data in packets: however it is split, the same comes out, and it ends at the same place.
+pub fn smtp_data(octets: &[u8]) {
+    let Some((cut, rest)) = octets.split_first() else { return };
+    let cut = usize::from(*cut).min(rest.len());
+    let (mut whole, mut parts) = (Data::default(), Data::default());
+    let (mut out, mut out_parts) = (Vec::new(), Vec::new());
+    let taken = whole.feed(rest, &mut out);
+    let first = parts.feed(&rest[..cut], &mut out_parts);
+    let second = if parts.is_ended() { 0 } else { parts.feed(&rest[first..], &mut out_parts) };
+    assert_eq!(taken, first + second);
+    assert_eq!(out, out_parts);
+    assert_eq!(whole.is_ended(), parts.is_ended());
+}
+
+/// A message: scanned whole and in two parts alike; stored forms read back; ranges lie inside.
+pub fn mime_structure(octets: &[u8]) {
+    let scanned = scan(octets);
+    let mut scanner = Scanner::new();
+    let (first, second) = octets.split_at(octets.len() / 3);
+    scanner.feed(first);
+    scanner.feed(second);
+    assert_eq!(scanner.finish(), scanned);
+    let stored = scanned.structure.encode();
+    let structure = StructureRef::parse(&stored).expect("what was written can be read");
+    for part in structure.parts() {
+        assert!(part.header <= part.body && part.body <= part.end);
+        assert!(part.end <= octets.len() as u64);
+    }
+    SummaryRef::parse(&scanned.summary.encode()).expect("what was written can be read");
+    let _ = section::select_fields(octets, &[b"Subject".to_vec()], true);
+    let _ = preview::preview(structure, octets);
+    if let Some(rewrite) = binary::one_view(structure) {
+        scan(&rewrite.apply(octets));
+    }
+    if let Some(rewrite) = downgrade::downgrade(structure, downgrade::Hop::SevenBit) {
+        rewrite.apply(octets);
+    }
+    // Foreign octets in place of a stored form are refused, not believed.
+    let _ = StructureRef::parse(octets);
+    let _ = SummaryRef::parse(octets);
+}
+
+/// A value for each of some keys of the configuration.
+pub fn config(octets: &[u8]) {
+    let text = String::from_utf8_lossy(octets);
+    let (key, value) = text.split_once('=').unwrap_or((&text, ""));
+    let pair = |key: &str| (key.to_owned(), value.to_owned());
+    let _ = config::load(&Sources { file: None, environment: Vec::new(), flags: vec![pair(key)] });
+    let _ = config::load(&Sources { file: None, environment: vec![pair(key)], flags: Vec::new() });
+}
