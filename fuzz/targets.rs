@@ -18,7 +18,7 @@ use mailade::{
 };
 
 /// A command's name, and behind the first line end its arguments.
-pub fn imap_command(octets: &[u8]) {
+pub(crate) fn imap_command(octets: &[u8]) {
     let line = octets.strip_suffix(b"\r\n").unwrap_or(octets);
     let name = line.split(|octet| *octet == b' ').next().unwrap_or_default();
     let uid = name.eq_ignore_ascii_case(b"UID");
@@ -35,12 +35,12 @@ pub fn imap_command(octets: &[u8]) {
 }
 
 /// A line of SMTP.
-pub fn smtp_line(octets: &[u8]) {
+pub(crate) fn smtp_line(octets: &[u8]) {
     let _ = Command::parse(octets);
 }
 
 /// Mail data in packets: however it is split, the same comes out, and it ends at the same place.
-pub fn smtp_data(octets: &[u8]) {
+pub(crate) fn smtp_data(octets: &[u8]) {
     let Some((cut, rest)) = octets.split_first() else { return };
     let cut = usize::from(*cut).min(rest.len());
     let (mut whole, mut parts) = (Data::default(), Data::default());
@@ -54,7 +54,7 @@ pub fn smtp_data(octets: &[u8]) {
 }
 
 /// A message: scanned whole and in two parts alike; stored forms read back; ranges lie inside.
-pub fn mime_structure(octets: &[u8]) {
+pub(crate) fn mime_structure(octets: &[u8]) {
     let scanned = scan(octets);
     let mut scanner = Scanner::new();
     let (first, second) = octets.split_at(octets.len() / 3);
@@ -82,7 +82,7 @@ pub fn mime_structure(octets: &[u8]) {
 }
 
 /// A value for each of some keys of the configuration.
-pub fn config(octets: &[u8]) {
+pub(crate) fn config(octets: &[u8]) {
     let text = String::from_utf8_lossy(octets);
     let (key, value) = text.split_once('=').unwrap_or((&text, ""));
     let pair = |key: &str| (key.to_owned(), value.to_owned());

@@ -50,7 +50,9 @@ fn mutate(seed: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
 
 fn run(seeds: &[Vec<u8>], target: fn(&[u8])) {
     let mut random = Random(1);
-    seeds.iter().for_each(|seed| target(seed));
+    for seed in seeds {
+        target(seed);
+    }
     for _ in 0..MUTATIONS {
         let seed = &seeds[random.below(seeds.len())];
         let other = &seeds[random.below(seeds.len())];
