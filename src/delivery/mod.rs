@@ -7,6 +7,8 @@
 
 mod deliver;
 mod recipient;
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub use self::{
     deliver::{

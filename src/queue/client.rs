@@ -71,17 +71,17 @@ impl Default for Times {
 }
 
 /// What all connections share.
-pub struct Ways {
+pub(super) struct Ways {
     /// What we call ourselves.
-    pub hostname: String,
-    pub security: Security,
-    pub login: Option<Login>,
-    pub times: Times,
+    pub(super) hostname: String,
+    pub(super) security: Security,
+    pub(super) login: Option<Login>,
+    pub(super) times: Times,
     /// Takes any certificate.
-    pub anybody: ClientTls,
+    pub(super) anybody: ClientTls,
     /// Takes a certificate that proves the name.
-    pub verified: ClientTls,
-    pub memory: Arc<Memory>,
+    pub(super) verified: ClientTls,
+    pub(super) memory: Arc<Memory>,
 }
 
 /// A conversation with a server that greeted us.
@@ -225,6 +225,11 @@ impl Client {
     /// Whether the server reports to the sender itself (RFC 3461).
     pub(super) fn reports(&self) -> bool {
         self.offers.dsn
+    }
+
+    /// The name by which the server greets.
+    pub(super) fn greeted_as(&self) -> &str {
+        &self.offers.name
     }
 
     /// Says goodbye and does not wait long for an answer.

@@ -1,93 +1,128 @@
-//! Reports on what became of queued mail: each is submitted in the same store job that forgets what
-//! it reports, so none is lost and none is sent twice.
+//! Makes reports of what is to be told, and hands each over in the same commit that ends its rows.
 
 use super::{
-    dsn::{self, Report},
-    runner::{Queue, now, origin},
+    Inner,
+    dsn::{self, Notification},
 };
 use crate::{
     delivery::Share,
+    events::{Door, Origin},
     ids::QueueId,
-    store::{DelayReport, Error, Queued, QueuedRecipient, RecipientState, Want},
-    submission::{self, Author, Outgoing},
+    mail,
+    store::{self, DelayReport, Queued, QueuedRecipient, RecipientState, Want},
+    submission::{self, Author, Outgoing, Parcel},
     wire::envelope::Ret,
 };
 
-/// Messages with reports due that are read at once.
+/// How many messages one look brings.
 const PAGE: u32 = 100;
-/// Octets of a message that is returned whole; of a larger one the header is returned.
-const WHOLE_MAX: u64 = 1 << 20;
+/// Originals up to this size are returned whole, when that was asked for.
+const FULL_MAX: u64 = 1 << 20;
 
-/// Makes all reports that are due. One that can't be made is left for the next time.
-pub(super) async fn all(queue: &Queue) -> Result<(), Error> {
+/// Reports all there is to report; whether all of it could be done.
+pub(super) async fn all(inner: &Inner) -> bool {
     let mut after = QueueId(0);
+    let mut all = true;
     loop {
-        let page = queue.mail.store().read(move |r| r.queue_reports(after, PAGE)).await?;
-        let Some(last) = page.last().copied() else { return Ok(()) };
-        after = last;
-        for id in page {
-            let Some(message) = queue.mail.store().read(move |r| r.queued(id)).await? else {
-                continue;
-            };
-            if let Err(error) = report(queue, &message).await {
-                tracing::error!(%error, queue = %id, "a report cannot be made now");
+        let Ok(found) = inner.store().read(move |r| r.queue_reports(after, PAGE)).await else {
+            return false;
+        };
+        let Some(last) = found.last() else { return all };
+        after = *last;
+        for id in found {
+            if let Err(error) = one(inner, id).await {
+                tracing::error!(%error, queue = %id, "cannot report to a sender");
+                all = false;
             }
         }
     }
 }
 
-async fn report(queue: &Queue, message: &Queued) -> Result<(), submission::Error> {
-    let ended = |to: &&QueuedRecipient| to.state != RecipientState::Waiting;
-    let delayed =
-        |to: &&QueuedRecipient| to.state == RecipientState::Waiting && to.delay == DelayReport::Due;
-    let number = |to: &QueuedRecipient| to.number;
-    let recipients = &message.recipients;
-    let told: Vec<&QueuedRecipient> =
-        recipients.iter().filter(|to| ended(to) || delayed(to)).collect();
-    let ended: Vec<u32> = recipients.iter().filter(ended).map(number).collect();
-    let delayed: Vec<u32> = recipients.iter().filter(delayed).map(number).collect();
-
-    let wants_whole = message.envelope.ret == Some(Ret::Full)
-        && told.iter().any(|to| to.state == RecipientState::Failed);
-    let octets_up_to = if wants_whole { WHOLE_MAX } else { 0 };
-    let want = Want { header: true, octets_up_to, ..Want::default() };
-    let parts = queue.mail.contents(vec![message.content], want).await?.pop();
-    let parts = parts.transpose()?.unwrap_or_default();
-
-    let bounce = message.envelope.reverse_path.is_null();
-    let id = format!("{}.{}", message.trace, now());
-    let notification = dsn::notification(&Report {
-        hostname: &queue.ways.hostname,
-        now: now(),
-        until: queue.settings.schedule.end(message.created, bounce),
-        message,
-        told: &told,
-        header: &parts.header,
-        full: parts.octets.as_deref(),
-        id: &id,
-    });
-    let mut parcel = None;
-    if let Some(notification) = notification {
-        let mut spool = queue.mail.spool();
-        spool.write(&notification.octets)?;
-        let outgoing = Outgoing {
-            trace: message.trace.clone(),
-            envelope: notification.envelope,
-            received: Vec::new(),
-            message: spool,
-        };
-        parcel = Some(queue.submission.parcel(Author::House, now(), Share::Each, outgoing).await?);
-    }
-    let id = message.id;
-    let job = move |tx: &mut crate::store::Tx<'_>| {
-        if let Some(parcel) = &parcel {
-            for refusal in parcel.hand_over(tx)?.into_iter().filter_map(Result::err) {
-                tracing::warn!(queue = %id, reason = %refusal, "a report was refused");
+/// Reports on one message.
+async fn one(inner: &Inner, id: QueueId) -> Result<(), submission::Error> {
+    let Some(message) = inner.store().read(move |r| r.queued(id)).await? else { return Ok(()) };
+    let told: Vec<_> = message.recipients.iter().filter(|to| is_due(to)).collect();
+    let number = |to: &&QueuedRecipient| to.number;
+    let (ended, delayed): (Vec<_>, Vec<_>) =
+        told.iter().copied().partition(|to| to.state != RecipientState::Waiting);
+    let (ended, delayed): (Vec<_>, Vec<_>) =
+        (ended.iter().map(number).collect(), delayed.iter().map(number).collect());
+    let notification = write(inner, &message, &told).await?;
+    let parcel = match notification {
+        Some(notification) => parcel(inner, &message, notification).await?,
+        None => None,
+    };
+    let origin = Origin::new(Door::House, inner.now());
+    let job = inner.store().write(origin, move |tx| {
+        if let Some(parcel) = parcel {
+            match parcel.hand_over(tx) {
+                Ok(_) => {}
+                Err(submission::Error::Refused(_)) => unheard(id),
+                Err(error) => return Err(error),
             }
         }
-        tx.queue_reported(id, &ended, &delayed)?;
-        Ok::<_, submission::Error>(())
+        Ok::<_, submission::Error>(tx.queue_reported(id, &ended, &delayed)?)
+    });
+    job.await.map(|_| ())
+}
+
+fn is_due(to: &QueuedRecipient) -> bool {
+    to.state != RecipientState::Waiting || to.delay == DelayReport::Due
+}
+
+async fn write(
+    inner: &Inner,
+    message: &Queued,
+    told: &[&QueuedRecipient],
+) -> Result<Option<Notification>, mail::Error> {
+    let mail = inner.submission.delivery().mail();
+    let whole = message.envelope.ret == Some(Ret::Full)
+        && message.size <= FULL_MAX
+        && told.iter().any(|to| to.state == RecipientState::Failed);
+    let want =
+        Want { header: true, octets_up_to: if whole { FULL_MAX } else { 0 }, ..Want::default() };
+    let original = match mail.contents(vec![message.content], want).await?.pop().transpose() {
+        Ok(original) => original.unwrap_or_default(),
+        // A report without the original is better than none.
+        Err(mail::Error::Damaged(_)) => store::ContentParts::default(),
+        Err(error) => return Err(error),
     };
-    queue.mail.store().write(origin(), job).await?.into_inner();
-    Ok(())
+    let (now, schedule) = (inner.now(), &inner.settings.schedule);
+    Ok(dsn::notification(&dsn::Report {
+        hostname: &inner.settings.hostname,
+        now,
+        until: schedule.end(message.created, false),
+        message,
+        told,
+        header: &original.header,
+        full: original.octets.as_deref(),
+        id: &format!("report.{}.{now}", message.trace),
+    }))
+}
+
+/// The report, ready to be handed over; None when there is nobody who would take it.
+async fn parcel(
+    inner: &Inner,
+    message: &Queued,
+    notification: Notification,
+) -> Result<Option<Parcel>, submission::Error> {
+    let Notification { envelope, octets } = notification;
+    let mut spool = inner.submission.delivery().mail().spool();
+    for piece in octets.chunks(64 << 10) {
+        spool.write(piece)?;
+    }
+    let outgoing =
+        Outgoing { trace: message.trace.clone(), envelope, received: Vec::new(), message: spool };
+    match inner.submission.parcel(Author::House, inner.now(), Share::Each, outgoing).await {
+        Ok(parcel) => Ok(Some(parcel)),
+        Err(submission::Error::Refused(_)) => {
+            unheard(message.id);
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn unheard(id: QueueId) {
+    tracing::warn!(queue = %id, "the sender takes no report");
 }

@@ -50,6 +50,7 @@ pub(super) struct Notes {
 pub(super) struct Sink {
     pub(super) address: SocketAddr,
     notes: Arc<Mutex<Notes>>,
+    script: Arc<Mutex<Script>>,
     task: JoinHandle<()>,
 }
 
@@ -64,22 +65,28 @@ impl Sink {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let notes = Arc::new(Mutex::new(Notes::default()));
-        let heard = Arc::clone(&notes);
+        let script = Arc::new(Mutex::new(script));
+        let (heard, says) = (Arc::clone(&notes), Arc::clone(&script));
         let task = tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
                 heard.lock().unwrap().connections += 1;
-                let script = script.clone();
+                let script = says.lock().unwrap().clone();
                 let (input, output) =
                     open(Stream::new(tcp).unwrap(), LineEnds::Strict, &Memory::new(1 << 30));
                 let talk = Talk { input, output, script, notes: Arc::clone(&heard), lost: false };
                 tokio::spawn(talk.serve());
             }
         });
-        Self { address, notes, task }
+        Self { address, notes, script, task }
     }
 
     pub(super) fn notes(&self) -> Notes {
         self.notes.lock().unwrap().clone()
+    }
+
+    /// From the next connection on.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Script)) {
+        change(&mut self.script.lock().unwrap());
     }
 }
 

@@ -5,61 +5,57 @@ use std::sync::Arc;
 use super::{Error, House};
 use crate::{
     config::{self, Config},
+    control,
     net::{ClientTls, Memory, dns::Resolver},
-    queue::{Login, Queue, Schedule, Security, Settings, Times, Ways},
+    queue::{Login, Outside, Queue, Relay, Schedule, Security, Settings, Times},
 };
 
 /// The room of mail on its way out.
-pub(super) fn queue(house: &House) -> Result<Arc<Queue>, Error> {
+pub(super) fn queue(house: &House) -> Result<Queue, Error> {
     let config = &house.config;
     let servers: Vec<_> = config.dns.servers.iter().map(|server| server.0).collect();
-    let names = Resolver::new(&servers)?;
-    let ways = Ways {
-        hostname: house.hostname.ascii().to_owned(),
-        security: security(config),
-        login: login(config),
-        times: Times::default(),
+    let outside = Outside {
+        names: Arc::new(Resolver::new(&servers)?),
         anybody: ClientTls::opportunistic()?,
         verified: ClientTls::verified(None)?,
         memory: Memory::new(config.limits.input_memory_max.len()),
     };
-    Ok(Arc::new(Queue::new(house.submission.clone(), ways, names, settings(config))))
+    let settings = settings(config, house.hostname.ascii());
+    Ok(Queue::new(house.submission.clone(), outside, settings))
 }
 
-/// Other servers are spoken to as well as they can; a smarthost as the owner says.
-fn security(config: &Config) -> Security {
-    if config.outbound.relay.is_none() {
-        return Security::Opportunistic;
-    }
-    match config.outbound.tls {
+/// A smarthost is spoken to as the owner says.
+fn relay(config: &Config) -> Option<Relay> {
+    let outbound = &config.outbound;
+    let relay = outbound.relay.as_ref()?;
+    let security = match outbound.tls {
         config::Security::Opportunistic => Security::Opportunistic,
         config::Security::StartTls => Security::StartTls,
         config::Security::Tls => Security::Tls,
         config::Security::Plain => Security::Plain,
-    }
+    };
+    let login = outbound.user.clone().zip(outbound.password.as_ref());
+    let login =
+        login.map(|(user, password)| Login { user, password: password.reveal().to_owned() });
+    Some(Relay { host: relay.host.clone(), port: relay.port, security, login })
 }
 
-fn login(config: &Config) -> Option<Login> {
-    let outbound = &config.outbound;
-    outbound.relay.as_ref()?;
-    let user = outbound.user.clone()?;
-    let password = outbound.password.as_ref()?.reveal().to_owned();
-    Some(Login { user, password })
-}
-
-fn settings(config: &Config) -> Settings {
+fn settings(config: &Config, hostname: &str) -> Settings {
     let limits = &config.limits;
-    let relay = config.outbound.relay.as_ref();
     Settings {
-        relay: relay.map(|relay| (relay.host.clone(), relay.port)),
+        hostname: hostname.to_owned(),
+        relay: relay(config),
+        port: 25,
         schedule: Schedule {
             pauses: limits.queue_retry_after.iter().map(|pause| **pause).collect(),
             life: *limits.queue_life,
             bounce_life: *limits.queue_bounce_life,
             ..Schedule::default()
         },
-        per_destination: limits.queue_connections_per_destination,
-        connections: limits.queue_connections_max,
+        times: Times::default(),
+        connections_per_destination: limits.queue_connections_per_destination,
+        connections_max: limits.queue_connections_max,
         messages_per_connection: limits.queue_messages_per_connection,
+        clock: Arc::new(control::now),
     }
 }

@@ -64,6 +64,7 @@ impl From<&submission::Error> for Reply {
         let (code, enhanced) = match error {
             Error::NotYours(_) | Error::NullSender => (550, "5.7.1"),
             Error::NoAuthor => (550, "5.6.0"),
+            Error::HeaderTooLong => (552, "5.3.4"),
             Error::NoRecipients => (554, "5.5.1"),
             Error::TooMany => (450, "4.7.1"),
             Error::QueueFull => (452, "4.3.1"),

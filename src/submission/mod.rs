@@ -8,5 +8,7 @@
 mod headers;
 mod pace;
 mod submit;
+#[cfg(test)]
+mod tests;
 
 pub use self::submit::{Author, Error, Outcome, Outgoing, Parcel, Settings, Submission, Taken};

@@ -20,6 +20,9 @@ use crate::{
     },
 };
 
+/// Octets of a header that is repaired: what the mail room keeps as one.
+const HEADER_MAX: usize = 1 << 20;
+
 /// What submission needs to know of the house.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -75,6 +78,9 @@ pub enum Error {
     /// From and Sender do not say who wrote it.
     #[error("From and Sender do not name one author")]
     NoAuthor,
+    /// The header is longer than can be looked through.
+    #[error("the header is too long")]
+    HeaderTooLong,
     /// A user wrote as nobody.
     #[error("the sender must not be empty")]
     NullSender,
@@ -198,6 +204,10 @@ impl Submission {
         let repair = Repair { front, now, message_id, own_id };
         let edit = move |header: Vec<u8>| headers::repair(&header, repair);
         let message = self.delivery.mail().prepare(message, edit).await?;
+        // What lies beyond was not repaired: a Bcc there would leave.
+        if message.header().len() >= HEADER_MAX {
+            return Err(Error::HeaderTooLong);
+        }
         self.check_writers(author, &message).await?;
         let settings = Arc::clone(&self.settings);
         let quota = self.delivery.mail().limits().quota_octets;

@@ -190,7 +190,7 @@ async fn what_was_injected_before_tls_is_forgotten() {
     let sink = Sink::start(script).await;
     let client = connect(&sink, &ways(Security::Opportunistic)).await.unwrap();
     assert!(!client.reports());
-    assert_eq!(client.offers.name, "sink.example");
+    assert_eq!(client.greeted_as(), "sink.example");
 }
 
 #[tokio::test]

@@ -1,0 +1,258 @@
+//! Mail for a small house: alice, who runs it, and bob.
+
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::{
+    Addressee, Delivery, Error, Incoming, Outcome, Refusal, Settings, Share, is_own_address,
+};
+use crate::{
+    events::{Bus, Door, Origin},
+    ids::{AccountId, QueueId, Uid},
+    mail::{self, Mail, Spool},
+    store::{self, NewAccount, Options, RecipientState, Store, Tx},
+    wire::{
+        address::{Address, Domain, ReversePath},
+        envelope::{Envelope, Notify, Recipient},
+    },
+};
+
+pub(crate) const ALICE: AccountId = AccountId(1);
+pub(crate) const BOB: AccountId = AccountId(2);
+pub(crate) const ORIGIN: Origin = Origin::new(Door::House, 1_000);
+
+/// A house with rooms up to delivery.
+pub(crate) struct House {
+    pub(crate) store: Store,
+    pub(crate) mail: Mail,
+    pub(crate) delivery: Delivery,
+    _folder: TempDir,
+}
+
+fn add_user(tx: &mut Tx<'_>, name: &str, owner: bool) -> Result<(), store::Error> {
+    let address = format!("{name}@here.example");
+    tx.add_account(&NewAccount {
+        address_key: address.clone(),
+        address,
+        domain: "here.example".into(),
+        full_name: String::new(),
+        owner,
+        password: None,
+        scram_salt: Vec::new(),
+        scram_iterations: 1,
+        scram: None,
+    })?;
+    Ok(())
+}
+
+impl House {
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options { least_for_adding: 0, ..Options::new(folder.path().join("data")) };
+        let store = Store::open(&options, Arc::new(Bus::default())).unwrap();
+        let mail = Mail::new(store.clone(), mail::Limits::default());
+        let hostname = Domain::parse("mail.here.example").unwrap();
+        let delivery = Delivery::new(mail.clone(), Settings { hostname, received_max: 3 });
+        let house = Self { store, mail, delivery, _folder: folder };
+        house
+            .change(|tx| {
+                tx.add_domain("here.example")?;
+                add_user(tx, "alice", true)?;
+                add_user(tx, "bob", false)?;
+                tx.add_alias("team@here.example", "team@here.example", ALICE)?;
+                tx.add_alias("team@here.example", "team@here.example", BOB)
+            })
+            .await;
+        house
+    }
+
+    pub(crate) async fn change(
+        &self,
+        job: impl FnOnce(&mut Tx<'_>) -> Result<(), store::Error> + Send + 'static,
+    ) {
+        self.store.write(ORIGIN, job).await.unwrap().into_inner();
+    }
+
+    pub(crate) fn spool(&self, octets: &str) -> Spool {
+        let mut spool = self.mail.spool();
+        spool.write(octets.as_bytes()).unwrap();
+        spool
+    }
+
+    /// The messages of a user's INBOX, oldest first.
+    pub(crate) async fn inbox(&self, account: AccountId) -> Vec<String> {
+        self.store
+            .read(move |r| {
+                let Some(inbox) = r.mailbox(account, &mail::name::key("INBOX"))? else {
+                    return Ok(Vec::new());
+                };
+                let entries = r.messages(inbox.id, Uid::MIN, 100)?;
+                let octets = entries.iter().map(|entry| r.octets(entry.content, 0..entry.size));
+                let texts = octets.map(|octets| Ok(String::from_utf8_lossy(&octets?).into_owned()));
+                texts.collect::<Result<_, store::Error>>()
+            })
+            .await
+            .unwrap()
+    }
+
+    async fn whom(&self, address: &str) -> Result<Addressee, Refusal> {
+        match self.delivery.recipient(&recipient(address), 0).await {
+            Ok(addressee) => Ok(addressee),
+            Err(Error::Refused(refusal)) => Err(refusal),
+            Err(Error::Mail(error)) => panic!("{error}"),
+        }
+    }
+
+    async fn deliver(
+        &self,
+        share: Share,
+        to: &[Recipient],
+        text: &str,
+    ) -> Result<Vec<Outcome>, Error> {
+        let mut addressees = Vec::new();
+        for recipient in to {
+            addressees.push(self.delivery.recipient(recipient, 0).await.unwrap());
+        }
+        let reverse_path = ReversePath::parse("carol@there.example").unwrap();
+        let incoming = Incoming {
+            trace: "t".into(),
+            envelope: Envelope { reverse_path, ..Envelope::default() },
+            addressees,
+            received: b"Received: by mail.here.example\r\n".into(),
+            message: self.spool(text),
+        };
+        Ok(self.delivery.deliver(ORIGIN, share, incoming).await?.into_inner())
+    }
+}
+
+pub(crate) fn recipient(text: &str) -> Recipient {
+    Address::parse(text).unwrap().into()
+}
+
+#[tokio::test]
+async fn an_address_means_an_account_in_any_case_with_a_detail_or_by_an_alias() {
+    let house = House::new().await;
+    let accounts = |found: Result<Addressee, Refusal>| found.map(|found| found.accounts);
+    assert_eq!(accounts(house.whom("Alice@HERE.example").await), Ok(vec![ALICE]));
+    assert_eq!(accounts(house.whom("\"bob\"@here.example").await), Ok(vec![BOB]));
+    assert_eq!(accounts(house.whom("team@here.example").await), Ok(vec![ALICE, BOB]));
+    let detailed = house.whom("bob+lists+rust@here.example").await.unwrap();
+    assert_eq!((detailed.accounts, detailed.detail.as_deref()), (vec![BOB], Some("lists+rust")));
+    assert_eq!(accounts(house.whom("nobody@here.example").await), Err(Refusal::UnknownUser));
+    assert_eq!(accounts(house.whom("+x@here.example").await), Err(Refusal::UnknownUser));
+    assert_eq!(accounts(house.whom("alice@there.example").await), Err(Refusal::UnknownDomain));
+}
+
+#[tokio::test]
+async fn a_real_address_wins_over_a_detail() {
+    let house = House::new().await;
+    house.change(|tx| tx.add_alias("bob+x@here.example", "bob+x@here.example", ALICE)).await;
+    let found = house.whom("bob+X@here.example").await.unwrap();
+    assert_eq!((found.accounts, found.detail), (vec![ALICE], None));
+}
+
+#[tokio::test]
+async fn the_postmaster_is_an_owner_and_a_catch_all_takes_the_rest() {
+    let house = House::new().await;
+    assert_eq!(house.whom("POSTmaster@here.example").await.unwrap().accounts, [ALICE]);
+    assert_eq!(house.delivery.postmaster().await.unwrap().accounts, [ALICE]);
+    house.change(|tx| tx.set_catch_all("here.example", Some(BOB))).await;
+    assert_eq!(house.whom("anything@here.example").await.unwrap().accounts, [BOB]);
+    assert_eq!(house.whom("postmaster@here.example").await.unwrap().accounts, [ALICE]);
+}
+
+#[tokio::test]
+async fn who_is_disabled_or_full_gets_no_mail() {
+    let house = House::new().await;
+    house.change(|tx| tx.set_quota(BOB, Some(10), None)).await;
+    assert!(house.whom("bob@here.example").await.is_ok());
+    let asked = house.delivery.recipient(&recipient("bob@here.example"), 11).await;
+    assert!(matches!(asked, Err(Error::Refused(Refusal::OverQuota))));
+    house.change(|tx| tx.set_enabled(BOB, false)).await;
+    assert_eq!(house.whom("bob@here.example").await, Err(Refusal::Disabled));
+    assert_eq!(house.whom("team@here.example").await.unwrap().accounts, [ALICE]);
+}
+
+#[tokio::test]
+async fn a_message_is_kept_once_for_each_account_with_its_trace_fields_in_front() {
+    let house = House::new().await;
+    let to = ["alice@here.example", "team@here.example", "Alice@here.example"].map(recipient);
+    let outcomes = house.deliver(Share::All, &to, "Subject: x\r\n\r\nhi\r\n").await.unwrap();
+    assert_eq!(outcomes, [Ok(()), Ok(()), Ok(())]);
+    let kept = "Return-Path: <carol@there.example>\r\nReceived: by mail.here.example\r\n\
+        Subject: x\r\n\r\nhi\r\n";
+    assert_eq!(house.inbox(ALICE).await, [kept]);
+    assert_eq!(house.inbox(BOB).await, [kept]);
+    let traces = house.store.read(|r| r.traces("t")).await.unwrap();
+    assert_eq!(traces.iter().filter(|step| step.step == "delivered").count(), 2);
+}
+
+#[tokio::test]
+async fn a_full_mailbox_refuses_for_itself_or_for_all() {
+    let house = House::new().await;
+    house.change(|tx| tx.set_quota(BOB, Some(10), None)).await;
+    let to = ["bob@here.example", "alice@here.example"].map(recipient);
+    let all = house.deliver(Share::All, &to, "\r\nhi\r\n").await;
+    assert!(matches!(all, Err(Error::Refused(Refusal::OverQuota))));
+    assert!(house.inbox(ALICE).await.is_empty());
+    let each = house.deliver(Share::Each, &to, "\r\nhi\r\n").await.unwrap();
+    assert_eq!(each, [Err(Refusal::OverQuota), Ok(())]);
+    assert_eq!(house.inbox(ALICE).await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_alias_of_several_serves_all_of_them_or_none() {
+    let house = House::new().await;
+    house.change(|tx| tx.set_quota(BOB, Some(10), None)).await;
+    let outcomes =
+        house.deliver(Share::Each, &[recipient("team@here.example")], "\r\nhi\r\n").await;
+    assert_eq!(outcomes.unwrap(), [Err(Refusal::OverQuota)]);
+    assert!(house.inbox(ALICE).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_message_with_too_many_hops_is_a_loop() {
+    let house = House::new().await;
+    let to = [recipient("alice@here.example")];
+    for (hops, looping) in [(2, false), (3, true)] {
+        let text = format!("{}\r\n", "received: x\r\n".repeat(hops));
+        let outcome = house.deliver(Share::All, &to, &text).await;
+        assert_eq!(matches!(outcome, Err(Error::Refused(Refusal::Loop))), looping);
+    }
+}
+
+#[tokio::test]
+async fn who_asked_for_it_is_told_of_the_delivery() {
+    let house = House::new().await;
+    let mut alice = recipient("alice@here.example");
+    alice.notify = Notify::parse("SUCCESS").ok();
+    let to = [recipient("bob@here.example"), alice];
+    house.deliver(Share::All, &to, "\r\nhi\r\n").await.unwrap();
+    let queued = house.store.read(|r| r.queue(None, QueueId(0), 9)).await.unwrap();
+    assert_eq!(queued.len(), 1);
+    let told = &queued[0].recipients;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].recipient.address.to_string(), "alice@here.example");
+    assert_eq!(told[0].state, RecipientState::Delivered);
+}
+
+#[tokio::test]
+async fn own_addresses_are_the_account_its_aliases_and_their_details() {
+    let house = House::new().await;
+    house.change(|tx| tx.set_catch_all("here.example", Some(BOB))).await;
+    for (text, own) in [
+        ("bob@here.example", true),
+        ("BOB+shop@here.example", true),
+        ("team@here.example", true),
+        ("team+x@here.example", true),
+        ("alice@here.example", false),
+        ("anything@here.example", false),
+        ("postmaster@here.example", false),
+        ("bob@there.example", false),
+    ] {
+        let address = Address::parse(text).unwrap();
+        let found = house.store.read(move |r| is_own_address(r, BOB, &address)).await.unwrap();
+        assert_eq!(found, own, "{text}");
+    }
+}

@@ -1,0 +1,311 @@
+//! One connection's worth of work: the jobs of a destination, one after another, each recorded
+//! before the next one is begun.
+
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use aws_lc_rs::rand;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Inner,
+    answer::{Answer, Class, Status},
+    client::{Client, Mailing},
+    fate::{self, Circumstances},
+    plan::{Destination, Job},
+    route::{self, Hop},
+    source::Letter,
+};
+use crate::{
+    events::{Door, Origin},
+    store::{self, Attempt, Fate, NewTrace, Queued, QueuedRecipient, RecipientState},
+    wire::envelope::Recipient,
+};
+
+/// Recipients of one transaction (RFC 5321 §4.5.3.1.8).
+const RECIPIENTS: usize = 100;
+/// Pauses between attempts to record what must not be forgotten.
+const RECORD_AGAIN: Duration = Duration::from_secs(1);
+const RECORD_AGAIN_MAX: Duration = Duration::from_mins(1);
+
+/// Works until there is nothing left to do for the destination, or the house closes.
+pub(super) async fn work(inner: Arc<Inner>, to: Destination, first: Job, stop: CancellationToken) {
+    let seat = Seat { inner: &inner, to: &to };
+    let mut worker =
+        Worker { inner: &inner, to: &to, client: None, sent: 0, hops: None, down: None };
+    let mut next = Some(first);
+    while let Some(job) = next {
+        let held = Held { inner: &inner, job };
+        worker.serve(&held.job).await;
+        drop(held);
+        if stop.is_cancelled() {
+            break;
+        }
+        next = inner.plan.lock().unwrap_or_else(PoisonError::into_inner).next_job(&to);
+    }
+    worker.leave().await;
+    drop(seat);
+}
+
+/// A worker's place among the connections; given back even by a panic.
+struct Seat<'a> {
+    inner: &'a Inner,
+    to: &'a Destination,
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.inner.plan.lock().unwrap_or_else(PoisonError::into_inner).worker_ended(self.to);
+    }
+}
+
+/// A job in somebody's hands; let go even by a panic.
+struct Held<'a> {
+    inner: &'a Inner,
+    job: Job,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.inner.plan.lock().unwrap_or_else(PoisonError::into_inner).settled(&self.job);
+    }
+}
+
+struct Worker<'a> {
+    inner: &'a Inner,
+    to: &'a Destination,
+    client: Option<Client>,
+    /// Messages sent over this connection.
+    sent: usize,
+    hops: Option<Vec<Hop>>,
+    /// Why the destination cannot be reached; holds for all jobs of this worker.
+    down: Option<Answer>,
+}
+
+impl Worker<'_> {
+    /// Sends a message to its recipients in this job, and records what became of it.
+    async fn serve(&mut self, job: &Job) {
+        let id = job.queue;
+        let message = match self.inner.store().read(move |r| r.queued(id)).await {
+            Ok(Some(message)) => message,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::error!(%error, queue = %id, "cannot read a queued message");
+                sleep(RECORD_AGAIN).await;
+                return;
+            }
+        };
+        let due: Vec<_> = message
+            .recipients
+            .iter()
+            .filter(|to| job.numbers.contains(&to.number) && to.state == RecipientState::Waiting)
+            .collect();
+        if due.is_empty() {
+            return;
+        }
+        let mail = self.inner.submission.delivery().mail();
+        let letter = Letter::open(mail, message.content, message.size).await;
+        for due in due.chunks(RECIPIENTS) {
+            let (answers, reports) = match &letter {
+                Ok(letter) => self.deliver(&message, letter, due).await,
+                Err(error) => {
+                    let text = format!("cannot read the message: {error}");
+                    (vec![Answer::own(Status(4, 3, 0), text); due.len()], false)
+                }
+            };
+            self.record(&message, due, &answers, reports).await;
+        }
+    }
+
+    /// One answer for each recipient, and whether who took it reports to the sender itself.
+    async fn deliver(
+        &mut self,
+        message: &Queued,
+        letter: &Letter,
+        due: &[&QueuedRecipient],
+    ) -> (Vec<Answer>, bool) {
+        let mail = self.inner.submission.delivery().mail();
+        let mailing = Mailing { mail, envelope: &message.envelope, letter };
+        let to: Vec<&Recipient> = due.iter().map(|to| &to.recipient).collect();
+        if let Some(client) = self.client.take()
+            && let Some(done) = self.send_over(client, &mailing, &to).await.ok()
+        {
+            return done;
+        }
+        let answer = match self.down.clone() {
+            Some(answer) => answer,
+            None => match self.send_anew(&mailing, &to).await {
+                Ok(done) => return done,
+                Err(answer) => self.down.insert(answer).clone(),
+            },
+        };
+        (vec![answer; due.len()], false)
+    }
+
+    /// Tries the servers of the destination in their order, until one can be used.
+    async fn send_anew(
+        &mut self,
+        mailing: &Mailing<'_>,
+        to: &[&Recipient],
+    ) -> Result<(Vec<Answer>, bool), Answer> {
+        let hops = match &self.hops {
+            Some(hops) => hops.clone(),
+            None => self.hops.insert(self.inner.hops(self.to).await?).clone(),
+        };
+        let mut fault = Answer::own(Status(4, 4, 1), "no server to try");
+        for hop in hops {
+            let client = match Client::connect(&self.inner.ways, &hop.name, hop.address).await {
+                Ok(client) => client,
+                Err(answer) => {
+                    fault = answer;
+                    continue;
+                }
+            };
+            if let Some(answer) = self.comes_back(&client) {
+                client.quit().await;
+                return Err(answer);
+            }
+            match self.send_over(client, mailing, to).await {
+                Ok(done) => return Ok(done),
+                Err(answer) => fault = answer,
+            }
+        }
+        Err(fault)
+    }
+
+    /// A server that calls itself by our name is ourselves.
+    fn comes_back(&self, client: &Client) -> Option<Answer> {
+        let Destination::Domain(domain) = self.to else { return None };
+        let ours = client.greeted_as().eq_ignore_ascii_case(&self.inner.settings.hostname);
+        ours.then(|| route::looping(domain))
+    }
+
+    /// Sends over a connection, which is kept when it can serve again.
+    async fn send_over(
+        &mut self,
+        mut client: Client,
+        mailing: &Mailing<'_>,
+        to: &[&Recipient],
+    ) -> Result<(Vec<Answer>, bool), Answer> {
+        let outcome = client.send(mailing, to).await;
+        let reports = client.reports();
+        self.sent = self.sent.saturating_add(1);
+        if client.is_usable() && self.sent < self.inner.settings.messages_per_connection {
+            self.client = Some(client);
+        } else {
+            self.sent = 0;
+            client.quit().await;
+        }
+        outcome.map(|answers| (answers, reports))
+    }
+
+    async fn leave(&mut self) {
+        if let Some(client) = self.client.take() {
+            client.quit().await;
+        }
+    }
+
+    /// Records what became of some recipients; it goes on trying, since a yes must not be forgotten.
+    async fn record(
+        &self,
+        message: &Queued,
+        due: &[&QueuedRecipient],
+        answers: &[Answer],
+        hop_reports: bool,
+    ) {
+        let now = self.inner.now();
+        let schedule = &self.inner.settings.schedule;
+        let around = Circumstances { schedule, hop_reports, now, jitter: jitter() };
+        let attempts: Vec<_> = due
+            .iter()
+            .zip(answers)
+            .map(|(to, answer)| fate::attempt(message, to, answer, around))
+            .collect();
+        let steps: Arc<[_]> = due
+            .iter()
+            .zip(answers)
+            .zip(&attempts)
+            .map(|((to, answer), attempt)| step(message, to, answer, attempt))
+            .collect();
+        let attempts: Arc<[_]> = attempts.into();
+        let mut pause = RECORD_AGAIN;
+        while let Err(error) = self.write(message, now, &attempts, &steps).await {
+            if matches!(error, store::Error::Closed) {
+                return;
+            }
+            tracing::error!(%error, queue = %message.id, "cannot record an attempt");
+            sleep(pause).await;
+            pause = pause.saturating_mul(2).min(RECORD_AGAIN_MAX);
+        }
+    }
+
+    async fn write(
+        &self,
+        message: &Queued,
+        now: i64,
+        attempts: &Arc<[Attempt]>,
+        steps: &Arc<[(&'static str, String)]>,
+    ) -> Result<(), store::Error> {
+        let (id, account, trace) = (message.id, message.account, message.trace.clone());
+        let (attempts, steps) = (Arc::clone(attempts), Arc::clone(steps));
+        let write = self.inner.store().write(Origin::new(Door::House, now), move |tx| {
+            tx.settle_queued(id, &attempts)?;
+            for (step, detail) in steps.iter() {
+                tx.trace(&NewTrace { trace: &trace, account, place: None, step, detail })?;
+            }
+            Ok::<_, store::Error>(())
+        });
+        write.await.map(|_| ())
+    }
+}
+
+/// What is traced and logged of an attempt.
+fn step(
+    message: &Queued,
+    to: &QueuedRecipient,
+    answer: &Answer,
+    attempt: &Attempt,
+) -> (&'static str, String) {
+    let step = match (answer.class(), &attempt.fate) {
+        (Class::Success, _) => "sent",
+        (_, Fate::Deferred { .. }) => "deferred",
+        _ => "failed",
+    };
+    let remote = answer.remote.as_deref().unwrap_or("-");
+    let address = &to.recipient.address;
+    let reply = &attempt.reply;
+    tracing::info!(trace = message.trace, queue = %message.id, to = %address, remote, reply, "{step}");
+    (step, format!("{address} at {remote}: {reply}"))
+}
+
+/// Spreads attempts; without random numbers they stand together.
+fn jitter() -> u8 {
+    let mut random = [0];
+    let _ = rand::fill(&mut random);
+    let [jitter] = random;
+    jitter
+}
+
+impl Inner {
+    /// The servers of a destination, best first.
+    async fn hops(&self, to: &Destination) -> Result<Vec<Hop>, Answer> {
+        match (&self.settings.relay, to) {
+            (Some(relay), _) => {
+                let hops = route::by_names(&self.names, vec![relay.host.clone()], relay.port);
+                // A smarthost without an address is the owner's to mend, so mail waits.
+                hops.await.map_err(Answer::temporary)
+            }
+            (None, Destination::Domain(domain)) => {
+                let own = (self.settings.hostname.as_str(), self.settings.port);
+                let shuffle = || u32::from(jitter());
+                route::by_mx(&self.names, domain, own, shuffle).await
+            }
+            (None, Destination::Relay) => {
+                Err(Answer::own(Status(4, 3, 5), "the smarthost is configured no more"))
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Submissions in a small house.
+
+use super::{Author, Error, Outcome, Outgoing, Settings, Submission, Taken};
+use crate::{
+    delivery::{
+        Refusal, Share,
+        tests::{ALICE, BOB, House, ORIGIN, recipient},
+    },
+    ids::QueueId,
+    store::RecipientState,
+    wire::{
+        address::{Domain, ReversePath},
+        envelope::{Envelope, Notify},
+    },
+};
+
+const TEXT: &str = "From: alice@here.example\r\nBcc: x@there.example\r\n\r\nhi\r\n";
+
+fn submission(house: &House, change: impl FnOnce(&mut Settings)) -> Submission {
+    let mut settings = Settings {
+        hostname: Domain::parse("mail.here.example").unwrap(),
+        messages_per_hour: 10,
+        queue_per_user_max: 10,
+        queue_max: 10,
+    };
+    change(&mut settings);
+    Submission::new(house.delivery.clone(), settings)
+}
+
+fn envelope(from: &str, to: &[&str]) -> Envelope {
+    Envelope {
+        reverse_path: ReversePath::parse(from).unwrap(),
+        recipients: to.iter().map(|text| recipient(text)).collect(),
+        ..Envelope::default()
+    }
+}
+
+async fn submit(
+    house: &House,
+    submission: &Submission,
+    (author, share): (Author, Share),
+    envelope: Envelope,
+    text: &str,
+) -> Result<Vec<Outcome>, Error> {
+    let outgoing = Outgoing {
+        trace: "t".into(),
+        envelope,
+        received: b"Received: by mail.here.example\r\n".into(),
+        message: house.spool(text),
+    };
+    Ok(submission.submit(author, ORIGIN, share, outgoing).await?.into_inner())
+}
+
+async fn as_alice(house: &House, envelope: Envelope, text: &str) -> Result<Vec<Outcome>, Error> {
+    let author = (Author::User(ALICE), Share::All);
+    submit(house, &submission(house, |_| {}), author, envelope, text).await
+}
+
+#[tokio::test]
+async fn those_here_have_it_and_the_others_stand_in_the_queue() {
+    let house = House::new().await;
+    let to = ["bob@here.example", "carol@there.example", "dan@yonder.example"];
+    let outcomes = as_alice(&house, envelope("alice@here.example", &to), TEXT).await.unwrap();
+    let queued = Ok(Taken::Queued(QueueId(1)));
+    assert_eq!(outcomes, [Ok(Taken::Delivered), queued, queued]);
+    let inbox = house.inbox(BOB).await;
+    assert!(inbox[0].starts_with("Return-Path: <alice@here.example>\r\nReceived: by"));
+    assert!(inbox[0].contains("\r\nMessage-ID: <t."));
+    assert!(!inbox[0].contains("Bcc"));
+    let message = house.store.read(|r| r.queued(QueueId(1))).await.unwrap().unwrap();
+    assert_eq!(message.account, Some(ALICE));
+    let states: Vec<_> = message.recipients.iter().map(|to| to.state).collect();
+    assert_eq!(states, [RecipientState::Waiting; 2]);
+}
+
+#[tokio::test]
+async fn a_user_writes_as_nobody_else() {
+    let house = House::new().await;
+    let bad_from = TEXT.replace("alice", "bob");
+    for (from, text) in [
+        ("bob@here.example", TEXT),
+        ("alice@there.example", TEXT),
+        ("alice@here.example", &bad_from),
+        ("alice@here.example", "From: alice@here.example\r\nSender: bob@here.example\r\n\r\n"),
+    ] {
+        let outcome = as_alice(&house, envelope(from, &["bob@here.example"]), text).await;
+        assert!(matches!(outcome, Err(Error::NotYours(_))), "{from}");
+    }
+    let nobody = as_alice(&house, envelope("", &["bob@here.example"]), TEXT).await;
+    assert!(matches!(nobody, Err(Error::NullSender)));
+    let two = "From: alice@here.example\r\nFrom: alice@here.example\r\n\r\n";
+    let two = as_alice(&house, envelope("alice@here.example", &["bob@here.example"]), two).await;
+    assert!(matches!(two, Err(Error::NoAuthor)));
+    assert!(house.inbox(BOB).await.is_empty());
+    let team = envelope("team+x@here.example", &["bob@here.example"]);
+    as_alice(&house, team, TEXT).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_bad_recipient_spoils_it_for_all_unless_each_is_for_itself() {
+    let house = House::new().await;
+    let to = ["bob@here.example", "nobody@here.example", "carol@[192.0.2.1]"];
+    let envelope = envelope("alice@here.example", &to);
+    let Err(Error::Refused(refused)) = as_alice(&house, envelope.clone(), TEXT).await else {
+        panic!("nobody may have it");
+    };
+    let refusals: Vec<_> = refused.iter().map(|(_, refusal)| *refusal).collect();
+    assert_eq!(refusals, [Refusal::UnknownUser, Refusal::UnknownDomain]);
+    assert!(house.inbox(BOB).await.is_empty());
+    let author = (Author::User(ALICE), Share::Each);
+    let each = submit(&house, &submission(&house, |_| {}), author, envelope, TEXT).await.unwrap();
+    let refused = [Err(Refusal::UnknownUser), Err(Refusal::UnknownDomain)];
+    assert_eq!(each, [Ok(Taken::Delivered), refused[0], refused[1]]);
+}
+
+#[tokio::test]
+async fn the_hour_and_the_queue_have_an_end() {
+    let house = House::new().await;
+    let author = (Author::User(ALICE), Share::All);
+    let away = envelope("alice@here.example", &["carol@there.example"]);
+    let few = submission(&house, |settings| settings.messages_per_hour = 1);
+    submit(&house, &few, author, away.clone(), TEXT).await.unwrap();
+    let second = submit(&house, &few, author, away.clone(), TEXT).await;
+    assert!(matches!(second, Err(Error::TooMany)));
+    for own in [true, false] {
+        let full = submission(&house, |settings| {
+            *(if own { &mut settings.queue_per_user_max } else { &mut settings.queue_max }) = 1;
+        });
+        let refused = submit(&house, &full, author, away.clone(), TEXT).await;
+        assert!(matches!(refused, Err(Error::QueueFull)));
+        let here = envelope("alice@here.example", &["bob@here.example"]);
+        submit(&house, &full, author, here, TEXT).await.unwrap();
+        let house_itself = (Author::House, Share::All);
+        submit(&house, &full, house_itself, envelope("", &["x@there.example"]), TEXT)
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn delivery_here_is_told_to_whom_asked_for_it() {
+    let house = House::new().await;
+    let mut envelope = envelope("alice@here.example", &["bob@here.example"]);
+    envelope.recipients[0].notify = Notify::parse("SUCCESS").ok();
+    let outcomes = as_alice(&house, envelope, TEXT).await.unwrap();
+    assert_eq!(outcomes, [Ok(Taken::Delivered)]);
+    let message = house.store.read(|r| r.queued(QueueId(1))).await.unwrap().unwrap();
+    assert_eq!(message.recipients[0].state, RecipientState::Delivered);
+}
+
+#[tokio::test]
+async fn a_message_needs_a_recipient_and_may_be_empty() {
+    let house = House::new().await;
+    let nobody = as_alice(&house, envelope("alice@here.example", &[]), TEXT).await;
+    assert!(matches!(nobody, Err(Error::NoRecipients)));
+    let to_bob = envelope("alice@here.example", &["bob@here.example"]);
+    as_alice(&house, to_bob, "").await.unwrap();
+    assert!(house.inbox(BOB).await[0].contains("\r\nDate: Thu, 1 Jan 1970 00:16:40 +0000\r\n"));
+}
+
+#[tokio::test]
+async fn a_header_too_long_to_be_repaired_is_refused() {
+    let house = House::new().await;
+    let long =
+        format!("From: alice@here.example\r\nX: {}\r\nBcc: x@y\r\n\r\n", "y".repeat(1 << 20));
+    let to_bob = envelope("alice@here.example", &["bob@here.example"]);
+    let refused = as_alice(&house, to_bob, &long).await;
+    assert!(matches!(refused, Err(Error::HeaderTooLong)));
+}
