@@ -4,13 +4,28 @@ use icu_casemap::CaseMapper;
 use icu_normalizer::{ComposingNormalizer, DecomposingNormalizer};
 
 /// Text prepared for comparison (RFC 5051 §2): each character to simple titlecase, then NFKD.
+///
+/// US-ASCII is its own decomposition and parts the marks around it, so only what stands between is
+/// worked on.
 pub fn casemap(text: &str) -> String {
-    if text.is_ascii() {
-        return text.to_ascii_uppercase();
+    let mut out = String::with_capacity(text.len());
+    let (mapper, normalizer) = (CaseMapper::new(), DecomposingNormalizer::new_nfkd());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (ascii, behind) = split_where(rest, |octet| !octet.is_ascii());
+        out.extend(ascii.chars().map(|character| character.to_ascii_uppercase()));
+        let (other, behind) = split_where(behind, u8::is_ascii);
+        let titled = other.chars().map(|character| mapper.simple_titlecase(character));
+        out.extend(normalizer.normalize_iter(titled));
+        rest = behind;
     }
-    let mapper = CaseMapper::new();
-    let titled = text.chars().map(|character| mapper.simple_titlecase(character));
-    DecomposingNormalizer::new_nfkd().normalize_iter(titled).collect()
+    out
+}
+
+/// Parts a text before the first octet that is so, which must begin a character.
+fn split_where(text: &str, is_so: impl Fn(&u8) -> bool) -> (&str, &str) {
+    let place = text.as_bytes().iter().position(is_so).unwrap_or(text.len());
+    text.split_at_checked(place).unwrap_or((text, ""))
 }
 
 /// Text with composed characters, as names are kept (RFC 5198 §3).
@@ -23,6 +38,8 @@ pub fn nfc(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -32,5 +49,15 @@ mod tests {
         assert_eq!(casemap("ΣΑΣ"), casemap("σας"));
         assert_eq!(casemap("ｍａｉｌ"), casemap("mail"));
         assert_ne!(casemap("ß"), casemap("ss"));
+    }
+
+    proptest! {
+        #[test]
+        fn parts_between_ascii_are_as_the_whole(text in "[a-zé\\u{300}-\\u{316}ßŉＡ가-깋]{0,24}") {
+            let mapper = CaseMapper::new();
+            let titled = text.chars().map(|character| mapper.simple_titlecase(character));
+            let whole: String = DecomposingNormalizer::new_nfkd().normalize_iter(titled).collect();
+            prop_assert_eq!(casemap(&text), whole);
+        }
     }
 }
