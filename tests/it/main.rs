@@ -19,6 +19,7 @@ mod arrows;
 mod cli;
 mod connection;
 mod crash;
+mod fetched;
 mod house;
 mod mutations;
 mod outbound;
