@@ -380,3 +380,28 @@ async fn a_smarthost_that_is_down_makes_mail_wait() {
     assert_eq!(office.sink.notes().connections, 1);
     running.end().await;
 }
+
+#[tokio::test]
+async fn a_header_of_eight_bits_goes_only_where_it_is_taken() {
+    let text = "From: alice@here.example\r\nSubject: \u{e4}\r\n\r\nhi\r\n";
+    for (offers, declared, taken) in [
+        (&["8BITMIME"][..], false, true),
+        (&[], false, false),
+        (&["8BITMIME"], true, false),
+        (&["8BITMIME", "SMTPUTF8"], true, true),
+    ] {
+        let office = Office::new(script(offers, &[])).await;
+        let running = office.start(|_| {});
+        office.submit(&["carol@there.example"], |envelope| envelope.utf8 = declared, text).await;
+        office.until_empty().await;
+        let notes = office.sink.notes();
+        assert_eq!(!notes.messages.is_empty(), taken);
+        if let Some(heard) = notes.messages.first() {
+            assert_eq!(heard.mail.contains("SMTPUTF8"), declared);
+            assert!(heard.data.contains("Subject: \u{e4}\r\n"));
+        } else {
+            assert!(office.house.inbox(ALICE).await[0].contains("Status: 5.6.7"));
+        }
+        running.end().await;
+    }
+}

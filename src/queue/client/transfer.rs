@@ -106,8 +106,10 @@ impl Client {
             return Err(Answer::own(Status(5, 3, 4), text));
         }
         let sender = envelope.reverse_path.address();
-        let utf8 =
-            envelope.utf8 && letter.eight_bit_header || sender.is_some_and(Address::needs_utf8);
+        // Header fields can't be put into seven bits. Those that were never declared are sent as they
+        // came to who takes eight.
+        let utf8 = letter.eight_bit_header && (envelope.utf8 || !offers.eight_bit)
+            || sender.is_some_and(Address::needs_utf8);
         if utf8 && !offers.utf8 {
             return Err(self.lacks_utf8());
         }
