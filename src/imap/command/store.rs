@@ -4,6 +4,7 @@ use super::{Command, Parsed, Running};
 use crate::{
     imap::{
         error::Error,
+        extensions::Numbers,
         fetch::message::{Flags, Gathered},
         flags,
         picture::{By, Target},
@@ -77,9 +78,11 @@ impl Command for Store {
             let marked = mail.mark(&actor, mailbox, uids, self.deed, self.names, None).await?;
             let missing = &marked.missing;
             if !self.silent {
+                // A keyword that is new is told before a message that bears it.
+                session.tell(Numbers::Still, out).await?;
                 let there = |target: &Target| missing.binary_search(&target.uid).is_err();
                 let targets: Vec<_> = targets.into_iter().filter(there).collect();
-                tell(&mail, selected, &targets, self.by, form, out).await?;
+                tell(&mail, session.selected()?, &targets, self.by, form, out).await?;
             }
             Ok(if missing.is_empty() {
                 Done::ok("stored")
