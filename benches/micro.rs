@@ -8,8 +8,13 @@ use divan::{Bencher, counter::BytesCount, counter::ItemsCount};
 use mailade::{
     events::{Bus, Door, Origin},
     ids::Uid,
-    mail::{Actor, Limits, Mail, Mailbox, NewMail, Rights, structure},
+    imap::fetch::{self, structure::Detail},
+    mail::{
+        Actor, Limits, Mail, Mailbox, NewMail, Rights,
+        structure::{self, StructureRef},
+    },
     store::{Error, MarkDeed, MarkNames, NewAccount, Options, Store},
+    wire::{Buffer, Cursor},
 };
 use tokio::runtime::Runtime;
 
@@ -88,6 +93,26 @@ impl House {
 fn scan_structure(bencher: Bencher, size: usize) {
     let octets = message(size, 1);
     bencher.counter(BytesCount::new(octets.len())).bench(|| structure::scan(&octets));
+}
+
+/// A command as phones send it, to its items.
+#[divan::bench]
+fn parse_fetch(bencher: Bencher) {
+    let text = b"(UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE \
+        BODY.PEEK[HEADER.FIELDS (References Message-ID Importance)])";
+    bencher.bench(|| fetch::item::items(&mut Cursor::new(text)).unwrap());
+}
+
+/// From the stored form to BODYSTRUCTURE.
+#[divan::bench]
+fn write_bodystructure(bencher: Bencher) {
+    let stored = structure::scan(&message(4 << 10, 1)).structure.encode();
+    bencher.bench(|| {
+        let structure = StructureRef::parse(&stored).unwrap();
+        let mut out = Buffer::default();
+        out.put(fetch::structure::Body { structure, detail: Detail::Extended });
+        out
+    });
 }
 
 /// Messages of 46 KiB made durable, by so many senders at once.
