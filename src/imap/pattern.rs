@@ -1,16 +1,17 @@
 //! Patterns of LIST and LSUB: `*` is anything, `%` anything within one level (RFC 9051 §6.3.9).
 
-use crate::mail::name::SEPARATOR;
+use crate::mail::{casemap::nfc, name::SEPARATOR};
 
 /// A reference and a pattern, joined, ready to be matched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(Vec<char>);
 
 impl Pattern {
-    /// The pattern as it is meant under this reference. INBOX matches in any case.
+    /// The pattern as it is meant under this reference, composed as names are. INBOX matches in any
+    /// case.
     pub fn new(reference: &str, pattern: &str) -> Self {
         let mut joined: Vec<char> = Vec::new();
-        for char in reference.chars().chain(pattern.chars()) {
+        for char in nfc(&format!("{reference}{pattern}")).chars() {
             match (joined.last(), char) {
                 // Next to `*` nothing else that is wild means anything.
                 (Some('*'), '*' | '%') | (Some('%'), '%') => continue,
@@ -82,6 +83,11 @@ mod tests {
         assert!(matches("%/b%", "a/bc") && matches("*b", "a/b") && !matches("*b", "a/bc"));
         assert!(matches("%*%", "a/b/c") && matches("x%/a%b", "x/ab"));
         assert!(!matches("x%/a%b", "x/a/ab"));
+    }
+
+    #[test]
+    fn composition_does_not_matter() {
+        assert!(matches("e\u{301}%", "\u{e9}t\u{e9}"));
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub struct List {
     /// Mark the subscribed ones.
     return_subscribed: bool,
     status: Option<Vec<Item>>,
+    /// Options or several patterns were written: then an empty pattern asks for nothing.
+    extended: bool,
 }
 
 /// `"LIST" [SP list-select-opts] SP mailbox SP mbox-or-pat [SP list-return-opts]`
@@ -49,6 +51,7 @@ fn read(args: &mut Cursor<'_>) -> Result<List, Syntax> {
     let mut list = List::default();
     args.space()?;
     if args.at_list() {
+        list.extended = true;
         args.list(|args| list.select_option(args))?;
         if list.recursive && !list.select_subscribed && !list.select_special {
             return Err(Syntax::Expected("another selection option beside RECURSIVEMATCH"));
@@ -57,6 +60,7 @@ fn read(args: &mut Cursor<'_>) -> Result<List, Syntax> {
     }
     let reference = args.mailbox()?;
     args.space()?;
+    list.extended |= args.at_list();
     let patterns =
         if args.at_list() { args.list(Cursor::list_mailbox)? } else { vec![args.list_mailbox()?] };
     if patterns.len() > MOST_PATTERNS {
@@ -64,6 +68,7 @@ fn read(args: &mut Cursor<'_>) -> Result<List, Syntax> {
     }
     list.patterns = patterns.into_iter().map(|pattern| (reference.clone(), pattern)).collect();
     if args.take(b' ') && !args.is_empty() {
+        list.extended = true;
         args.keyword("RETURN")?;
         args.space()?;
         args.list(|args| list.return_option(args))?;
@@ -119,6 +124,15 @@ pub struct Place<'m> {
     pub has_children: bool,
 }
 
+/// A name that is listed.
+struct Listed<'p, 'm> {
+    place: &'p Place<'m>,
+    /// It meets the criteria itself.
+    selected: bool,
+    /// A name below it meets them, listed or not.
+    child_matches: bool,
+}
+
 /// All names there are, sorted: mailboxes, subscriptions, and what is above them.
 pub fn places<'m>(mailboxes: &'m [MailboxInfo], subscribed: &[Arc<str>]) -> Vec<Place<'m>> {
     let subscribed: BTreeSet<&str> = subscribed.iter().map(|name| &**name).collect();
@@ -149,9 +163,10 @@ impl Command for List {
             let mailboxes = mail.mailboxes(&actor).await?;
             let places = places(&mailboxes, &mail.subscriptions(&actor).await?);
             let chosen = self.chosen(&places, &patterns).await;
-            for (place, child_matches) in chosen {
+            for Listed { place, selected, child_matches } in chosen {
                 self.write(place, child_matches, out);
-                let row = place.info.map(|info| &info.row).filter(|row| row.selectable);
+                let row = place.info.map(|info| &info.row);
+                let row = row.filter(|row| selected && row.selectable);
                 if let (Some(items), Some(row)) = (&self.status, row) {
                     let most = session.door.limits.message;
                     status::tell(&mail, &actor, row, items, most, out).await?;
@@ -164,18 +179,19 @@ impl Command for List {
 }
 
 impl List {
-    /// `LIST "" ""` asks for the separator (RFC 9051 §6.3.9).
+    /// `LIST "" ""` asks for the separator, but only in its basic form (RFC 9051 §6.3.9).
     fn asks_for_separator(&self) -> bool {
-        matches!(self.patterns.as_slice(), [(_, pattern)] if pattern.is_empty())
+        !self.extended && matches!(self.patterns.as_slice(), [(_, pattern)] if pattern.is_empty())
     }
 
-    /// The names to be listed, each with whether a name below it meets the criteria unlisted.
+    /// The names to be listed. One that does not meet the criteria is among them only if a name below
+    /// it does and is not listed itself (RFC 5258 §3.3).
     async fn chosen<'p, 'm>(
         &self,
         places: &'p [Place<'m>],
         patterns: &[Pattern],
-    ) -> Vec<(&'p Place<'m>, bool)> {
-        let mut hidden: BTreeSet<&str> = BTreeSet::new();
+    ) -> Vec<Listed<'p, 'm>> {
+        let (mut above, mut above_hidden) = (BTreeSet::new(), BTreeSet::new());
         let mut matching = Vec::new();
         for (count, place) in places.iter().enumerate() {
             if count % TURN == TURN - 1 {
@@ -183,16 +199,20 @@ impl List {
             }
             let matches = patterns.iter().any(|pattern| pattern.matches(&place.name));
             let selected = self.selects(place);
-            if self.recursive && selected && !matches {
-                hidden.extend(name::ancestors(&place.name));
+            if self.recursive && selected {
+                above.extend(name::ancestors(&place.name));
+                if !matches {
+                    above_hidden.extend(name::ancestors(&place.name));
+                }
             }
             if matches {
                 matching.push((place, selected));
             }
         }
         let listed = |(place, selected): (&'p Place<'m>, bool)| {
-            let child_matches = hidden.contains(&*place.name);
-            (selected || child_matches).then_some((place, child_matches))
+            let child_matches = above.contains(&*place.name);
+            let wanted = selected || above_hidden.contains(&*place.name);
+            wanted.then_some(Listed { place, selected, child_matches })
         };
         matching.into_iter().filter_map(listed).collect()
     }
@@ -238,7 +258,10 @@ pub fn patterns(pairs: &[(String, String)]) -> Result<Vec<Pattern>, Error> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::wire::Names;
 
     fn list(text: &str) -> Result<List, Syntax> {
         read(&mut Cursor::new(text.as_bytes()))
@@ -265,6 +288,81 @@ mod tests {
         }
         for bad in ["", " \"\"", " \"\" * RETURN", " \"\" * RETURN (FOO)", " \"\" * x"] {
             assert!(list(bad).is_err(), "{bad}");
+        }
+    }
+
+    fn any_list() -> impl Strategy<Value = List> {
+        let names = || "[ab/%*&\u{fc} \"]{0,6}";
+        let patterns = proptest::collection::vec(names(), 1..4);
+        let items = proptest::option::of(proptest::sample::subsequence(
+            vec![Item::Messages, Item::UidNext, Item::DeletedStorage, Item::MailboxId],
+            0..=4,
+        ));
+        let options = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+        (names(), patterns, items, options).prop_map(|(reference, patterns, status, options)| {
+            let (select_subscribed, select_special, recursive, returned, extended) = options;
+            let select = select_subscribed || select_special;
+            let return_subscribed = returned || select_subscribed;
+            let many = patterns.len() > 1;
+            List {
+                patterns: patterns.into_iter().map(|name| (reference.clone(), name)).collect(),
+                select_subscribed,
+                select_special,
+                recursive: recursive && select,
+                return_subscribed,
+                extended: extended || select || return_subscribed || many || status.is_some(),
+                status,
+            }
+        })
+    }
+
+    fn print(list: &List, out: &mut Buffer) {
+        let select = [
+            (list.select_special, "SPECIAL-USE"),
+            (list.recursive, "RECURSIVEMATCH"),
+            (list.select_subscribed, "SUBSCRIBED"),
+        ];
+        out.put(" ");
+        if list.extended {
+            out.list(select.iter().filter(|(on, _)| *on), |out, (_, word)| out.put(*word));
+            out.put(" ");
+        }
+        out.mailbox(&list.patterns[0].0);
+        out.put(" ");
+        match list.patterns.as_slice() {
+            [(_, only)] => out.mailbox(only),
+            many => out.list(many, |out, (_, pattern)| out.mailbox(pattern)),
+        }
+        if !list.return_subscribed && list.status.is_none() {
+            return;
+        }
+        out.put(" RETURN (");
+        if list.return_subscribed {
+            out.put("SUBSCRIBED CHILDREN");
+        }
+        if let Some(items) = &list.status {
+            out.put(if list.return_subscribed { " STATUS " } else { "STATUS " });
+            out.list(items, |out, item| {
+                out.put(match item {
+                    Item::Messages => "MESSAGES",
+                    Item::UidNext => "UIDNEXT",
+                    Item::DeletedStorage => "DELETED-STORAGE",
+                    _ => "MAILBOXID",
+                });
+            });
+        }
+        out.put(")");
+    }
+
+    proptest! {
+        #[test]
+        fn printed_lists_read_back(list in any_list(), utf8: bool) {
+            let names = if utf8 { Names::Utf8 } else { Names::Modified7 };
+            let mut out = Buffer::default();
+            out.set_names(names);
+            print(&list, &mut out);
+            let read = read(&mut Cursor::new(out.bytes()).with_names(names));
+            prop_assert_eq!(read, Ok(list), "{}", String::from_utf8_lossy(out.bytes()));
         }
     }
 }
