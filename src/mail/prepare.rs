@@ -76,7 +76,7 @@ fn prepare(spool: Spool, edit: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Result<Prepar
         summary: scanned.summary.encode(),
         preview: preview(&spool, &structure, &header, head)?,
         structure,
-        references: keys.map(references).unwrap_or_default(),
+        references: references(keys, &hash),
         header,
         pieces: body(spool, head)?,
     })))
@@ -175,17 +175,23 @@ fn behind(spool: &mut Spool, mut skip: u64, mut f: impl FnMut(&[u8])) -> Result<
     })
 }
 
-/// Hashes of the Message-ID and of the ids it refers to, its own first.
-fn references(keys: &Keys) -> Vec<i64> {
-    let ids = keys.message_id.iter().chain(&keys.references).chain(&keys.in_reply_to);
+/// Hashes of the Message-ID and of the ids it refers to, its own first. A message without any has
+/// the hash of its octets: the same octets must always be in the same thread (RFC 8474 §5.2).
+fn references(keys: Option<&Keys>, octets: &[u8; 32]) -> Vec<i64> {
+    let first =
+        |hash: &[u8; 32]| i64::from_le_bytes(hash.first_chunk().copied().unwrap_or_default());
+    let ids = keys
+        .into_iter()
+        .flat_map(|keys| keys.message_id.iter().chain(&keys.references).chain(&keys.in_reply_to));
     let mut hashes: Vec<i64> = Vec::new();
     for id in ids {
-        let hash = blake3::hash(id);
-        let first = hash.as_bytes().first_chunk().copied().unwrap_or_default();
-        let hash = i64::from_le_bytes(first);
+        let hash = first(blake3::hash(id).as_bytes());
         if !hashes.contains(&hash) {
             hashes.push(hash);
         }
+    }
+    if hashes.is_empty() {
+        hashes.push(first(octets));
     }
     hashes
 }
