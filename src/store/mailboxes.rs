@@ -154,7 +154,8 @@ impl Reader<'_> {
 }
 
 impl Tx<'_> {
-    /// Makes a mailbox, or makes a mere level of hierarchy selectable again under a new UIDVALIDITY.
+    /// Makes a mailbox. One in the place of a mere level of hierarchy gets a number of its own: a
+    /// number means one mailbox under one UIDVALIDITY (RFC 8474 §4).
     pub fn add_mailbox(
         &mut self,
         account: AccountId,
@@ -162,25 +163,21 @@ impl Tx<'_> {
         key: &str,
         special_use: SpecialUse,
     ) -> Result<MailboxId> {
-        let existing = self.mailbox(account, key)?;
-        if existing.as_ref().is_some_and(|mailbox| mailbox.selectable) {
-            return Err(Error::Exists("mailbox"));
+        match self.mailbox(account, key)? {
+            Some(existing) if existing.selectable => return Err(Error::Exists("mailbox")),
+            Some(level) => {
+                self.execute("DELETE FROM mailbox WHERE id = ?1", [level.id])?;
+            }
+            None => {}
         }
         let validity = self.next_uid_validity(account)?;
         let mod_seq = self.next_mod_seq(account)?;
-        let id = if let Some(level) = existing {
-            let sql = "UPDATE mailbox SET selectable = 1, name = ?2, uid_validity = ?3,
-                uid_next = 1, recent_uid = 1, mod_seq = ?4, special_use = ?5 WHERE id = ?1";
-            self.execute(sql, (level.id, name, validity, mod_seq, special_use.0))?;
-            level.id
-        } else {
-            let sql = "INSERT INTO mailbox
-                (account, name, name_key, uid_validity, mod_seq, special_use, created)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-            let now = self.now();
-            self.execute(sql, (account, name, key, validity, mod_seq, special_use.0, now))?;
-            MailboxId(self.sql.last_insert_rowid())
-        };
+        let sql = "INSERT INTO mailbox
+            (account, name, name_key, uid_validity, mod_seq, special_use, created)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let now = self.now();
+        self.execute(sql, (account, name, key, validity, mod_seq, special_use.0, now))?;
+        let id = MailboxId(self.sql.last_insert_rowid());
         self.happened(account, id, mod_seq, Kind::MailboxCreate(name.into()));
         Ok(id)
     }
