@@ -7,7 +7,7 @@ use crate::{
         reply::{Code, Done, Replies},
         session::Session,
     },
-    mail::{Quota, Rights},
+    mail::{self, Quota, Rights, name},
     wire::{Cursor, Syntax},
 };
 
@@ -57,14 +57,21 @@ impl Command for Command9208 {
                     Ok(Done::ok("this is your quota"))
                 }
                 Self::Get { .. } => Err(Error::no(Code::NonExistent, "no such quota root")),
-                Self::GetRoot { mailbox } => {
-                    let mailbox = mail.open(&actor, &mailbox, Rights::READ).await?;
+                Self::GetRoot { mailbox: name } => {
+                    let (name, account) = match mail.open(&actor, &name, Rights::READ).await {
+                        Ok(mailbox) => (mailbox.name, mailbox.account),
+                        // There need not be such a mailbox (RFC 9208 §4.1.2).
+                        Err(mail::Error::NoMailbox | mail::Error::NotSelectable) => {
+                            (name::canonical(&name).into(), actor.account)
+                        }
+                        Err(error) => return Err(error.into()),
+                    };
                     out.line(|out| {
                         out.put("QUOTAROOT ");
-                        out.mailbox(&mailbox.name);
+                        out.mailbox(&name);
                         out.put(" \"\"");
                     });
-                    write(mail.quota(mailbox.account).await?, out);
+                    write(mail.quota(account).await?, out);
                     Ok(Done::ok("this is its quota"))
                 }
                 Self::Set => {
