@@ -66,12 +66,19 @@ fn civil_date(args: &mut Cursor<'_>) -> Result<Date, Syntax> {
         MONTHS.iter().zip(1_i8..).find(|(month, _)| month.as_bytes().eq_ignore_ascii_case(name));
     let (_, month) = month.ok_or(Syntax::Expected(what))?;
     args.expect(b'-', what)?;
-    let year = i16::try_from(args.digits(4)?).map_err(|_| Syntax::Expected(what))?;
+    let year = i16::try_from(exactly(4, args)?).map_err(|_| Syntax::Expected(what))?;
     Date::new(year, month, day).map_err(|_| Syntax::Expected("a date that exists"))
 }
 
 fn two_digits(args: &mut Cursor<'_>) -> Result<i8, Syntax> {
-    i8::try_from(args.digits(2)?).map_err(|_| Syntax::Expected("two digits"))
+    i8::try_from(exactly(2, args)?).map_err(|_| Syntax::Expected("two digits"))
+}
+
+/// So many digits, none fewer.
+fn exactly(count: usize, args: &mut Cursor<'_>) -> Result<u32, Syntax> {
+    let before = args.rest().len();
+    let number = args.digits(count)?;
+    if before - args.rest().len() == count { Ok(number) } else { Err(Syntax::Expected("a digit")) }
 }
 
 /// `zone = ("+" / "-") 4DIGIT`
@@ -84,7 +91,7 @@ fn zone(args: &mut Cursor<'_>) -> Result<Offset, Syntax> {
     } else {
         return Err(what);
     };
-    let (hours, minutes) = (args.digits(2)?, args.digits(2)?);
+    let (hours, minutes) = (exactly(2, args)?, exactly(2, args)?);
     let seconds = i32::try_from(hours * 3600 + minutes * 60).map_err(|_| what)?;
     Offset::from_seconds(sign * seconds).map_err(|_| what)
 }
@@ -114,6 +121,9 @@ mod tests {
             "\"31-Feb-1994 21:52:25 -0800\"",
             "\"01-Feb-1994 25:52:25 -0800\"",
             "\"1-Foo-1994\"",
+            "\" 1-Feb-94 21:52:25 -0800\"",
+            "\" 1-Feb-1994 1:52:25 -0800\"",
+            "\" 1-Feb-1994 21:52:25 -800\"",
             "",
         ] {
             assert!(read(bad).is_err(), "{bad}");
