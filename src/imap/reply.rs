@@ -177,6 +177,32 @@ impl Encode for MailboxObject {
     }
 }
 
+/// `* LIST (…) "/" name ["(OLDNAME" (old) ")"]`: a name that another was given for (RFC 9051
+/// §6.3.9.7).
+pub struct OldName<'n> {
+    /// What the mailbox is, without brackets.
+    pub attributes: &'static str,
+    /// The name as it is kept.
+    pub name: &'n str,
+    /// The name as it was given, when it was another.
+    pub old: Option<&'n str>,
+}
+
+impl Encode for OldName<'_> {
+    fn encode(&self, out: &mut Buffer) {
+        out.put("* LIST (");
+        out.put(self.attributes);
+        out.put(") \"/\" ");
+        out.mailbox(self.name);
+        if let Some(old) = self.old {
+            out.put(" (\"OLDNAME\" (");
+            out.mailbox(old);
+            out.put("))");
+        }
+        out.put("\r\n");
+    }
+}
+
 /// What the session does behind the tagged OK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {

@@ -133,6 +133,17 @@ impl Mail {
         self.store.read(move |r| Ok(r.subscriptions(account)?)).await
     }
 
+    /// The form in which a new mailbox of this name would be kept, if it could be made.
+    ///
+    /// # Errors
+    /// [`Error::BadName`], [`Error::Limit`]; [`Error::Forbidden`] for a name outside the user's own
+    /// namespace.
+    pub fn new_name(&self, name: &str) -> Result<String> {
+        let name = name::canonical(name);
+        name::check(&name, self.limits.names)?;
+        if name::is_foreign(&name) { Err(Error::Forbidden) } else { Ok(name) }
+    }
+
     /// Makes a mailbox and the levels above it that are missing.
     pub async fn create(
         &self,
@@ -140,8 +151,7 @@ impl Mail {
         name: &str,
         special_use: SpecialUse,
     ) -> Result<Committed<MailboxId>> {
-        let (account, name) = (actor.account, name::canonical(name));
-        name::check(&name, self.limits.names)?;
+        let (account, name) = (actor.account, self.new_name(name)?);
         let most = self.limits.mailboxes;
         self.store
             .write(actor.origin, move |tx| {
@@ -178,7 +188,7 @@ impl Mail {
 
     /// Removes a mailbox with its messages. One that has mailboxes below it stays as a mere level
     /// (RFC 9051 §6.3.5); a mere level with mailboxes below it can't be removed.
-    pub async fn delete(&self, actor: &Actor, name: &str) -> Result<Committed<()>> {
+    pub async fn delete(&self, actor: &Actor, name: &str) -> Result<Committed<MailboxId>> {
         let (account, name) = (actor.account, name::canonical(name));
         if name == "INBOX" {
             return Err(Error::Cannot("INBOX can't be deleted"));
@@ -192,7 +202,8 @@ impl Mail {
                 if has_children && !row.selectable {
                     return Err(Error::Cannot("there are mailboxes below this name"));
                 }
-                Ok(tx.remove_mailbox(&row, has_children)?)
+                tx.remove_mailbox(&row, has_children)?;
+                Ok(row.id)
             })
             .await
     }
@@ -201,17 +212,19 @@ impl Mail {
     /// mailbox (RFC 9051 §6.3.6).
     pub async fn rename(&self, actor: &Actor, from: &str, to: &str) -> Result<Committed<()>> {
         let account = actor.account;
-        let (from, to) = (name::canonical(from), name::canonical(to));
-        name::check(&to, self.limits.names)?;
+        let (from, to) = (name::canonical(from), self.new_name(to)?);
         self.store
             .write(actor.origin, move |tx| {
                 let row = find(tx, account, &from)?;
                 let known = tx.mailboxes(account)?;
                 let target_key = name::key(&to);
-                if known.iter().any(|other| *other.key == *target_key && other.id != row.id) {
+                let taken = |other: &MailboxRow| {
+                    *other.key == *target_key && (other.id != row.id || *other.name == *to)
+                };
+                if known.iter().any(taken) {
                     return Err(Error::MailboxExists);
                 }
-                if target_key.starts_with(&format!("{}/", row.key)) {
+                if from != "INBOX" && target_key.starts_with(&format!("{}/", row.key)) {
                     return Err(Error::Cannot("a mailbox can't be moved below itself"));
                 }
                 check_twins(&known, &to)?;

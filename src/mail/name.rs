@@ -8,6 +8,11 @@ use super::{
 /// The separator of levels.
 pub const SEPARATOR: char = '/';
 
+/// Where names of other users' mailboxes begin (RFC 2342).
+pub const OTHER_USERS: &str = "Other Users/";
+/// Where names of mailboxes begin that belong to nobody alone.
+pub const SHARED: &str = "Shared/";
+
 /// How long and deep a name may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NameLimits {
@@ -53,6 +58,12 @@ pub fn check(name: &str, limits: NameLimits) -> Result<()> {
     Ok(())
 }
 
+/// Is this a name outside the user's own namespace?
+pub fn is_foreign(name: &str) -> bool {
+    let key = key(name);
+    [OTHER_USERS, SHARED].iter().any(|prefix| key.starts_with(&casemap(prefix)))
+}
+
 /// The names of all levels above, the highest first: `a`, `a/b` for `a/b/c`.
 pub fn ancestors(name: &str) -> impl Iterator<Item = &str> {
     name.match_indices(SEPARATOR).filter_map(|(at, _)| name.get(..at))
@@ -82,6 +93,14 @@ mod tests {
         for good in ["a", "Entwürfe/2", "&-", "a b"] {
             assert!(check(good, LIMITS).is_ok(), "{good}");
         }
+    }
+
+    #[test]
+    fn others_mailboxes_have_names_of_their_own() {
+        assert!(is_foreign("Shared/x") && is_foreign("other users/bob/x"));
+        assert!(
+            !is_foreign("Shared") && !is_foreign("Shared stuff/x") && !is_foreign("a/Shared/x")
+        );
     }
 
     #[test]

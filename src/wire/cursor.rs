@@ -216,8 +216,18 @@ impl<'a> Cursor<'a> {
         if self.take_word("NIL") { Ok(None) } else { self.string().map(Some) }
     }
 
-    /// `quoted = DQUOTE *QUOTED-CHAR DQUOTE`; octets above 127 are handed on as they are.
+    /// `quoted = DQUOTE *QUOTED-CHAR DQUOTE`; octets above 127 must be UTF-8 (RFC 6855 §3).
     pub fn quoted(&mut self) -> Result<Cow<'a, [u8]>, Syntax> {
+        let start = self.rest;
+        let octets = self.any_quoted()?;
+        if str::from_utf8(&octets).is_err() {
+            self.rest = start;
+            return Err(Syntax::Expected("UTF-8 in a quoted string"));
+        }
+        Ok(octets)
+    }
+
+    fn any_quoted(&mut self) -> Result<Cow<'a, [u8]>, Syntax> {
         let mut after = self.clone();
         after.expect(b'"', "a quoted string")?;
         let mut whole: Option<Vec<u8>> = None;
@@ -333,8 +343,9 @@ impl<'a> Cursor<'a> {
 
     fn decode(&self, coded: &[u8]) -> Result<String, Syntax> {
         match self.names {
-            Names::Modified7 => utf7::decode(coded),
-            Names::Utf8 => {
+            Names::Modified7 if coded.is_ascii() => utf7::decode(coded),
+            // Eight bits are UTF-8 from whomever they come (RFC 6855 §3).
+            Names::Modified7 | Names::Utf8 => {
                 let name = str::from_utf8(coded).map(str::to_owned);
                 name.map_err(|_| Syntax::Expected("a mailbox name in UTF-8"))
             }
@@ -485,6 +496,8 @@ mod tests {
         }
         assert_eq!(&*cursor("\"a\\\\b\" c").quoted().unwrap(), b"a\\b");
         assert_eq!(&*cursor("\"\"").quoted().unwrap(), b"");
+        assert!(Cursor::new(b"\"Gr\xfc\"").quoted().is_err());
+        assert_eq!(&*cursor("\"Grü\"").quoted().unwrap(), "Grü".as_bytes());
     }
 
     #[test]
@@ -501,7 +514,8 @@ mod tests {
     fn mailbox_names_are_read_as_the_session_has_them() {
         assert_eq!(cursor("inBox").mailbox().as_deref(), Ok("INBOX"));
         assert_eq!(cursor("Entw&APw-rfe").mailbox().as_deref(), Ok("Entwürfe"));
-        assert!(cursor("\"Entwürfe\"").mailbox().is_err());
+        assert_eq!(cursor("\"Entwürfe & &-\"").mailbox().as_deref(), Ok("Entwürfe & &-"));
+        assert!(cursor("{4}\r\n&AP-").mailbox().is_err());
         let utf8 = |text| cursor(text).with_names(Names::Utf8);
         assert_eq!(utf8("\"Entwürfe\"").mailbox().as_deref(), Ok("Entwürfe"));
         assert_eq!(utf8("a&b").mailbox().as_deref(), Ok("a&b"));

@@ -1,7 +1,7 @@
 //! APPEND (RFC 9051 §6.3.12): one message or several (RFC 3502), also with NUL (RFC 3516) or marked
 //! as UTF-8 (RFC 6855 §4). Messages go to a spool as they come; all are kept, or none.
 
-use super::{Command, Parsed, Running};
+use super::{Command, Parsed, Running, copy::target, tell_form};
 use crate::{
     imap::{
         error::Error,
@@ -9,7 +9,7 @@ use crate::{
         reply::{Code, Done, Replies},
         session::Session,
     },
-    mail::{self, Actor, Mailbox, NewMail, Prepared, Rights},
+    mail::{Actor, Mailbox, NewMail, Prepared},
     net::Literal,
     store::MarkNames,
     wire::{Cursor, Syntax},
@@ -92,6 +92,7 @@ impl Command for Append {
             };
             let mails = messages(session, &actor, self.first, out).await?;
             let done = session.mail().append(&actor, &mailbox, mails).await?.into_inner();
+            tell_form(session, &self.name, "", out);
             tracing::info!(session = %session.id, mailbox = %mailbox.id, messages = done.uids.len(), "imap append");
             Ok(Done::with("appended", Code::AppendUid(done.uid_validity, done.uids)))
         })
@@ -105,12 +106,7 @@ async fn open(
     name: &str,
     first: &Head,
 ) -> Result<Mailbox, Error> {
-    let mail = session.mail();
-    let opened = mail.open(actor, name, Rights::INSERT).await;
-    let mailbox = opened.map_err(|error| match error {
-        mail::Error::NoMailbox => Error::no(Code::TryCreate, "no such mailbox"),
-        other => other.into(),
-    })?;
+    let mailbox = target(&session.mail(), actor, name).await?;
     check(session, actor, first, 0).await?;
     Ok(mailbox)
 }
@@ -199,7 +195,10 @@ fn next_head(line: &[u8], utf8: bool) -> Result<Option<Head>, Syntax> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::{flags::Flags, wire::internal_date};
 
     fn read(text: &str) -> Result<Head, Syntax> {
         head(&mut Cursor::new(text.as_bytes()))
@@ -233,5 +232,34 @@ mod tests {
         assert_eq!(next_head(b")", true), Ok(None));
         assert!(next_head(b" (\\Seen) {3}", false).is_ok_and(|head| head.is_some()));
         assert!(next_head(b"", true).is_err() && next_head(b"x", false).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn printed_heads_read_back(
+            flags in proptest::sample::subsequence(Flags::NAMES.to_vec(), 0..=Flags::NAMES.len()),
+            keywords in proptest::collection::vec("x[a-z0-9$.]{0,5}", 0..4),
+            date in proptest::option::of(0_i64..4_000_000_000),
+            size: u64,
+            sent_at_once: bool,
+            binary: bool,
+            utf8: bool,
+        ) {
+            let literal = Literal { size, sent_at_once, binary: binary || utf8 };
+            let mut marks = MarkNames { keywords, ..MarkNames::default() };
+            flags.iter().for_each(|(flag, _)| marks.flags = marks.flags.with(*flag));
+            let names: Vec<_> = flags.iter().map(|(_, name)| *name)
+                .chain(marks.keywords.iter().map(String::as_str)).collect();
+            let mut text = format!(" ({})", names.join(" "));
+            if let Some(date) = date {
+                text += " ";
+                text += &internal_date(jiff::Timestamp::from_second(date).unwrap());
+            }
+            text += if utf8 { " UTF8 (" } else { " " };
+            text += if literal.binary { "~{" } else { "{" };
+            text += &size.to_string();
+            text += if sent_at_once { "+}" } else { "}" };
+            prop_assert_eq!(read(&text), Ok(Head { marks, date, literal, utf8 }));
+        }
     }
 }

@@ -64,7 +64,10 @@ impl Command for Copy {
 /// The mailbox that shall get messages; `[TRYCREATE]` when it could be made (RFC 9051 §6.4.7).
 pub(super) async fn target(mail: &Mail, actor: &Actor, name: &str) -> Result<Mailbox, Error> {
     match mail.open(actor, name, Rights::INSERT).await {
-        Err(mail::Error::NoMailbox) => Err(Error::no(Code::TryCreate, "no such mailbox")),
+        Err(mail::Error::NoMailbox) => {
+            mail.new_name(name)?;
+            Err(Error::no(Code::TryCreate, "no such mailbox"))
+        }
         opened => Ok(opened?),
     }
 }

@@ -1,7 +1,7 @@
 //! CREATE (RFC 9051 §6.3.4), with a special use (RFC 6154 §3) and the new mailbox's id (RFC 8474
 //! §4.2).
 
-use super::{Command, Parsed, Running};
+use super::{Command, Parsed, Running, tell_form};
 use crate::{
     imap::{
         error::Error,
@@ -40,12 +40,13 @@ pub fn parse(args: &mut Cursor<'_>) -> Parsed {
 }
 
 impl Command for Create {
-    fn run<'a>(self: Box<Self>, session: &'a mut Session, _: &'a mut Replies) -> Running<'a> {
+    fn run<'a>(self: Box<Self>, session: &'a mut Session, out: &'a mut Replies) -> Running<'a> {
         Box::pin(async move {
             let unknown = || Error::no(Code::UseAttr, "unknown special use");
             let special_use = self.special_use.ok_or_else(unknown)?;
             let actor = session.actor()?;
             let made = session.mail().create(&actor, &self.name, special_use).await?;
+            tell_form(session, &self.name, "", out);
             Ok(Done::with("mailbox made", Code::MailboxId(*made)))
         })
     }

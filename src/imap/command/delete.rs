@@ -1,12 +1,11 @@
 //! DELETE (RFC 9051 §6.3.5).
 
-use super::{Command, Parsed, Running, only_mailbox};
+use super::{Command, Parsed, Running, only_mailbox, tell_form};
 use crate::{
     imap::{
         reply::{Code, Done, Replies},
         session::Session,
     },
-    mail::name,
     wire::Cursor,
 };
 
@@ -24,9 +23,9 @@ impl Command for Delete {
     fn run<'a>(self: Box<Self>, session: &'a mut Session, out: &'a mut Replies) -> Running<'a> {
         Box::pin(async move {
             let actor = session.actor()?;
-            let _deleted = session.mail().delete(&actor, &self.name).await?;
-            let name = name::canonical(&self.name);
-            if session.selected().is_ok_and(|selected| *selected.mailbox.name == *name) {
+            let deleted = session.mail().delete(&actor, &self.name).await?;
+            tell_form(session, &self.name, "\\NonExistent", out);
+            if session.selected().is_ok_and(|selected| selected.mailbox.id == *deleted) {
                 session.select(None);
                 out.ok(&Code::Closed, "the mailbox is gone");
             }

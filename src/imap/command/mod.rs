@@ -35,10 +35,13 @@ use std::pin::Pin;
 
 use super::{
     error::Error,
-    reply::{Done, Replies},
+    reply::{Done, OldName, Replies},
     session::Session,
 };
-use crate::wire::{Cursor, Syntax};
+use crate::{
+    mail::name::{self, SEPARATOR},
+    wire::{Cursor, Syntax},
+};
 
 /// What a parse function gives: the command, ready to be run.
 pub type Parsed = Result<Box<dyn Command>, Syntax>;
@@ -58,4 +61,19 @@ fn only_mailbox(args: &mut Cursor<'_>) -> Result<String, Syntax> {
     let name = args.mailbox()?;
     args.end()?;
     Ok(name)
+}
+
+/// Did the client write a name in another form than it is kept in, and may it be told so
+/// (RFC 9051 §6.3.9.7)? A separator at the end belongs to no name.
+fn in_other_form(session: &Session, written: &str) -> bool {
+    let bare = written.strip_suffix(SEPARATOR).unwrap_or(written);
+    session.enabled.rev2 && name::canonical(written) != bare
+}
+
+/// Tells the form in which a name is kept, if it was written in another one.
+fn tell_form(session: &Session, written: &str, attributes: &'static str, out: &mut Replies) {
+    if in_other_form(session, written) {
+        let name = &name::canonical(written);
+        out.put(OldName { attributes, name, old: Some(written) });
+    }
 }

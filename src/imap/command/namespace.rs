@@ -6,6 +6,7 @@ use crate::{
         reply::{Done, Replies},
         session::Session,
     },
+    mail::name,
     wire::Cursor,
 };
 
@@ -21,7 +22,12 @@ impl Command for Namespace {
     fn run<'a>(self: Box<Self>, _: &'a mut Session, out: &'a mut Replies) -> Running<'a> {
         Box::pin(async move {
             out.line(|out| {
-                out.put(r#"NAMESPACE (("" "/")) (("Other Users/" "/")) (("Shared/" "/"))"#);
+                out.put("NAMESPACE");
+                for prefix in ["", name::OTHER_USERS, name::SHARED] {
+                    out.put(" ((\"");
+                    out.put(prefix);
+                    out.put("\" \"/\"))");
+                }
             });
             Ok(Done::ok("these are the namespaces"))
         })

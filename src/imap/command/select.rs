@@ -1,9 +1,9 @@
 //! SELECT and EXAMINE (RFC 9051 §6.3.2, §6.3.3, RFC 3501 §6.3.1).
 
-use super::{Command, Parsed, Running, only_mailbox};
+use super::{Command, Parsed, Running, in_other_form, only_mailbox};
 use crate::{
     imap::{
-        reply::{Code, Done, Replies},
+        reply::{Code, Done, OldName, Replies},
         selected::{Access, Opened, Selected},
         session::Session,
     },
@@ -37,7 +37,8 @@ impl Command for Select {
             let mailbox = mail.open(&actor, &self.name, Rights::READ).await?;
             let (selected, opened) =
                 Selected::open(&mail, &actor, session.id, mailbox, self.access).await?;
-            describe(&selected, &opened, session.enabled.rev2, out);
+            let old = in_other_form(session, &self.name).then_some(self.name.as_str());
+            describe(&selected, &opened, session.enabled.rev2, old, out);
             session.select(Some(selected));
             Ok(match self.access {
                 Access::ReadWrite => Done::with("mailbox selected", Code::ReadWrite),
@@ -47,7 +48,13 @@ impl Command for Select {
     }
 }
 
-fn describe(selected: &Selected, opened: &Opened, rev2: bool, out: &mut Replies) {
+fn describe(
+    selected: &Selected,
+    opened: &Opened,
+    rev2: bool,
+    old: Option<&str>,
+    out: &mut Replies,
+) {
     let mailbox = &selected.mailbox;
     out.line(|out| {
         out.put("FLAGS (");
@@ -59,10 +66,7 @@ fn describe(selected: &Selected, opened: &Opened, rev2: bool, out: &mut Replies)
         out.put(" EXISTS");
     });
     if rev2 {
-        out.line(|out| {
-            out.put("LIST () \"/\" ");
-            out.mailbox(&mailbox.name);
-        });
+        out.put(OldName { attributes: "", name: &mailbox.name, old });
     } else {
         out.line(|out| {
             out.put(opened.recent);
