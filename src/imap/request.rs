@@ -201,6 +201,9 @@ impl Reader {
     fn head(&self) -> Result<Head, Error> {
         let mut args = Cursor::new(&self.text);
         let tag = args.tag()?.to_owned();
+        if args.is_empty() {
+            return Ok((tag, Err(Syntax::Expected("a command behind the tag").into())));
+        }
         args.space()?;
         let mut name = args.atom().unwrap_or_default().to_owned();
         if name.eq_ignore_ascii_case("UID") && args.take(b' ') {
