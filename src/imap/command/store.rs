@@ -5,7 +5,7 @@ use crate::{
     imap::{
         error::Error,
         extensions::Numbers,
-        fetch::message::{Flags, Gathered},
+        fetch::message::{Flags as Form, Gathered},
         flags,
         picture::{By, Target},
         reply::{Code, Done, Replies},
@@ -20,6 +20,7 @@ use crate::{
 /// Messages whose flags are told at once.
 const AT_ONCE: usize = 1_000;
 
+#[derive(Debug, PartialEq, Eq)]
 struct Store {
     set: Set,
     by: By,
@@ -30,16 +31,16 @@ struct Store {
 
 /// `"STORE" SP sequence-set SP store-att-flags`
 pub fn parse(args: &mut Cursor<'_>) -> Parsed {
-    read(args, By::Number)
+    Ok(Box::new(read(args, By::Number)?))
 }
 
 /// `"UID" SP store`
 pub fn parse_uid(args: &mut Cursor<'_>) -> Parsed {
-    read(args, By::Uid)
+    Ok(Box::new(read(args, By::Uid)?))
 }
 
 /// `store-att-flags = (["+" / "-"] "FLAGS" [".SILENT"]) SP (flag-list / (flag *(SP flag)))`
-fn read(args: &mut Cursor<'_>, by: By) -> Parsed {
+fn read(args: &mut Cursor<'_>, by: By) -> Result<Store, Syntax> {
     args.space()?;
     let set = args.set()?;
     args.space()?;
@@ -58,7 +59,7 @@ fn read(args: &mut Cursor<'_>, by: By) -> Parsed {
     args.space()?;
     let names = flags::list_or_bare(args)?;
     args.end()?;
-    Ok(Box::new(Store { set, by, deed, silent, names }))
+    Ok(Store { set, by, deed, silent, names })
 }
 
 impl Command for Store {
@@ -66,7 +67,7 @@ impl Command for Store {
     fn run<'a>(self: Box<Self>, session: &'a mut Session, out: &'a mut Replies) -> Running<'a> {
         Box::pin(async move {
             let (mail, actor) = (session.mail(), session.actor()?);
-            let form = if session.enabled.rev2 { Flags::Rev2 } else { Flags::Rev1 };
+            let form = if session.enabled.rev2 { Form::Rev2 } else { Form::Rev1 };
             let selected = session.selected()?;
             selected.must_be_writable()?;
             let targets = selected.targets(&mail, &self.set, self.by).await?;
@@ -99,7 +100,7 @@ async fn tell(
     selected: &mut Selected,
     targets: &[Target],
     by: By,
-    form: Flags,
+    form: Form,
     out: &mut Replies,
 ) -> Result<(), Error> {
     for chunk in targets.chunks(AT_ONCE) {
@@ -126,7 +127,10 @@ async fn tell(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::flags::Flags;
 
     #[test]
     fn every_deed_is_read() {
@@ -140,6 +144,37 @@ mod tests {
         }
         for bad in ["", " 1", " 1 FLAGS", " 1 FLAGS.LOUD (a)", " 1 *FLAGS (a)", " 1 FLAGS (a) b"] {
             assert!(parse(&mut Cursor::new(bad.as_bytes())).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn printed_stores_read_back(
+            first in 1_u32..9,
+            sign in proptest::sample::select(vec!["", "+", "-"]),
+            silent: bool,
+            flags in proptest::sample::subsequence(Flags::NAMES.to_vec(), 0..=Flags::NAMES.len()),
+            keywords in proptest::collection::vec("x[a-z0-9$.]{0,5}", 0..4),
+            bare: bool,
+        ) {
+            let names: Vec<_> = flags.iter().map(|(_, name)| *name)
+                .chain(keywords.iter().map(String::as_str)).collect();
+            let list = match names.join(" ") {
+                list if bare && !list.is_empty() => list,
+                list => format!("({list})"),
+            };
+            let suffix = if silent { ".SILENT" } else { "" };
+            let text = format!(" {first}:* {sign}FLAGS{suffix} {list}");
+            let store = read(&mut Cursor::new(text.as_bytes()), By::Uid);
+            let mut expected = MarkNames { keywords, ..MarkNames::default() };
+            flags.iter().for_each(|(flag, _)| expected.flags = expected.flags.with(*flag));
+            let deed = match sign {
+                "+" => MarkDeed::Add,
+                "-" => MarkDeed::Remove,
+                _ => MarkDeed::Replace,
+            };
+            let set = Cursor::new(format!("{first}:*").as_bytes()).set().unwrap();
+            prop_assert_eq!(store, Ok(Store { set, by: By::Uid, deed, silent, names: expected }));
         }
     }
 }

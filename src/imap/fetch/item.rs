@@ -181,7 +181,10 @@ pub fn sets_seen(items: &[Item]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::{imap::fetch::section::Written, wire::Buffer};
 
     fn read(text: &str) -> Result<Vec<Item>, Syntax> {
         let mut args = Cursor::new(text.as_bytes());
@@ -246,5 +249,112 @@ mod tests {
         let many = |n| format!("({})", vec!["FLAGS"; n].join(" "));
         assert!(read(&many(100)).is_ok());
         assert_eq!(read(&many(101)), Err(Syntax::Limit("fetch items")));
+    }
+
+    fn sections() -> impl Strategy<Value = Section> {
+        let path = || proptest::collection::vec(1..=u32::MAX, 0..4);
+        let name = proptest::collection::vec(1_u8.., 1..8);
+        let names = proptest::collection::vec(name, 1..4);
+        prop_oneof![
+            path().prop_map(|path| Section { path, text: SectionText::All }),
+            path().prop_map(|path| Section { path, text: SectionText::Header }),
+            path().prop_map(|path| Section { path, text: SectionText::Text }),
+            (1..9_u32).prop_map(|part| Section { path: vec![part], text: SectionText::Mime }),
+            (path(), names, any::<bool>()).prop_map(|(path, names, not)| Section {
+                path,
+                text: SectionText::HeaderFields { names, not }
+            }),
+        ]
+    }
+
+    fn any_octets() -> impl Strategy<Value = Item> {
+        let window = proptest::option::of((0..=u64::MAX / 2, 1..=u64::MAX / 2));
+        let name = proptest::sample::select(vec![Name::Body, Name::Binary, Name::BinarySize]);
+        (name, sections(), window, any::<bool>()).prop_map(
+            |(name, mut section, window, sets_seen)| {
+                if name != Name::Body {
+                    section.text = SectionText::All;
+                }
+                let (form, window, sets_seen) = match name {
+                    Name::BinarySize => (Form::DecodedSize, None, false),
+                    Name::Binary => (Form::Decoded, window, sets_seen),
+                    _ => (Form::Stored, window, sets_seen),
+                };
+                Item::Octets(Octets { name, cut: Cut { section, form, window }, sets_seen })
+            },
+        )
+    }
+
+    fn any_item() -> impl Strategy<Value = Item> {
+        use Item::{
+            Body, BodyStructure, EmailId, Envelope, Flags, InternalDate, SaveDate, Size, ThreadId,
+            Uid,
+        };
+        let plain = vec![
+            Uid,
+            Flags,
+            InternalDate,
+            Size,
+            Envelope,
+            Body,
+            BodyStructure,
+            EmailId,
+            ThreadId,
+            SaveDate,
+            whole(Name::Rfc822, SectionText::All),
+            whole(Name::Rfc822Header, SectionText::Header),
+            whole(Name::Rfc822Text, SectionText::Text),
+        ];
+        prop_oneof![proptest::sample::select(plain), any_octets()]
+    }
+
+    fn print(item: &Item, out: &mut Buffer) {
+        out.put(match item {
+            Item::Uid => "UID",
+            Item::Flags => "FLAGS",
+            Item::InternalDate => "INTERNALDATE",
+            Item::Size => "RFC822.SIZE",
+            Item::Envelope => "ENVELOPE",
+            Item::Body => "BODY",
+            Item::BodyStructure => "BODYSTRUCTURE",
+            Item::EmailId => "EMAILID",
+            Item::ThreadId => "THREADID",
+            Item::SaveDate => "SAVEDATE",
+            Item::Octets(octets) => match (octets.name, octets.sets_seen) {
+                (Name::Body, true) => "BODY",
+                (Name::Body, false) => "BODY.PEEK",
+                (Name::Rfc822, _) => "RFC822",
+                (Name::Rfc822Header, _) => "RFC822.HEADER",
+                (Name::Rfc822Text, _) => "RFC822.TEXT",
+                (Name::Binary, true) => "BINARY",
+                (Name::Binary, false) => "BINARY.PEEK",
+                (Name::BinarySize, _) => "BINARY.SIZE",
+            },
+        });
+        let Item::Octets(octets) = item else { return };
+        if matches!(octets.name, Name::Body | Name::Binary | Name::BinarySize) {
+            out.put(Written(&octets.cut.section));
+        }
+        if let Some((from, length)) = octets.cut.window {
+            out.put("<");
+            out.put(from);
+            out.put(".");
+            out.put(length);
+            out.put(">");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn printed_items_read_back(mut all in proptest::collection::vec(any_item(), 1..6)) {
+            let mut out = Buffer::default();
+            out.list(&all, |out, item| print(item, out));
+            let mut args = Cursor::new(out.bytes());
+            let read = items(&mut args);
+            let mut seen = Vec::new();
+            all.retain(|item| !seen.contains(item) && { seen.push(item.clone()); true });
+            prop_assert_eq!(read, Ok(all), "{}", String::from_utf8_lossy(out.bytes()));
+            prop_assert_eq!(args.end(), Ok(()));
+        }
     }
 }

@@ -171,7 +171,16 @@ fn date_key(word: &str, args: &mut Cursor<'_>) -> Result<Key, Syntax> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
+    use jiff::civil::Date;
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::wire::{
+        Buffer,
+        set::{Bound, Span},
+    };
 
     fn read(text: &str) -> Result<Key, Syntax> {
         keys(&mut Cursor::new(text.as_bytes()))
@@ -233,5 +242,140 @@ mod tests {
         assert_eq!(read(&nested(33)), Err(Syntax::Limit("levels of brackets")));
         let brackets = |depth| format!("{}SEEN{}", "(".repeat(depth), ")".repeat(depth));
         assert!(read(&brackets(32)).is_ok() && read(&brackets(33)).is_err());
+    }
+
+    /// A key as it is printed, and what it is.
+    type Both = (Vec<u8>, Key);
+
+    fn printed(write: impl FnOnce(&mut Buffer)) -> Vec<u8> {
+        let mut out = Buffer::default();
+        write(&mut out);
+        out.into_bytes()
+    }
+
+    fn word(word: &'static str, key: Key) -> BoxedStrategy<Both> {
+        Just((word.as_bytes().to_vec(), key)).boxed()
+    }
+
+    /// `WORD argument`
+    fn with<A: std::fmt::Debug + Clone + 'static>(
+        word: &'static str,
+        argument: impl Strategy<Value = A> + 'static,
+        write: fn(&mut Buffer, &A),
+        key: fn(A) -> Key,
+    ) -> BoxedStrategy<Both> {
+        let both = move |argument: A| {
+            let text = printed(|out| {
+                out.put(word);
+                out.put(" ");
+                write(out, &argument);
+            });
+            (text, key(argument))
+        };
+        argument.prop_map(both).boxed()
+    }
+
+    fn octets() -> impl Strategy<Value = Vec<u8>> {
+        proptest::collection::vec(1_u8.., 0..12)
+    }
+
+    fn sets() -> impl Strategy<Value = Set> {
+        let bound = || (0_u32..50).prop_map(|n| NonZeroU32::new(n).map_or(Bound::Last, Bound::At));
+        let span = (bound(), bound()).prop_map(|(from, to)| Span { from, to });
+        let set = (proptest::collection::vec(span, 0..4), any::<bool>());
+        set.prop_map(|(spans, saved)| Set { saved: saved || spans.is_empty(), spans })
+    }
+
+    fn days() -> impl Strategy<Value = (i16, i8, i8)> {
+        (1_i16..=9999, 1_i8..=12, 1_i8..=28)
+    }
+
+    fn write_day(out: &mut Buffer, (year, month, day): &(i16, i8, i8)) {
+        let months = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec";
+        let month = months.split(' ').nth(*month as usize - 1).unwrap();
+        out.put(format!("{day}-{month}-{year:04}").as_str());
+    }
+
+    fn date((year, month, day): (i16, i8, i8)) -> Date {
+        Date::new(year, month, day).unwrap()
+    }
+
+    fn leaves() -> impl Strategy<Value = Both> {
+        let write_text: fn(&mut Buffer, &Vec<u8>) = |out, text| out.astring(text);
+        let field = |word, key: fn(Vec<u8>) -> Key| with(word, octets(), write_text, key);
+        let number: fn(&mut Buffer, &u64) = |out, number| out.put(*number);
+        let interval: fn(&mut Buffer, &u32) = |out, number| out.put(*number);
+        let set: fn(&mut Buffer, &Set) = |out, set| out.put(set);
+        let name: fn(&mut Buffer, &String) = |out, name| out.put(name.as_str());
+        let pair: fn(&mut Buffer, &(Vec<u8>, Vec<u8>)) = |out, (name, text)| {
+            out.astring(name);
+            out.put(" ");
+            out.astring(text);
+        };
+        let any_size = 0..=u64::MAX / 2;
+        proptest::strategy::Union::new([
+            word("ALL", Key::Plain(Plain::All)),
+            word("SEEN", Key::Plain(Plain::Flags(Flags::SEEN))),
+            word("UNFLAGGED", not(Key::Plain(Plain::Flags(Flags::FLAGGED)))),
+            word("RECENT", Key::Recent),
+            word("OLD", not(Key::Recent)),
+            sets().prop_map(|set| (printed(|out| out.put(&set)), Key::Numbers(set))).boxed(),
+            with("UID", sets(), set, Key::Uids),
+            with("KEYWORD", "x[a-z0-9$]{0,5}", name, Key::Keyword),
+            with("UNKEYWORD", "x[a-z0-9$]{0,5}", name, |name| not(Key::Keyword(name))),
+            with("LARGER", any_size.clone(), number, |size| Key::Plain(Plain::Larger(size))),
+            with("SMALLER", any_size, number, |size| Key::Plain(Plain::Smaller(size))),
+            with("OLDER", 1..=u32::MAX, interval, Key::Older),
+            with("YOUNGER", 1..=u32::MAX, interval, Key::Younger),
+            field("FROM", |text| Key::Field(Field::From, text)),
+            field("SUBJECT", |text| Key::Field(Field::Subject, text)),
+            field("BODY", Key::Body),
+            field("TEXT", Key::Text),
+            with("HEADER", (octets(), octets()), pair, |(name, text)| Key::Header(name, text)),
+            with("EMAILID", "E[a-zA-Z0-9_-]{1,9}", name, Key::EmailId),
+            with("THREADID", "T[0-9]{1,9}", name, Key::ThreadId),
+            with("ON", days(), write_day, |day| Key::Plain(Plain::Internal(Days::on(date(day))))),
+            with("SENTBEFORE", days(), write_day, |day| {
+                Key::Plain(Plain::Sent(Days::before(date(day))))
+            }),
+            with("SAVEDSINCE", days(), write_day, |day| {
+                Key::Plain(Plain::Saved(Days::since(date(day))))
+            }),
+        ])
+    }
+
+    /// Keys one behind the other, with what stands before, between and behind them.
+    fn joined(before: &str, keys: Vec<Both>, behind: &str) -> (Vec<u8>, Vec<Key>) {
+        let (texts, keys): (Vec<_>, Vec<_>) = keys.into_iter().unzip();
+        ([before.as_bytes(), &texts.join(&b' '), behind.as_bytes()].concat(), keys)
+    }
+
+    fn any_key() -> impl Strategy<Value = Both> {
+        leaves().prop_recursive(6, 40, 4, |key| {
+            prop_oneof![
+                key.clone().prop_map(|key| {
+                    let (text, mut keys) = joined("NOT ", vec![key], "");
+                    (text, not(keys.remove(0)))
+                }),
+                (key.clone(), key.clone()).prop_map(|(one, other)| {
+                    let (text, mut keys) = joined("OR ", vec![one, other], "");
+                    let other = Box::new(keys.remove(1));
+                    (text, Key::Or(Box::new(keys.remove(0)), other))
+                }),
+                proptest::collection::vec(key, 1..4).prop_map(|keys| {
+                    let (text, keys) = joined("(", keys, ")");
+                    (text, all_of(keys))
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn printed_keys_read_back(all in proptest::collection::vec(any_key(), 1..4)) {
+            let (text, expected) = joined("", all, "");
+            let read = keys(&mut Cursor::new(&text));
+            prop_assert_eq!(read, Ok(all_of(expected)), "{}", String::from_utf8_lossy(&text));
+        }
     }
 }
