@@ -247,7 +247,9 @@ mod tests {
         ) {
             let literal = Literal { size, sent_at_once, binary: binary || utf8 };
             let mut marks = MarkNames { keywords, ..MarkNames::default() };
-            flags.iter().for_each(|(flag, _)| marks.flags = marks.flags.with(*flag));
+            for (flag, _) in &flags {
+                marks.flags = marks.flags.with(*flag);
+            }
             let names: Vec<_> = flags.iter().map(|(_, name)| *name)
                 .chain(marks.keywords.iter().map(String::as_str)).collect();
             let mut text = format!(" ({})", names.join(" "));

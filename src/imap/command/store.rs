@@ -167,7 +167,9 @@ mod tests {
             let text = format!(" {first}:* {sign}FLAGS{suffix} {list}");
             let store = read(&mut Cursor::new(text.as_bytes()), By::Uid);
             let mut expected = MarkNames { keywords, ..MarkNames::default() };
-            flags.iter().for_each(|(flag, _)| expected.flags = expected.flags.with(*flag));
+            for (flag, _) in &flags {
+                expected.flags = expected.flags.with(*flag);
+            }
             let deed = match sign {
                 "+" => MarkDeed::Add,
                 "-" => MarkDeed::Remove,

@@ -286,18 +286,14 @@ mod tests {
         set.prop_map(|(spans, saved)| Set { saved: saved || spans.is_empty(), spans })
     }
 
-    fn days() -> impl Strategy<Value = (i16, i8, i8)> {
-        (1_i16..=9999, 1_i8..=12, 1_i8..=28)
+    fn days() -> impl Strategy<Value = Date> {
+        let day = |(year, month, day)| Date::new(year, month, day).unwrap();
+        (1_i16..=9999, 1_i8..=12, 1_i8..=28).prop_map(day)
     }
 
-    fn write_day(out: &mut Buffer, (year, month, day): &(i16, i8, i8)) {
-        let months = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec";
-        let month = months.split(' ').nth(*month as usize - 1).unwrap();
-        out.put(format!("{day}-{month}-{year:04}").as_str());
-    }
-
-    fn date((year, month, day): (i16, i8, i8)) -> Date {
-        Date::new(year, month, day).unwrap()
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "all arguments are passed so")]
+    fn write_day(out: &mut Buffer, date: &Date) {
+        out.put(date.strftime("%-d-%b-%Y").to_string().as_str());
     }
 
     fn leaves() -> impl Strategy<Value = Both> {
@@ -334,13 +330,9 @@ mod tests {
             with("HEADER", (octets(), octets()), pair, |(name, text)| Key::Header(name, text)),
             with("EMAILID", "E[a-zA-Z0-9_-]{1,9}", name, Key::EmailId),
             with("THREADID", "T[0-9]{1,9}", name, Key::ThreadId),
-            with("ON", days(), write_day, |day| Key::Plain(Plain::Internal(Days::on(date(day))))),
-            with("SENTBEFORE", days(), write_day, |day| {
-                Key::Plain(Plain::Sent(Days::before(date(day))))
-            }),
-            with("SAVEDSINCE", days(), write_day, |day| {
-                Key::Plain(Plain::Saved(Days::since(date(day))))
-            }),
+            with("ON", days(), write_day, |day| Key::Plain(Plain::Internal(Days::on(day)))),
+            with("SENTBEFORE", days(), write_day, |day| Key::Plain(Plain::Sent(Days::before(day)))),
+            with("SAVEDSINCE", days(), write_day, |day| Key::Plain(Plain::Saved(Days::since(day)))),
         ])
     }
 
