@@ -21,6 +21,7 @@ mod connection;
 mod crash;
 mod fetched;
 mod house;
+mod model;
 mod mutations;
 mod outbound;
 mod protocols;

@@ -1,6 +1,7 @@
 //! The structure scanner over real and nasty mail, beside other parsers' opinion.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -19,6 +20,8 @@ use serde_json::Value;
 
 /// Where Python's email package sees something else, and why we keep what we see.
 const DIFFER: &[(&str, &str)] = &[
+    ("legacy/035.eml", "a backslash quotes whatever follows it"),
+    ("legacy/039.eml", "a backslash quotes whatever follows it"),
     ("malformed/000.eml", "two boundaries in a row have an empty part between them"),
     ("malformed/003.eml", "of two equal boundaries the inner one counts"),
     ("malformed/005.eml", "of two equal boundaries the inner one counts"),
@@ -28,8 +31,11 @@ const DIFFER: &[(&str, &str)] = &[
     ("mimekit/empty-multipart.eml", "the line end before a boundary is the boundary's"),
     ("mimekit/feedback-report.eml", "a field name after a byte order mark does not end the header"),
     ("mimekit/issue358.eml", "a field name that is damaged does not end the header"),
+    ("mimekit/missing-subtype.eml", "a type that can't be read has no parameters either"),
+    ("mimekit/startrek.eml", "a parameter has an equals sign"),
     ("mimekit/stack-overflow.eml", "of a header only the first 1,000 lines are read"),
     ("rfc/008.eml", "an encoded message is a leaf"),
+    ("thirdparty/010.eml", "a folded parameter does not go on behind its quotes"),
     ("thirdparty/012.eml", "a boundary may be folded"),
     ("thirdparty/015.eml", "a line without a colon does not end the header"),
 ];
@@ -62,8 +68,8 @@ fn cut(message: &[u8], from: u64, to: u64) -> &[u8] {
     &message[usize::try_from(from).unwrap()..usize::try_from(to).unwrap()]
 }
 
-/// Depth, kind, type and body of each part.
-fn rows(message: &[u8], scanned: &Scanned) -> Vec<(usize, Kind, String, Vec<u8>)> {
+/// Depth, kind, type, body and fields of each part.
+fn rows<'s>(message: &[u8], scanned: &'s Scanned) -> Vec<(usize, Kind, String, Vec<u8>, &'s Part)> {
     let mut rows = Vec::new();
     let mut until: Vec<usize> = Vec::new();
     for (index, part) in scanned.structure.parts.iter().enumerate() {
@@ -75,7 +81,7 @@ fn rows(message: &[u8], scanned: &Scanned) -> Vec<(usize, Kind, String, Vec<u8>)
         let kind = if part.damage.has(Damage::NO_PARTS) { Kind::Leaf } else { part.kind };
         let parent = index.checked_sub(1).map(|parent| scanned.structure.parts[parent].damage);
         if !parent.is_some_and(|damage| damage.has(Damage::NO_PARTS)) {
-            rows.push((until.len(), kind, media, body));
+            rows.push((until.len(), kind, media, body, part));
         }
         until.push(index + part.size);
     }
@@ -242,7 +248,7 @@ fn compare(message: &[u8], opinion: &Value) -> Option<String> {
         return Some(format!("subject {subject:?}, python {}", opinion["subject"]));
     }
     let theirs = opinion["parts"].as_array()?;
-    for (index, (depth, kind, media, body)) in ours.iter().enumerate() {
+    for (index, (depth, kind, media, body, part)) in ours.iter().enumerate() {
         let Some(other) = theirs.get(index) else {
             return Some(format!("part {index} {media} is none for python"));
         };
@@ -253,6 +259,9 @@ fn compare(message: &[u8], opinion: &Value) -> Option<String> {
         };
         if other[0] != *depth || other_kind != *kind || other[2] != **media {
             return Some(format!("part {index} {depth} {kind:?} {media}, python {other:.60}"));
+        }
+        if let Some(difference) = compare_fields(part, &other[4]) {
+            return Some(format!("part {index} {media}: {difference}"));
         }
         if let Some(theirs) = other[3].as_str() {
             let theirs = STANDARD.decode(theirs).unwrap();
@@ -272,6 +281,44 @@ fn compare(message: &[u8], opinion: &Value) -> Option<String> {
     }
     (theirs.len() > ours.len())
         .then(|| format!("python has {} parts more", theirs.len() - ours.len()))
+}
+
+/// Transfer encoding and parameters, of fields that Python has found.
+fn compare_fields(part: &Part, theirs: &Value) -> Option<String> {
+    if let Some(encoding) = theirs["encoding"].as_str().filter(|encoding| !encoding.is_empty()) {
+        let ours = plain(&part.encoding).to_ascii_lowercase();
+        // Python keeps comments.
+        if encoding.split(['(', ' ']).next() != Some(&*ours) {
+            return Some(format!("encoding {ours}, python {encoding}"));
+        }
+    }
+    let disposition = part.disposition.as_ref();
+    let fields = [
+        ("content-type", Some(&part.media.params)),
+        ("content-disposition", disposition.map(|disposition| &disposition.params)),
+    ];
+    for (name, ours) in fields {
+        let Some(theirs) = theirs[name][1].as_object() else { continue };
+        let mut params = BTreeMap::new();
+        for param in ours.into_iter().flatten().filter(|param| !param.name.ends_with(b"*")) {
+            params
+                .entry(plain(&param.name).to_ascii_lowercase())
+                .or_insert_with(|| plain(&param.value));
+        }
+        let theirs = theirs.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap()));
+        let theirs: BTreeMap<_, _> = theirs.map(|(name, value)| (name, value.to_owned())).collect();
+        if params != theirs {
+            return Some(format!("{name} {params:?}, python {theirs:?}"));
+        }
+    }
+    None
+}
+
+/// As the tool prints it: single blanks, and U+FFFD for an octet beyond US-ASCII.
+fn plain(octets: &[u8]) -> String {
+    let char = |octet: &u8| if octet.is_ascii() { char::from(*octet) } else { '\u{fffd}' };
+    let text: String = octets.iter().map(char).collect();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn latin1(octets: &[u8]) -> String {

@@ -1,7 +1,11 @@
 //! APPEND (RFC 9051 §6.3.12): one message or several (RFC 3502), also with NUL (RFC 3516) or marked
 //! as UTF-8 (RFC 6855 §4). Messages go to a spool as they come; all are kept, or none.
 
-use super::{Command, Parsed, Running, copy::target, tell_form};
+use super::{
+    Command, Parsed, Running,
+    copy::{missing, target},
+    tell_form,
+};
 use crate::{
     imap::{
         error::Error,
@@ -9,7 +13,7 @@ use crate::{
         reply::{Code, Done, Replies},
         session::Session,
     },
-    mail::{Actor, Mailbox, NewMail, Prepared},
+    mail::{self, Actor, Mailbox, NewMail, Prepared},
     net::Literal,
     store::MarkNames,
     wire::{Cursor, Syntax},
@@ -91,7 +95,12 @@ impl Command for Append {
                 }
             };
             let mails = messages(session, &actor, self.first, out).await?;
-            let done = session.mail().append(&actor, &mailbox, mails).await?.into_inner();
+            let mail = session.mail();
+            let done = match mail.append(&actor, &mailbox, mails).await {
+                // It went while the message came.
+                Err(mail::Error::NoMailbox) => return Err(missing(&mail, &self.name)),
+                done => done?.into_inner(),
+            };
             tell_form(session, &self.name, "", out);
             tracing::info!(session = %session.id, mailbox = %mailbox.id, messages = done.uids.len(), "imap append");
             Ok(Done::with("appended", Code::AppendUid(done.uid_validity, done.uids)))

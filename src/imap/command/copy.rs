@@ -64,11 +64,16 @@ impl Command for Copy {
 /// The mailbox that shall get messages; `[TRYCREATE]` when it could be made (RFC 9051 §6.4.7).
 pub(super) async fn target(mail: &Mail, actor: &Actor, name: &str) -> Result<Mailbox, Error> {
     match mail.open(actor, name, Rights::INSERT).await {
-        Err(mail::Error::NoMailbox) => {
-            mail.new_name(name)?;
-            Err(Error::no(Code::TryCreate, "no such mailbox"))
-        }
+        Err(mail::Error::NoMailbox) => Err(missing(mail, name)),
         opened => Ok(opened?),
+    }
+}
+
+/// Why nothing can be put under this name: there is no mailbox, and perhaps none can be made.
+pub(super) fn missing(mail: &Mail, name: &str) -> Error {
+    match mail.new_name(name) {
+        Ok(_) => Error::no(Code::TryCreate, "no such mailbox"),
+        Err(error) => error.into(),
     }
 }
 

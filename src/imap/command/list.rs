@@ -169,7 +169,11 @@ impl Command for List {
                 let row = row.filter(|row| selected && row.selectable);
                 if let (Some(items), Some(row)) = (&self.status, row) {
                     let most = session.door.limits.message;
-                    status::tell(&mail, &actor, row, items, most, out).await?;
+                    match status::tell(&mail, &actor, row, items, most, out).await {
+                        // It went meanwhile; the others are listed all the same (RFC 5819 §2).
+                        Err(Error::No(..)) => {}
+                        told => told?,
+                    }
                 }
                 out.breathe().await?;
             }
