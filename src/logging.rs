@@ -58,7 +58,8 @@ struct Escaped<W>(W);
 
 impl<W: Write> Write for Escaped<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.write_all(&escape(line))?;
+        // A log that can't be written, on a full disk for example, ends nothing else.
+        let _ = self.0.write_all(&escape(line));
         Ok(line.len())
     }
 

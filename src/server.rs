@@ -44,6 +44,9 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 /// Pauses between looks at the certificate and at what can be swept away.
 const HOUR: Duration = Duration::from_hours(1);
 
+/// In so many hours everything that is stored is read once to see whether it is still whole.
+const SCRUB_HOURS: u32 = 30 * 24;
+
 /// The addresses of each service that is open.
 pub type Services = BTreeMap<&'static str, Vec<SocketAddr>>;
 
@@ -236,9 +239,14 @@ async fn keep_house(house: Arc<House>, tls: Arc<ServerTls>) {
             Ok(false) => {}
             Err(error) => tracing::error!(%error, "the certificate stays as it was"),
         }
-        match house.store.sweep(Origin::new(Door::House, control::now())).await {
+        let origin = Origin::new(Door::House, control::now());
+        match house.store.sweep(origin).await {
             Ok(swept) => tracing::debug!(?swept, "swept"),
             Err(error) => tracing::error!(%error, "sweeping failed"),
+        }
+        match house.store.scrub(origin, SCRUB_HOURS).await {
+            Ok(scrubbed) => tracing::debug!(?scrubbed, "scrubbed"),
+            Err(error) => tracing::error!(%error, "scrubbing failed"),
         }
     }
 }

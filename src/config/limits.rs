@@ -291,6 +291,9 @@ section! {
         disk_free_min: Size = Size::mib(256),
         /// Free disk space below which nothing is written.
         disk_free_stop: Size = Size::mib(32),
+        /// Disk space put aside for the time when there is none: so long as it lasts, messages can
+        /// still be flagged and expunged.
+        disk_reserve: Size = Size::mib(64),
         /// Octets of mail that a user may keep, unless told otherwise for the account.
         quota: Size = Size::gib(5),
         /// How long mail for a full account is put off before it is refused for good.

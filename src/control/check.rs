@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{Json, Router, extract::State, routing::get};
 
 use super::refusal::Answer;
-use crate::{server::House, store};
+use crate::server::House;
 
 pub(super) fn routes() -> Router<Arc<House>> {
     Router::new().route("/check", get(check))
@@ -13,10 +13,7 @@ pub(super) fn routes() -> Router<Arc<House>> {
 
 /// What is wrong, one finding a line; nothing when all is well. Slow, and beside everything else.
 async fn check(State(house): State<Arc<House>>) -> Answer<Vec<String>> {
-    let found = house.store.read(|reader| {
-        let found = reader.check()?;
-        tracing::info!(faults = found.len(), "store checked");
-        Ok::<_, store::Error>(found)
-    });
-    Ok(Json(found.await?))
+    let found = house.store.check().await?;
+    tracing::info!(faults = found.len(), "store checked");
+    Ok(Json(found))
 }

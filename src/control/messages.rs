@@ -124,6 +124,7 @@ impl std::convert::From<Error> for Refusal {
             Error::Internal(cause) | Error::Damaged(cause) => cause.into(),
             Error::OverQuota => store::Error::OverQuota.into(),
             Error::DiskFull => store::Error::DiskFull.into(),
+            Error::ReadOnly => store::Error::ReadOnly.into(),
             Error::NoMailbox => Self::missing(error),
             other => Self::bad(other),
         }

@@ -51,6 +51,7 @@ impl From<store::Error> for Refusal {
             E::NotFound(_) => StatusCode::NOT_FOUND,
             E::Exists(_) | E::Refused(_) => StatusCode::CONFLICT,
             E::OverQuota | E::Limit(_) | E::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
+            E::ReadOnly | E::Closed | E::SyncFailed => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         if status == StatusCode::INTERNAL_SERVER_ERROR {

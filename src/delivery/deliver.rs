@@ -120,9 +120,7 @@ impl Delivery {
                 Ok(addressee)
             })
             .await?;
-        if !self.mail.store().space().may_add() {
-            return Err(Refusal::DiskFull.into());
-        }
+        self.mail.store().check_adding()?;
         Ok(addressee)
     }
 

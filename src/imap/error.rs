@@ -58,12 +58,12 @@ impl From<mail::Error> for Error {
             Mail::OverQuota => Code::OverQuota,
             Mail::Limit(_) => Code::Limit,
             Mail::TooBig(_) => Code::TooBig,
-            Mail::DiskFull => Code::Unavailable,
+            Mail::DiskFull | Mail::ReadOnly => Code::Unavailable,
             Mail::Damaged(cause) => {
                 tracing::error!(error = %cause, "damaged");
                 Code::Corruption
             }
-            Mail::Internal(store::Error::Closed) => {
+            Mail::Internal(store::Error::Closed | store::Error::SyncFailed) => {
                 return Self::no(Code::Unavailable, "the server is closing");
             }
             Mail::Internal(_) => return Self::Internal(error),

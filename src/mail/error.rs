@@ -38,6 +38,9 @@ pub enum Error {
     /// The disk is nearly full; it can be tried again later.
     #[error("the server's disk is full; try again later")]
     DiskFull,
+    /// The disk takes no writes; it can be tried again later.
+    #[error("the server's disk takes no changes now; try again later")]
+    ReadOnly,
     /// What is stored can't be read.
     #[error("the message is damaged in the store")]
     Damaged(#[source] store::Error),
@@ -55,6 +58,7 @@ impl From<store::Error> for Error {
             store::Error::OverQuota => Self::OverQuota,
             store::Error::Limit(text) => Self::Limit(text),
             store::Error::DiskFull => Self::DiskFull,
+            store::Error::ReadOnly => Self::ReadOnly,
             store::Error::Corrupt(_) => Self::Damaged(error),
             _ => Self::Internal(error),
         }

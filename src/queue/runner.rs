@@ -58,7 +58,13 @@ impl Queue {
                     wake = Instant::now() + AFTER_FAULT;
                 }
             }
-            self.0.put_to_work(&mut tasks, &stop);
+            match self.0.store().check_writing() {
+                Ok(()) => self.0.put_to_work(&mut tasks, &stop),
+                Err(error) => {
+                    tracing::warn!(%error, "nothing is sent now: it could not be recorded");
+                    wake = Instant::now() + AFTER_FAULT;
+                }
+            }
             if !reporting && self.0.has_reports().await {
                 if report_from <= Instant::now() {
                     reporting = true;

@@ -39,6 +39,10 @@ pub(super) async fn work(inner: Arc<Inner>, to: Destination, first: Job, stop: C
     let mut next = Some(first);
     while let Some(job) = next {
         let held = Held { inner: &inner, job };
+        // What could not be recorded would be sent again.
+        if inner.store().check_writing().is_err() {
+            break;
+        }
         worker.serve(&held.job).await;
         drop(held);
         if stop.is_cancelled() {
@@ -233,7 +237,7 @@ impl Worker<'_> {
         let attempts: Arc<[_]> = attempts.into();
         let mut pause = RECORD_AGAIN;
         while let Err(error) = self.write(message, now, &attempts, &steps).await {
-            if matches!(error, store::Error::Closed) {
+            if matches!(error, store::Error::Closed | store::Error::SyncFailed) {
                 return;
             }
             tracing::error!(%error, queue = %message.id, "cannot record an attempt");

@@ -82,6 +82,7 @@ impl House {
         let options = store::Options {
             least_for_adding: limits.disk_free_min.octets().max(twice),
             least_for_writing: limits.disk_free_stop.octets(),
+            reserve: limits.disk_reserve.octets(),
             ..store::Options::new(&config.data_dir)
         };
         let failed = |cause| HouseError::Store { data_dir: config.data_dir.clone(), cause };

@@ -5,7 +5,7 @@
 use super::{Reply, command::Syntax};
 use crate::{
     delivery::{self, Refusal},
-    mail, submission,
+    mail, store, submission,
 };
 
 impl From<&Syntax> for Reply {
@@ -42,6 +42,10 @@ impl From<&mail::Error> for Reply {
             mail::Error::TooBig(_) => Self::new(552, "5.3.4", error.to_string()),
             mail::Error::OverQuota => Self::from(Refusal::OverQuota),
             mail::Error::DiskFull => Self::from(Refusal::DiskFull),
+            mail::Error::ReadOnly => Self::new(451, "4.3.2", error.to_string()),
+            mail::Error::Internal(store::Error::Closed | store::Error::SyncFailed) => {
+                Self::new(451, "4.3.2", "the server is closing, try again later")
+            }
             _ => {
                 tracing::error!(%error, cause = ?error, "a message could not be taken");
                 Self::new(451, "4.3.0", "a failure of ours, try again later")

@@ -144,10 +144,8 @@ impl Session {
         if mail.size.is_some_and(|size| size > limits.message_size) {
             return Err(Reply::from(&mail::Error::TooBig(limits.message_size)));
         }
-        if !self.door.means.delivery.mail().store().space().may_add() {
-            return Err(Reply::from(Refusal::DiskFull));
-        }
-        Ok(())
+        let room = self.door.means.delivery.mail().store().check_adding();
+        room.map_err(|error| Reply::from(&mail::Error::from(error)))
     }
 
     /// RCPT: does this one get mail, and by us? (RFC 5321 §4.1.1.3)

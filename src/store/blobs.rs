@@ -5,10 +5,10 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, File, OpenOptions},
-    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    fs::{self, File},
+    io::{self, Read as _, Seek as _, SeekFrom},
     ops::Range,
-    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -17,6 +17,7 @@ use std::{
 use super::{
     Store,
     error::{Error, Result},
+    files::Files,
     open::make_private_dir,
     sweeper::age,
 };
@@ -37,6 +38,7 @@ pub struct Blob {
 pub(super) struct Blobs {
     finished: PathBuf,
     temporary: PathBuf,
+    files: Arc<Files>,
     /// Held while a file gets its final name or is removed, so that no new file is taken for an old
     /// one.
     renaming: Mutex<()>,
@@ -44,21 +46,33 @@ pub(super) struct Blobs {
 
 impl Blobs {
     /// Makes the folders at the first start, and clears what a crash left under way.
-    pub(super) fn open(data_dir: &Path) -> Result<Self> {
+    pub(super) fn open(data_dir: &Path, files: Arc<Files>) -> Result<Self> {
         let (finished, temporary) = (data_dir.join("blobs"), data_dir.join("tmp"));
         let new = !finished.join("ff").exists();
         if new {
             for folder in 0..=u8::MAX {
                 make_private_dir(&finished.join(format!("{folder:02x}")))?;
             }
-            File::open(&finished)?.sync_all()?;
-            File::open(data_dir)?.sync_all()?;
+            files.sync_folder(&finished)?;
+            files.sync_folder(data_dir)?;
         }
         make_private_dir(&temporary)?;
         for leftover in fs::read_dir(&temporary)? {
-            fs::remove_file(leftover?.path())?;
+            files.remove(&leftover?.path())?;
         }
-        Ok(Self { finished, temporary, renaming: Mutex::new(()) })
+        Ok(Self { finished, temporary, files, renaming: Mutex::new(()) })
+    }
+
+    /// Tries whether files can be written.
+    pub(super) fn probe(&self) -> Result<()> {
+        let path = self.temporary.join("probe");
+        if path.exists() {
+            self.files.remove(&path)?;
+        }
+        let file = self.files.create(&path)?;
+        let written = self.files.write(&file, &path, &[0; 4096]);
+        self.files.remove(&path)?;
+        written
     }
 
     pub(super) fn path(&self, hash: &Hash) -> PathBuf {
@@ -69,12 +83,34 @@ impl Blobs {
 
     /// Octets of a blob; a missing or short file is damage, never an empty answer.
     pub(super) fn read(&self, hash: &Hash, range: Range<u64>) -> Result<Vec<u8>> {
-        let damaged = |error: io::Error| Error::Corrupt(format!("a large body: {error}"));
+        // Anything else, such as too many open files, says nothing about the body.
+        let failed = Some(rustix::io::Errno::IO.raw_os_error());
+        let damaged = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => {
+                Error::Corrupt(format!("a large body: {error}"))
+            }
+            _ if error.raw_os_error() == failed => Error::Corrupt(format!("a large body: {error}")),
+            _ => error.into(),
+        };
         let file = File::open(self.path(hash)).map_err(damaged)?;
         let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
         let mut octets = vec![0; length];
         file.read_exact_at(&mut octets, range.start).map_err(damaged)?;
         Ok(octets)
+    }
+
+    /// Length and hash of a blob's octets as they are now.
+    pub(super) fn measure(&self, hash: &Hash) -> Result<(u64, Hash)> {
+        let mut hasher = blake3::Hasher::new();
+        let mut file = File::open(self.path(hash))?;
+        let mut chunk = vec![0; 64 << 10];
+        loop {
+            let length = file.read(&mut chunk)?;
+            match chunk.get(..length) {
+                Some([]) | None => return Ok((hasher.count(), *hasher.finalize().as_bytes())),
+                Some(octets) => hasher.update(octets),
+            };
+        }
     }
 
     /// The names of files that were written longer ago than `grace`.
@@ -96,14 +132,14 @@ impl Blobs {
     }
 
     /// Removes a file unless it was written, perhaps anew, within `grace`; says whether it did.
-    pub(super) fn remove_older_than(&self, hash: &Hash, grace: Duration) -> io::Result<bool> {
+    pub(super) fn remove_older_than(&self, hash: &Hash, grace: Duration) -> Result<bool> {
         let _held = self.renaming.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.path(hash);
         match fs::metadata(&path) {
-            Ok(file) if age(&file) > grace => fs::remove_file(path).map(|()| true),
+            Ok(file) if age(&file) > grace => self.files.remove(&path).map(|()| true),
             Ok(_) => Ok(false),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
     }
 }
@@ -131,14 +167,13 @@ impl BlobWriter {
         aws_lc_rs::rand::fill(&mut random).map_err(|_| io::Error::other("no random numbers"))?;
         let name = format!("{:032x}", u128::from_le_bytes(random));
         let path = blobs.temporary.join(name);
-        let file =
-            OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        let file = blobs.files.create(&path)?;
         Ok(Self { blobs, path, file, size: 0, kept: false })
     }
 
     /// Appends octets.
     pub fn write(&mut self, octets: &[u8]) -> Result<()> {
-        self.file.write_all(octets)?;
+        self.blobs.files.write(&self.file, &self.path, octets)?;
         self.size = self.size.saturating_add(octets.len() as u64);
         Ok(())
     }
@@ -182,15 +217,15 @@ impl BlobWriter {
             Ok::<_, Error>(())
         })?;
         let blob = Blob { hash: *hasher.finalize().as_bytes(), size: self.size };
-        self.file.sync_all()?;
+        self.blobs.files.sync(&self.file, &self.path)?;
         let target = self.blobs.path(&blob.hash);
         {
             let _held = self.blobs.renaming.lock().unwrap_or_else(PoisonError::into_inner);
-            fs::rename(&self.path, &target)?;
+            self.blobs.files.rename(&self.path, &target)?;
         }
         self.kept = true;
         if let Some(folder) = target.parent() {
-            File::open(folder)?.sync_all()?;
+            self.blobs.files.sync_folder(folder)?;
         }
         Ok(blob)
     }
@@ -199,7 +234,7 @@ impl BlobWriter {
 impl Drop for BlobWriter {
     fn drop(&mut self) {
         if !self.kept {
-            let _ = fs::remove_file(&self.path);
+            let _ = self.blobs.files.remove(&self.path);
         }
     }
 }

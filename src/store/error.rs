@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::health;
+
 /// An error of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -26,6 +28,12 @@ pub enum Error {
     /// The disk is nearly full: mail is not added, or nothing is written at all.
     #[error("the disk is full")]
     DiskFull,
+    /// The disk takes no writes, or a page of the database is damaged: reading goes on.
+    #[error("the server's disk takes no changes now")]
+    ReadOnly,
+    /// A sync failed: nobody knows what is on the disk, and the process ends.
+    #[error("the disk failed")]
+    SyncFailed,
     /// What is stored can't be read: a damaged page, a missing or damaged blob.
     #[error("stored data is damaged: {0}")]
     Corrupt(String),
@@ -42,7 +50,7 @@ pub enum Error {
     /// The asker went away.
     #[error("cancelled")]
     Cancelled,
-    /// The store is closing, or its writer has failed.
+    /// The store is closing.
     #[error("the store is closed")]
     Closed,
     /// SQLite's own complaint.
@@ -50,7 +58,32 @@ pub enum Error {
     Sql(#[source] rusqlite::Error),
     /// The file system's complaint.
     #[error("file system: {0}")]
-    Io(#[from] io::Error),
+    Io(#[source] io::Error),
+}
+
+impl Error {
+    /// The same for each of those who share its cause.
+    pub(super) fn again(&self) -> Self {
+        match self {
+            Self::DiskFull => Self::DiskFull,
+            Self::ReadOnly => Self::ReadOnly,
+            Self::SyncFailed => Self::SyncFailed,
+            Self::Closed => Self::Closed,
+            Self::Corrupt(what) => Self::Corrupt(what.clone()),
+            other => Self::Io(io::Error::other(other.to_string())),
+        }
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        use io::ErrorKind as Kind;
+        match error.kind() {
+            Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => Self::DiskFull,
+            Kind::ReadOnlyFilesystem => Self::ReadOnly,
+            _ => Self::Io(error),
+        }
+    }
 }
 
 impl From<rusqlite::Error> for Error {
@@ -62,6 +95,8 @@ impl From<rusqlite::Error> for Error {
                 Self::Corrupt(error.to_string())
             }
             Some(ErrorCode::OperationInterrupted) => Self::Cancelled,
+            Some(ErrorCode::ReadOnly) => Self::ReadOnly,
+            Some(ErrorCode::SystemIoFailure) => health::io_error(error),
             _ => Self::Sql(error),
         }
     }

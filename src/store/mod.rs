@@ -7,10 +7,13 @@
 
 mod accounts;
 mod blobs;
+mod check;
 mod contents;
 mod devices;
 mod error;
 mod expunged;
+mod files;
+mod health;
 mod keywords;
 mod mailboxes;
 mod messages;
@@ -37,9 +40,12 @@ use std::{
 pub use self::{
     accounts::{Account, Domain, NewAccount, ScramKeys},
     blobs::{Blob, BlobWriter},
+    check::Scrubbed,
     contents::{ContentParts, NewContent, NewPiece, Piece, Want},
     devices::{Device, NewDevice},
     error::{Error, Result},
+    files::{Deed, Watch},
+    health::Condition,
     keywords::MarkNames,
     mailboxes::{MailboxRow, SpecialUse, Status},
     messages::{Copied, MarkDeed, MarkOutcome, NewMessage},
@@ -140,15 +146,31 @@ impl Store {
         self.0.writer.commits()
     }
 
-    /// How much room the disk has; the doors ask before they take mail.
+    /// How much room the disk has.
     pub fn space(&self) -> Space {
         self.0.writer.space()
     }
 
-    /// Waits until the writer has failed for good: the process must end then (an fsync that failed
-    /// is never tried again).
+    /// What the disk lets the store do.
+    pub fn condition(&self) -> Condition {
+        self.0.writer.health().condition()
+    }
+
+    /// Refuses what would add mail that could not be kept; the doors ask before they take it.
+    pub fn check_adding(&self) -> Result<()> {
+        self.0.writer.health().check()?;
+        if self.space().may_add() { Ok(()) } else { Err(Error::DiskFull) }
+    }
+
+    /// Refuses a change that could not be kept, however small.
+    pub fn check_writing(&self) -> Result<()> {
+        self.0.writer.health().check()?;
+        if self.space().may_write() { Ok(()) } else { Err(Error::DiskFull) }
+    }
+
+    /// Waits until a sync has failed: the process must end then, since a sync is never tried again.
     pub async fn failed(&self) {
-        self.0.writer.failed().await;
+        self.0.writer.health().failed().await;
     }
 
     /// Finishes the jobs that wait, checkpoints, and ends the threads. Later jobs get

@@ -5,18 +5,21 @@ use std::{
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, config::DbConfig};
 
 use super::{
     Inner, Store,
     blobs::Blobs,
     error::{Error, Result},
+    files::{Files, Watch},
+    health::Health,
     reader::Readers,
     schema,
-    space::{Gauge, LEAST_FOR_WRITING},
-    writer::Writer,
+    space::{Gauge, LEAST_FOR_WRITING, Needs},
+    writer::{Means, Writer},
 };
 use crate::events::Bus;
 
@@ -36,6 +39,13 @@ pub struct Options {
     pub least_for_adding: u64,
     /// Nothing is written when the disk has less room than this, in octets.
     pub least_for_writing: u64,
+    /// Octets kept back for the time when the disk is full: then expunging and flags go on for as
+    /// long as they last; 0 for none.
+    pub reserve: u64,
+    /// How often a disk that took no writes is tried again.
+    pub probe_every: Duration,
+    /// Who watches the file operations; nobody but a test.
+    pub watch: Watch,
 }
 
 impl Options {
@@ -47,6 +57,9 @@ impl Options {
             readers: 3,
             least_for_adding: 256 << 20,
             least_for_writing: LEAST_FOR_WRITING,
+            reserve: 0,
+            probe_every: Duration::from_secs(10),
+            watch: Watch::default(),
         }
     }
 }
@@ -61,7 +74,9 @@ impl Store {
         let data_dir = options.data_dir.clone();
         make_private_dir(&data_dir)?;
         let lock = lock(&data_dir)?;
-        let blobs = Arc::new(Blobs::open(&data_dir)?);
+        let health = Arc::new(Health::new());
+        let files = Arc::new(Files::new(options.watch.clone(), Arc::clone(&health)));
+        let blobs = Arc::new(Blobs::open(&data_dir, Arc::clone(&files))?);
         let path = data_dir.join("mailade.db");
         let mut sql = connect(&path, Access::Write)?;
         schema::migrate(&mut sql)?;
@@ -70,13 +85,28 @@ impl Store {
             .map(|_| connect(&path, Access::Read))
             .collect::<Result<Vec<_>>>()?;
         fs::set_permissions(&path, Permissions::from_mode(0o600))?;
-        let gauge =
-            Gauge::new(data_dir.clone(), options.least_for_adding, options.least_for_writing);
+        let needs = Needs {
+            adding: options.least_for_adding,
+            writing: options.least_for_writing,
+            reserve: options.reserve,
+        };
+        let gauge = Gauge::new(&data_dir, files, needs);
+        let (connections, probe_every) = (readers, options.probe_every);
+        let readers = Readers::start(connections, Arc::clone(&blobs), Arc::clone(&health))?;
+        let means = Means {
+            sql,
+            checkpoints,
+            blobs: Arc::clone(&blobs),
+            bus: Arc::clone(&bus),
+            health,
+            gauge,
+            probe_every,
+        };
         Ok(Self(Arc::new(Inner {
             data_dir,
             inline_threshold: options.inline_threshold,
-            readers: Readers::start(readers, Arc::clone(&blobs))?,
-            writer: Writer::start(sql, checkpoints, Arc::clone(&blobs), Arc::clone(&bus), gauge)?,
+            readers,
+            writer: Writer::start(means)?,
             blobs,
             bus,
             _lock: lock,
@@ -98,6 +128,8 @@ fn connect(path: &Path, access: Access) -> Result<Connection> {
     let sql = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     sql.set_prepared_statement_cache_capacity(256);
     sql.execute_batch("PRAGMA busy_timeout = 10000;")?;
+    // Closing must not do what the writer has given up after a failed sync.
+    sql.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     if access == Access::Write {
         let tables: i64 = sql.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0))?;
         if tables == 0 {
@@ -118,11 +150,15 @@ fn connect(path: &Path, access: Access) -> Result<Connection> {
 fn verify(sql: &Connection) -> Result<()> {
     let mode: String = sql.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
     let number = |name| sql.query_row(name, [], |row| row.get::<_, i64>(0));
+    // Without a row memory maps were left out when SQLite was built.
+    let mapped = number("PRAGMA mmap_size").optional()?.unwrap_or(0);
     let kept = mode.eq_ignore_ascii_case("wal")
         && number("PRAGMA synchronous")? == 2
         && number("PRAGMA foreign_keys")? == 1
         && number("PRAGMA trusted_schema")? == 0
-        && number("PRAGMA cell_size_check")? == 1;
+        && number("PRAGMA cell_size_check")? == 1
+        && number("PRAGMA busy_timeout")? == 10_000
+        && mapped == 0;
     if kept { Ok(()) } else { Err(Error::Refused("the database did not take its safety settings")) }
 }
 

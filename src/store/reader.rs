@@ -1,6 +1,7 @@
 //! The reading threads: a few read-only connections, never on the async executor.
 
 use std::{
+    cell::RefCell,
     collections::VecDeque,
     sync::{
         Arc, Condvar, Mutex, PoisonError,
@@ -15,6 +16,7 @@ use tokio::sync::{Semaphore, oneshot};
 use super::{
     blobs::Blobs,
     error::{Error, Result},
+    health::Health,
 };
 
 /// How many jobs may wait for a thread before their askers wait instead.
@@ -24,12 +26,33 @@ const WAITING: usize = 1024;
 pub struct Reader<'c> {
     pub(super) sql: &'c Connection,
     pub(super) blobs: &'c Blobs,
+    health: &'c Health,
     cancelled: &'c AtomicBool,
+    /// Why a statement of this job failed last.
+    fault: RefCell<Option<Error>>,
 }
 
 impl<'c> Reader<'c> {
-    pub(super) fn new(sql: &'c Connection, blobs: &'c Blobs, cancelled: &'c AtomicBool) -> Self {
-        Self { sql, blobs, cancelled }
+    pub(super) fn new(
+        sql: &'c Connection,
+        blobs: &'c Blobs,
+        health: &'c Health,
+        cancelled: &'c AtomicBool,
+    ) -> Self {
+        Self { sql, blobs, health, cancelled, fault: RefCell::new(None) }
+    }
+
+    /// Takes note of what SQLite says before a job makes its own words of it.
+    pub(super) fn seen<T>(&self, outcome: rusqlite::Result<T>) -> Result<T> {
+        outcome.map_err(|error| {
+            let error = self.health.saw_sql(error);
+            self.fault.replace(Some(error.again()));
+            error
+        })
+    }
+
+    pub(super) fn fault(&self) -> Option<Error> {
+        self.fault.take()
     }
 
     /// Ends a long job whose asker has gone.
@@ -45,6 +68,7 @@ pub(super) struct Readers {
     shared: Arc<Shared>,
     room: Arc<Semaphore>,
     blobs: Arc<Blobs>,
+    health: Arc<Health>,
 }
 
 #[derive(Default)]
@@ -60,7 +84,11 @@ struct Queue {
 }
 
 impl Readers {
-    pub(super) fn start(connections: Vec<Connection>, blobs: Arc<Blobs>) -> Result<Self> {
+    pub(super) fn start(
+        connections: Vec<Connection>,
+        blobs: Arc<Blobs>,
+        health: Arc<Health>,
+    ) -> Result<Self> {
         let shared = Arc::new(Shared::default());
         for (number, sql) in connections.into_iter().enumerate() {
             let shared = Arc::clone(&shared);
@@ -76,7 +104,7 @@ impl Readers {
                 }
             })?;
         }
-        Ok(Self { shared, room: Arc::new(Semaphore::new(WAITING)), blobs })
+        Ok(Self { shared, room: Arc::new(Semaphore::new(WAITING)), blobs, health })
     }
 
     pub(super) async fn run<T, E, F>(&self, job: F) -> Result<T, E>
@@ -88,10 +116,10 @@ impl Readers {
         let permit = Arc::clone(&self.room).acquire_owned().await.map_err(|_| Error::Closed)?;
         let cancelled = CancelOnDrop::default();
         let flag = Arc::clone(&cancelled.0);
-        let blobs = Arc::clone(&self.blobs);
+        let (blobs, health) = (Arc::clone(&self.blobs), Arc::clone(&self.health));
         let (answer, result) = oneshot::channel();
         self.shared.put(Box::new(move |sql| {
-            let outcome = snapshot(sql, &blobs, &flag, job);
+            let outcome = snapshot(&Reader::new(sql, &blobs, &health, &flag), job);
             drop(permit);
             let _ = answer.send(outcome);
         }))?;
@@ -111,17 +139,18 @@ impl Drop for Readers {
 }
 
 /// Runs a job between BEGIN and COMMIT, so that all it reads is of one moment.
-fn snapshot<T, E, F>(sql: &Connection, blobs: &Blobs, flag: &AtomicBool, job: F) -> Result<T, E>
+fn snapshot<T, E, F>(reader: &Reader<'_>, job: F) -> Result<T, E>
 where
     E: From<Error>,
     F: FnOnce(&Reader<'_>) -> Result<T, E>,
 {
-    let reader = Reader::new(sql, blobs, flag);
     reader.check_cancelled()?;
-    let transact = |word| sql.prepare_cached(word).and_then(|mut s| s.execute([]));
-    transact("BEGIN").map_err(Error::from)?;
-    let outcome = job(&reader);
-    transact("COMMIT").map_err(Error::from)?;
+    reader.execute("BEGIN", [])?;
+    let outcome = job(reader);
+    // An I/O error may have ended it already.
+    if !reader.sql.is_autocommit() {
+        reader.execute("COMMIT", [])?;
+    }
     outcome
 }
 

@@ -113,7 +113,8 @@ impl Reader<'_> {
         params: impl Params,
         f: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Option<T>> {
-        Ok(self.sql.prepare_cached(sql)?.query_row(params, f).optional()?)
+        let row = || self.sql.prepare_cached(sql)?.query_row(params, f).optional();
+        self.seen(row())
     }
 
     /// All rows of a statement.
@@ -123,13 +124,13 @@ impl Reader<'_> {
         params: impl Params,
         f: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>> {
-        let mut statement = self.sql.prepare_cached(sql)?;
-        let rows = statement.query_map(params, f)?.collect::<rusqlite::Result<_>>()?;
-        Ok(rows)
+        let rows = || self.sql.prepare_cached(sql)?.query_map(params, f)?.collect();
+        self.seen(rows())
     }
 
     /// Runs a statement that gives no rows; says how many it changed.
     pub(super) fn execute(&self, sql: &str, params: impl Params) -> Result<usize> {
-        Ok(self.sql.prepare_cached(sql)?.execute(params)?)
+        let execute = || self.sql.prepare_cached(sql)?.execute(params);
+        self.seen(execute())
     }
 }

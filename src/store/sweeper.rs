@@ -14,7 +14,6 @@ use super::{
     Store,
     error::{Error, Result},
     reader::Reader,
-    sql::signed,
 };
 use crate::{events::Origin, ids::ContentId};
 
@@ -219,76 +218,6 @@ impl Reader<'_> {
             ids
         };
         Ok((sorted(inline), sorted(files)))
-    }
-
-    /// What is wrong with the store, one finding a line; nothing when all is well.
-    ///
-    /// Looks at the database's own integrity, at references without their row, at files that are
-    /// missing or of another length, and at numbers that must only grow.
-    pub fn check(&self) -> Result<Vec<String>> {
-        let mut findings =
-            self.rows("PRAGMA integrity_check", [], |row| row.get::<_, String>(0))?;
-        findings.retain(|finding| finding != "ok");
-        let questions = [
-            ("foreign key of a row has no parent", "SELECT count(*) FROM pragma_foreign_key_check"),
-            (
-                "messages without their content",
-                "SELECT count(*) FROM message WHERE content NOT IN (SELECT id FROM content)",
-            ),
-            (
-                "queued messages without their content",
-                "SELECT count(*) FROM queue WHERE content NOT IN (SELECT id FROM content)",
-            ),
-            (
-                "contents without their summary",
-                "SELECT count(*) FROM content WHERE id NOT IN (SELECT content FROM summary)",
-            ),
-            (
-                "messages beyond their mailbox's UIDNEXT",
-                "SELECT count(*) FROM message JOIN mailbox ON mailbox.id = mailbox
-                 WHERE uid >= uid_next",
-            ),
-            (
-                "messages beyond their account's mod-sequence",
-                "SELECT count(*) FROM message JOIN mailbox ON mailbox.id = mailbox
-                 JOIN account ON account.id = account WHERE message.mod_seq > account.mod_seq",
-            ),
-            (
-                "mailboxes whose counters are wrong",
-                "SELECT count(*) FROM mailbox AS m WHERE messages <>
-                 (SELECT count(*) FROM message WHERE mailbox = m.id)",
-            ),
-        ];
-        for (finding, sql) in questions {
-            let count: i64 = self.row(sql, [], |row| row.get(0))?.unwrap_or(0);
-            if count > 0 {
-                findings.push(format!("{count} {finding}"));
-            }
-        }
-        findings.extend(self.check_sources()?);
-        Ok(findings)
-    }
-
-    fn check_sources(&self) -> Result<Vec<String>> {
-        let (inline, files) = self.used_sources()?;
-        let mut findings = Vec::new();
-        for id in inline {
-            if self.row("SELECT 1 FROM octets WHERE id = ?1", [id], |_| Ok(()))?.is_none() {
-                findings.push(format!("octets {id} are missing"));
-            }
-        }
-        for id in files {
-            let sql = "SELECT hash, size FROM blob WHERE id = ?1";
-            let found = self.row(sql, [id], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?;
-            let length = found.map(|(hash, size)| (fs::metadata(self.blobs.path(&hash)), size));
-            match length {
-                Some((Ok(file), size)) if signed(file.len()) == size => {}
-                Some((Ok(_), _)) => findings.push(format!("blob {id} has another length")),
-                Some((Err(error), _)) => findings.push(format!("blob {id}: {error}")),
-                None => findings.push(format!("blob {id} has no row")),
-            }
-        }
-        Ok(findings)
     }
 }
 

@@ -5,19 +5,23 @@
 
 use std::{
     ffi::c_int,
+    io,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread,
+    time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, hooks::Wal};
-use tokio::sync::{mpsc, oneshot, watch};
+use rusqlite::{Connection, hooks::Wal};
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     blobs::Blobs,
     error::{Error, Result},
+    health::{Condition, Health},
     reader::Reader,
     space::{Gauge, Space},
     tx::Tx,
@@ -80,6 +84,8 @@ where
 
 enum Message {
     Job(Box<dyn Job>),
+    /// See whether a disk that took no writes takes them again.
+    Probe,
     Close(oneshot::Sender<()>),
 }
 
@@ -91,26 +97,35 @@ pub(super) struct Writer {
 
 struct State {
     commits: AtomicU64,
-    failed: watch::Sender<bool>,
+    health: Arc<Health>,
     gauge: Mutex<Gauge>,
+}
+
+/// What the writer is started with.
+pub(super) struct Means {
+    /// The one connection that changes anything.
+    pub(super) sql: Connection,
+    /// Another one for checkpoints.
+    pub(super) checkpoints: Connection,
+    pub(super) blobs: Arc<Blobs>,
+    pub(super) bus: Arc<Bus>,
+    pub(super) health: Arc<Health>,
+    pub(super) gauge: Gauge,
+    /// How often a disk that took no writes is tried again.
+    pub(super) probe_every: Duration,
 }
 
 impl Writer {
     /// Starts the writer and its checkpointer.
-    pub(super) fn start(
-        mut sql: Connection,
-        checkpoints: Connection,
-        blobs: Arc<Blobs>,
-        bus: Arc<Bus>,
-        gauge: Gauge,
-    ) -> Result<Self> {
+    pub(super) fn start(means: Means) -> Result<Self> {
+        let Means { mut sql, checkpoints, blobs, bus, health, gauge, probe_every } = means;
         let (jobs, inbox) = mpsc::channel(WAITING);
         let state = Arc::new(State {
             commits: AtomicU64::new(0),
-            failed: watch::Sender::new(false),
+            health: Arc::clone(&health),
             gauge: Mutex::new(gauge),
         });
-        let wake_checkpointer = start_checkpointer(checkpoints)?;
+        let (wake_checkpointer, woken) = sync_channel(1);
         let log_pages = Arc::new(AtomicI64::new(0));
         let pages_now = Arc::clone(&log_pages);
         sql.wal_hook(Some(move |_: &mut Wal, pages: c_int| {
@@ -118,9 +133,13 @@ impl Writer {
             Ok(())
         }))?;
         sql.execute_batch("PRAGMA wal_autocheckpoint = 0")?;
+        let checkpointer =
+            Checkpointer { sql: checkpoints, health, writer: jobs.downgrade(), woken, probe_every };
+        let name = |name: &str| thread::Builder::new().name(name.into());
+        name("checkpointer").spawn(move || checkpointer.serve())?;
         let work =
             Thread { sql, blobs, bus, state: Arc::clone(&state), wake_checkpointer, log_pages };
-        thread::Builder::new().name("writer".into()).spawn(move || {
+        name("writer").spawn(move || {
             let guard = EndOfProcess;
             work.serve(inbox);
             std::mem::forget(guard);
@@ -149,12 +168,11 @@ impl Writer {
     }
 
     pub(super) fn space(&self) -> Space {
-        self.state.space()
+        self.state.gauge().read()
     }
 
-    pub(super) async fn failed(&self) {
-        let mut failed = self.state.failed.subscribe();
-        let _ = failed.wait_for(|failed| *failed).await;
+    pub(super) fn health(&self) -> &Health {
+        &self.state.health
     }
 
     pub(super) async fn close(&self) {
@@ -166,8 +184,8 @@ impl Writer {
 }
 
 impl State {
-    fn space(&self) -> Space {
-        self.gauge.lock().unwrap_or_else(PoisonError::into_inner).read()
+    fn gauge(&self) -> MutexGuard<'_, Gauge> {
+        self.gauge.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -187,7 +205,7 @@ struct Thread {
     blobs: Arc<Blobs>,
     bus: Arc<Bus>,
     state: Arc<State>,
-    wake_checkpointer: std::sync::mpsc::SyncSender<()>,
+    wake_checkpointer: SyncSender<()>,
     /// The length of the write-ahead log after the last commit, in pages.
     log_pages: Arc<AtomicI64>,
 }
@@ -201,17 +219,21 @@ impl Thread {
             while let Some(message) = next {
                 match message {
                     Message::Job(job) => batch.push(job),
+                    Message::Probe => self.probe(),
                     Message::Close(answer) => closing = Some(answer),
                 }
                 let full = batch.len() >= BATCH || closing.is_some();
                 next = if full { None } else { inbox.try_recv().ok() };
             }
-            if !batch.is_empty() && !self.commit(&mut batch) {
+            if !batch.is_empty() {
+                self.commit(&mut batch);
+            }
+            if self.state.health.condition() == Condition::Failed {
                 return self.fail(inbox);
             }
             if let Some(answer) = closing {
                 inbox.close();
-                let _ = self.sql.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+                let _ = checkpoint(&self.sql, "TRUNCATE", &self.state.health);
                 let _ = answer.send(());
                 return;
             }
@@ -219,30 +241,34 @@ impl Thread {
         }
     }
 
-    /// One transaction for all of the batch; false when nothing may be written any more.
-    fn commit(&self, batch: &mut Vec<Box<dyn Job>>) -> bool {
-        let space = self.state.space();
+    /// One transaction for all of the batch, then everybody's answer.
+    fn commit(&self, batch: &mut Vec<Box<dyn Job>>) {
         let mut events = Vec::new();
-        let outcome = if space.may_write() {
-            self.transact(batch, space, &mut events)
-        } else {
-            Err(Error::DiskFull)
-        };
+        let outcome = self.state.health.check().and_then(|()| {
+            let space = self.state.gauge().read_with_reserve();
+            if !space.may_write() {
+                return Err(Error::DiskFull);
+            }
+            let outcome = self.transact(batch, space, &mut events);
+            if matches!(outcome, Err(Error::DiskFull)) {
+                self.state.gauge().release();
+            }
+            outcome
+        });
         if outcome.is_err() && !self.sql.is_autocommit() {
             let _ = self.word("ROLLBACK");
         }
-        if outcome.is_ok() {
-            self.state.commits.fetch_add(1, Ordering::Relaxed);
-            self.bus.publish(events);
-        }
-        let fatal = outcome.as_ref().is_err_and(is_fatal);
-        if let Err(error) = &outcome {
-            tracing::error!(%error, jobs = batch.len(), "a transaction failed");
+        match &outcome {
+            Ok(()) => {
+                self.state.commits.fetch_add(1, Ordering::Relaxed);
+                self.bus.publish(events);
+            }
+            Err(Error::SyncFailed) => self.bury(),
+            Err(error) => tracing::warn!(%error, jobs = batch.len(), "a transaction failed"),
         }
         for job in batch.drain(..) {
-            job.settle(outcome.as_ref().copied().map_err(again));
+            job.settle(outcome.as_ref().copied().map_err(Error::again));
         }
-        !fatal
     }
 
     fn transact(
@@ -255,12 +281,13 @@ impl Thread {
         for job in batch {
             self.word("SAVEPOINT job")?;
             let never = AtomicBool::new(false);
-            let reader = Reader::new(&self.sql, &self.blobs, &never);
+            let reader = Reader::new(&self.sql, &self.blobs, &self.state.health, &never);
             let mut tx = Tx::new(reader, job.origin(), space);
             let kept = job.run(&mut tx);
             if self.sql.is_autocommit() {
                 // SQLite rolled all of it back by itself (full disk, I/O error).
-                return Err(Error::DiskFull);
+                let unknown = || Error::Io(io::Error::other("the transaction was given up"));
+                return Err(tx.fault().unwrap_or_else(unknown));
             }
             if kept {
                 events.extend(tx.into_events());
@@ -272,16 +299,58 @@ impl Thread {
         self.word("COMMIT")
     }
 
+    /// After a failed sync the transaction stands in the log, where the next start would find it,
+    /// but its askers are told that it failed. So its place in the log is taken by another one;
+    /// without a sync, which must not be tried again.
+    fn bury(&self) {
+        let buried = self
+            .sql
+            .execute_batch("PRAGMA synchronous = OFF")
+            .map_err(Error::from)
+            .and_then(|()| self.write_something());
+        if let Err(error) = buried {
+            tracing::error!(%error, "what failed to sync could not be taken back");
+        }
+    }
+
+    /// Tries whether a disk that took no writes takes them again.
+    fn probe(&self) {
+        if self.state.health.condition() != Condition::ReadOnly {
+            return;
+        }
+        let tried = self
+            .blobs
+            .probe()
+            .and_then(|()| self.write_something())
+            .and_then(|()| checkpoint(&self.sql, "PASSIVE", &self.state.health));
+        match tried {
+            Ok(()) => self.state.health.wrote(),
+            Err(error) => tracing::debug!(%error, "the disk still takes no writes"),
+        }
+    }
+
+    /// A transaction that changes nothing anybody asks for.
+    fn write_something(&self) -> Result<()> {
+        let sql = "INSERT INTO setting (name, value) VALUES ('last_probe', randomblob(8))
+            ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        let written = self.word("BEGIN IMMEDIATE").and_then(|()| self.word(sql));
+        let written = written.and_then(|()| self.word("COMMIT"));
+        if written.is_err() && !self.sql.is_autocommit() {
+            let _ = self.word("ROLLBACK");
+        }
+        written
+    }
+
     fn word(&self, word: &str) -> Result<()> {
-        self.sql.prepare_cached(word)?.execute([])?;
-        Ok(())
+        let run = || self.sql.prepare_cached(word)?.execute([]);
+        run().map(drop).map_err(|error| self.state.health.saw_sql(error))
     }
 
     /// Keeps the write-ahead log short without making a job wait for it, unless it grows too long.
     fn checkpoint(&self) {
         let pages = self.log_pages.load(Ordering::Relaxed);
         if pages >= WAIT_PAGES {
-            let _ = self.sql.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+            let _ = checkpoint(&self.sql, "PASSIVE", &self.state.health);
             self.log_pages.store(0, Ordering::Relaxed);
         } else if pages >= CHECKPOINT_PAGES {
             let _ = self.wake_checkpointer.try_send(());
@@ -290,41 +359,52 @@ impl Thread {
 
     /// A sync that failed may have lost pages the kernel no longer knows of: never try again.
     fn fail(self, mut inbox: mpsc::Receiver<Message>) {
-        tracing::error!(
-            "the disk failed to sync; nothing more is written and the process must end"
-        );
-        self.state.failed.send_replace(true);
+        self.state.health.tell_failed();
         inbox.close();
         while let Some(message) = inbox.blocking_recv() {
             if let Message::Job(job) = message {
-                job.settle(Err(Error::Closed));
+                job.settle(Err(Error::SyncFailed));
             }
         }
     }
 }
 
-/// Runs PASSIVE checkpoints on a connection of its own whenever it is woken.
-fn start_checkpointer(sql: Connection) -> Result<std::sync::mpsc::SyncSender<()>> {
-    let (wake, woken) = std::sync::mpsc::sync_channel(1);
-    thread::Builder::new().name("checkpointer".into()).spawn(move || {
-        while woken.recv().is_ok() {
-            let _ = sql.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+/// Moves the log's pages to their place on a connection of its own whenever it is woken, and has the
+/// writer look after a disk that took no writes.
+struct Checkpointer {
+    sql: Connection,
+    health: Arc<Health>,
+    writer: mpsc::WeakSender<Message>,
+    woken: Receiver<()>,
+    probe_every: Duration,
+}
+
+impl Checkpointer {
+    fn serve(self) {
+        loop {
+            match self.woken.recv_timeout(self.probe_every) {
+                Ok(()) => {
+                    let _ = checkpoint(&self.sql, "PASSIVE", &self.health);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            // The writer probes, or ends by what has failed here.
+            if self.health.condition() != Condition::Well
+                && let Some(writer) = self.writer.upgrade()
+            {
+                let _ = writer.blocking_send(Message::Probe);
+            }
         }
-    })?;
-    Ok(wake)
-}
-
-/// Must the process end? An I/O error while committing says nothing about what is on the disk.
-fn is_fatal(error: &Error) -> bool {
-    let Error::Sql(error) = error else { return false };
-    error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure)
-}
-
-/// The same refusal for each job of a batch.
-fn again(error: &Error) -> Error {
-    match error {
-        Error::DiskFull => Error::DiskFull,
-        Error::Corrupt(what) => Error::Corrupt(what.clone()),
-        _ => Error::Closed,
     }
+}
+
+/// A checkpoint that gets as far as it can. After a failed sync there is none any more: it might
+/// succeed with pages that were lost, and the log that still has them would be used anew.
+fn checkpoint(sql: &Connection, how: &str, health: &Health) -> Result<()> {
+    if health.condition() == Condition::Failed {
+        return Err(Error::SyncFailed);
+    }
+    let done = sql.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |_| Ok(()));
+    done.map_err(|error| health.saw_sql(error))
 }

@@ -11,7 +11,7 @@ use std::{
     net::SocketAddr,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -64,6 +64,7 @@ impl Service {
 /// A running house.
 pub(crate) struct House {
     dir: TempDir,
+    log: PathBuf,
     settings: Vec<(String, String)>,
     running: Option<Child>,
     addresses: BTreeMap<Service, SocketAddr>,
@@ -77,10 +78,25 @@ impl House {
 
     /// Opens a house with further settings, such as `("limits.imap_literal_max", "1000")`.
     pub(crate) fn with(settings: &[(&str, &str)]) -> Self {
-        let dir = tempfile::Builder::new().prefix("mailade-").tempdir().unwrap();
+        Self::below(&std::env::temp_dir(), settings)
+    }
+
+    /// The same with everything it writes, its log too, below a folder of the caller's.
+    pub(crate) fn below(folder: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::logging_to(None, folder, settings)
+    }
+
+    /// Opens a house that logs into a file of the caller's.
+    pub(crate) fn with_log(log: &str) -> Self {
+        Self::logging_to(Some(log.into()), &std::env::temp_dir(), &[])
+    }
+
+    fn logging_to(log: Option<PathBuf>, folder: &Path, settings: &[(&str, &str)]) -> Self {
+        let dir = tempfile::Builder::new().prefix("mailade-").tempdir_in(folder).unwrap();
+        let log = log.unwrap_or_else(|| dir.path().join("log"));
         copy(&model(), &data_dir(dir.path()));
         let settings = settings.iter().map(|&(key, value)| (key.into(), value.into())).collect();
-        let mut house = Self { dir, settings, running: None, addresses: BTreeMap::new() };
+        let mut house = Self { dir, log, settings, running: None, addresses: BTreeMap::new() };
         house.start();
         house
     }
@@ -136,7 +152,7 @@ impl House {
 
     /// What the server has logged up to now.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.log_file()).unwrap_or_default()
+        fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// Kills the server at once, as a power switch does.
@@ -147,12 +163,46 @@ impl House {
         }
     }
 
+    /// Tells the server to stop, and waits until it has.
+    pub(crate) fn stop(&mut self) {
+        let pid = rustix::process::Pid::from_raw(self.pid().cast_signed()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let status = self.wait();
+        assert!(status.success(), "{status}:\n{}", self.log());
+    }
+
+    /// Waits until the server has ended by itself.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let mut child = self.running.take().expect("the server runs");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status;
+            }
+            if Instant::now() > deadline {
+                child.kill().unwrap();
+                panic!("the server does not end:\n{}", self.log());
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// The server's process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.running.as_ref().expect("the server runs").id()
+    }
+
+    /// Where the server keeps everything.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        data_dir(self.dir.path())
+    }
+
     /// Starts the server that was killed or stopped; its ports are new.
     pub(crate) fn start(&mut self) {
         let data_dir = data_dir(self.dir.path());
         let ready = self.dir.path().join("ready");
         let _none_before_the_first_start = fs::remove_file(&ready);
-        let log = File::options().create(true).append(true).open(self.log_file()).unwrap();
+        let log = File::options().create(true).append(true).open(&self.log).unwrap();
         let child = program(&data_dir, &self.settings)
             .args(["serve", "--announce"])
             .stdin(Stdio::null())
@@ -183,10 +233,6 @@ impl House {
             .filter_map(|service| Some((service, *services.get(service.key())?.first()?)));
         self.addresses = known.collect();
         true
-    }
-
-    fn log_file(&self) -> PathBuf {
-        self.dir.path().join("log")
     }
 }
 
@@ -256,7 +302,8 @@ fn configuration(data_dir: &Path) -> String {
     for service in Service::OFF {
         text += &format!("{service} = []\n");
     }
-    text
+    // Every house is copied; one that is to have a reserve says so.
+    text + "[limits]\ndisk_reserve = \"0\"\n"
 }
 
 fn command(

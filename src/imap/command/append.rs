@@ -129,6 +129,7 @@ async fn check(session: &Session, actor: &Actor, head: &Head, before: u64) -> Re
     if head.utf8 && !session.enabled.utf8 {
         return Err(Error::unfit("enable UTF8=ACCEPT first"));
     }
+    session.mail().store().check_adding().map_err(mail::Error::from)?;
     let quota = session.mail().quota(actor.account).await?;
     let sum = quota.octets.saturating_add(before).saturating_add(head.literal.size);
     if sum > quota.octets_limit {
