@@ -147,9 +147,12 @@ where
     reader.check_cancelled()?;
     reader.execute("BEGIN", [])?;
     let outcome = job(reader);
-    // An I/O error may have ended it already.
+    // An I/O error may have ended it already; damage that was met is told again, at its end.
     if !reader.sql.is_autocommit() {
-        reader.execute("COMMIT", [])?;
+        let ended = reader.execute("COMMIT", []);
+        if !reader.sql.is_autocommit() {
+            ended?;
+        }
     }
     outcome
 }

@@ -126,13 +126,14 @@ impl Writer {
             gauge: Mutex::new(gauge),
         });
         let (wake_checkpointer, woken) = sync_channel(1);
+        // Before the hook, whose place it takes.
+        sql.execute_batch("PRAGMA wal_autocheckpoint = 0")?;
         let log_pages = Arc::new(AtomicI64::new(0));
         let pages_now = Arc::clone(&log_pages);
         sql.wal_hook(Some(move |_: &mut Wal, pages: c_int| {
             pages_now.store(pages.into(), Ordering::Relaxed);
             Ok(())
         }))?;
-        sql.execute_batch("PRAGMA wal_autocheckpoint = 0")?;
         let checkpointer =
             Checkpointer { sql: checkpoints, health, writer: jobs.downgrade(), woken, probe_every };
         let name = |name: &str| thread::Builder::new().name(name.into());

@@ -163,6 +163,12 @@ impl House {
         }
     }
 
+    /// The same while others still use the house; [`Self::kill`] must follow.
+    pub(crate) fn kill_now(&self) {
+        let pid = rustix::process::Pid::from_raw(self.pid().cast_signed()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+
     /// Tells the server to stop, and waits until it has.
     pub(crate) fn stop(&mut self) {
         let pid = rustix::process::Pid::from_raw(self.pid().cast_signed()).unwrap();

@@ -209,7 +209,8 @@ fn a_damaged_page_ends_changes_and_what_is_whole_can_be_read() {
     // The summaries' page becomes nonsense.
     let file = house.data_dir().join("mailade.db");
     let sql = rusqlite::Connection::open(&file).unwrap();
-    let number = |query: &str| sql.query_row(query, [], |row| row.get::<_, u64>(0)).unwrap();
+    let number =
+        |query: &str| sql.query_row(query, [], |row| row.get::<_, i64>(0)).unwrap().cast_unsigned();
     let page = number("SELECT rootpage FROM sqlite_schema WHERE name = 'summary'");
     let size = number("PRAGMA page_size");
     drop(sql);
@@ -231,7 +232,8 @@ fn a_damaged_page_ends_changes_and_what_is_whole_can_be_read() {
     let checked = house.command(&["check"], "");
     assert!(!checked.status.success());
     let found = String::from_utf8_lossy(&checked.stdout).into_owned();
-    assert!(found.contains("summary"), "{found}");
+    let said = String::from_utf8_lossy(&checked.stderr);
+    assert!(found.contains("summary"), "{found}{said}{}", house.log());
 }
 
 #[test]
