@@ -62,6 +62,9 @@ impl Flags {
         (Self::IMPORTANT, "$Important"),
     ];
 
+    /// The flags that every message has, set or not (RFC 7162 §3.1.3); all others are keywords.
+    pub const SYSTEM: Self = Self(0x1f);
+
     /// The flag of a name in any case; None for a keyword that is a mailbox's own.
     pub fn named(name: &str) -> Option<Self> {
         Self::NAMES
@@ -73,6 +76,11 @@ impl Flags {
     /// Are all of `other`'s flags set here?
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// Is any of `other`'s flags set here?
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
     }
 
     /// Both together.
@@ -111,6 +119,11 @@ impl Keywords {
     /// Nothing set?
     pub fn is_empty(&self) -> bool {
         self.0 == [0; 4]
+    }
+
+    /// Is any keyword set both here and there?
+    pub fn meet(&self, other: Self) -> bool {
+        self.0.iter().zip(other.0).any(|(word, other)| word & other != 0)
     }
 
     /// All that are set here or there.

@@ -47,8 +47,13 @@ impl Mail {
 }
 
 impl Mail {
-    /// Ranges of UIDs (first, last) that were expunged after `since`, in no order.
-    pub async fn vanished(&self, mailbox: &Mailbox, since: ModSeq) -> Result<Vec<(Uid, Uid)>> {
+    /// Ranges of UIDs (first, last) that were expunged after `since`, in no order; None when that is
+    /// too long ago to be known.
+    pub async fn vanished(
+        &self,
+        mailbox: &Mailbox,
+        since: ModSeq,
+    ) -> Result<Option<Vec<(Uid, Uid)>>> {
         let id = mailbox.id;
         self.store.read(move |r| Ok(r.vanished(id, since)?)).await
     }

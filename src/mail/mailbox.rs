@@ -10,7 +10,7 @@ use super::{
     view::View,
 };
 use crate::{
-    ids::{AccountId, MailboxId, UidValidity},
+    ids::{AccountId, MailboxId, ModSeq, UidValidity},
     store::{Committed, MailboxRow, Reader, SpecialUse, Tx},
 };
 
@@ -55,6 +55,17 @@ pub struct MailboxInfo {
     pub rights: Rights,
     /// Is its name subscribed?
     pub subscribed: bool,
+}
+
+/// What is told of a mailbox when it is opened, without any of its messages in memory.
+#[derive(Clone, Debug)]
+pub struct Outline {
+    /// What the store keeps of it.
+    pub row: MailboxRow,
+    /// Its own keywords by number.
+    pub keywords: Vec<(u8, Arc<str>)>,
+    /// The number of the first message without `\Seen`.
+    pub first_unseen: Option<u64>,
 }
 
 /// An account's quota and its use (RFC 9208).
@@ -109,6 +120,26 @@ impl Mail {
     pub fn cached_view(&self, mailbox: &Mailbox) -> Option<Arc<View>> {
         let view = self.views.cached(mailbox.id)?;
         (view.uid_validity() == mailbox.uid_validity).then_some(view)
+    }
+
+    /// The outline of an open mailbox in which nothing has happened after `since` and nothing is
+    /// `\Recent` to who selects it now; None for any other.
+    pub async fn unchanged(&self, mailbox: &Mailbox, since: ModSeq) -> Result<Option<Outline>> {
+        let (id, uid_validity) = (mailbox.id, mailbox.uid_validity);
+        self.store
+            .read(move |r| {
+                let row = r.mailbox_by_id(id)?.ok_or(Error::NoMailbox)?;
+                let status = row.status;
+                if row.uid_validity != uid_validity
+                    || status.mod_seq > since
+                    || status.recent_uid < status.uid_next
+                {
+                    return Ok(None);
+                }
+                let first_unseen = if status.unseen > 0 { r.first_unseen(id)? } else { None };
+                Ok(Some(Outline { keywords: r.keywords(id)?, first_unseen, row }))
+            })
+            .await
     }
 
     /// All mailboxes the actor may see, by name.

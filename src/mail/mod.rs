@@ -38,7 +38,7 @@ pub use self::{
     deeds::{Appended, CopiedTo, NewMail},
     email_id::EmailId,
     error::{Error, Result},
-    mailbox::{Mailbox, MailboxInfo, Quota},
+    mailbox::{Mailbox, MailboxInfo, Outline, Quota},
     prepare::Prepared,
     rights::Rights,
     spool::Spool,

@@ -1,8 +1,9 @@
 //! Expunging, and the log of it.
 //!
 //! An expunged message leaves a tombstone for a day, so that sessions that were not told yet can
-//! still fetch it; then it is folded into ranges of UIDs. The log is never shorter than what a client
-//! may ask for (RFC 7162 §5).
+//! still fetch it; then it is folded into ranges of UIDs. Of a log that grows too long the oldest
+//! entries are forgotten, and the mailbox remembers from which mod-sequence on it is whole: who asks
+//! for more is told so, and never gets less than what happened (RFC 7162 §5.3).
 
 use super::{
     error::Result,
@@ -24,11 +25,23 @@ impl Reader<'_> {
         self.row(&sql, (mailbox, uid), entry)
     }
 
-    /// Ranges of UIDs (first, last) that were expunged after `since`, in no order, perhaps touching.
-    pub fn vanished(&self, mailbox: MailboxId, since: ModSeq) -> Result<Vec<(Uid, Uid)>> {
+    /// Ranges of UIDs (first, last) that were expunged after `since`, in no order, perhaps touching;
+    /// None when the log does not reach back so far.
+    pub fn vanished(&self, mailbox: MailboxId, since: ModSeq) -> Result<Option<Vec<(Uid, Uid)>>> {
+        let sql = "SELECT log_from FROM mailbox WHERE id = ?1";
+        let log_from: Option<ModSeq> = self.row(sql, [mailbox], |row| row.get(0))?;
+        if log_from.is_none_or(|from| since < from) {
+            return Ok(None);
+        }
         let sql = "SELECT first, last FROM vanished WHERE mailbox = ?1 AND mod_seq > ?2
             UNION ALL SELECT uid, uid FROM tombstone WHERE mailbox = ?1 AND mod_seq > ?2";
-        self.rows(sql, (mailbox, since), |row| Ok((row.get(0)?, row.get(1)?)))
+        self.rows(sql, (mailbox, since), |row| Ok((row.get(0)?, row.get(1)?))).map(Some)
+    }
+
+    /// Mailboxes whose log holds more ranges than this.
+    pub(super) fn long_logs(&self, most: usize) -> Result<Vec<MailboxId>> {
+        let sql = "SELECT mailbox FROM vanished GROUP BY mailbox HAVING count(*) > ?1";
+        self.rows(sql, [signed(most as u64)], |row| row.get(0))
     }
 }
 
@@ -87,5 +100,25 @@ impl Tx<'_> {
             self.execute(sql, range)?;
         }
         Ok(old.len())
+    }
+
+    /// Forgets about `limit` of the oldest ranges of a mailbox's log, as long as more than `keep`
+    /// are left; says whether there are more to be forgotten.
+    pub fn shorten_log(&mut self, mailbox: MailboxId, keep: usize, limit: usize) -> Result<bool> {
+        let nth = |order: &str, n: usize| {
+            let sql = format!(
+                "SELECT mod_seq FROM vanished WHERE mailbox = ?1 ORDER BY mod_seq {order}
+                 LIMIT 1 OFFSET ?2"
+            );
+            self.row(&sql, (mailbox, signed(n as u64)), |row| row.get::<_, ModSeq>(0))
+        };
+        // The newest change that is forgotten in the end, and in this step.
+        let Some(last) = nth("DESC", keep)? else { return Ok(false) };
+        let step = nth("ASC", limit)?.map_or(last, |step| step.min(last));
+        let sql = "UPDATE mailbox SET log_from = max(log_from, ?2) WHERE id = ?1";
+        self.execute(sql, (mailbox, step))?;
+        let sql = "DELETE FROM vanished WHERE mailbox = ?1 AND mod_seq <= ?2";
+        self.execute(sql, (mailbox, step))?;
+        Ok(step < last)
     }
 }

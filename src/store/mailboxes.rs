@@ -235,8 +235,9 @@ impl Tx<'_> {
                 return Err(Error::Exists("mailbox"));
             }
             let mod_seq = self.next_mod_seq(account)?;
-            let sql = "UPDATE mailbox SET name = ?2, name_key = ?3 WHERE id = ?1";
-            self.execute(sql, (row.id, &new_name, new_key))?;
+            let sql = "UPDATE mailbox SET name = ?2, name_key = ?3, mod_seq = max(mod_seq, ?4)
+                WHERE id = ?1";
+            self.execute(sql, (row.id, &new_name, new_key, mod_seq))?;
             self.execute("DELETE FROM url_key WHERE mailbox = ?1", [row.id])?;
             let kind = Kind::MailboxRename { from: row.name, to: new_name.into() };
             self.happened(account, row.id, mod_seq, kind);
@@ -244,10 +245,13 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Sets what a mailbox is for.
-    pub fn set_special_use(&mut self, id: MailboxId, special_use: SpecialUse) -> Result<()> {
-        let sql = "UPDATE mailbox SET special_use = ?2 WHERE id = ?1";
-        self.execute(sql, (id, special_use.0))?;
+    /// Sets what a mailbox is for: to clients a change of its metadata (RFC 6154 §4).
+    pub fn set_special_use(&mut self, mailbox: &MailboxRow, special_use: SpecialUse) -> Result<()> {
+        let mod_seq = self.next_mod_seq(mailbox.account)?;
+        let sql = "UPDATE mailbox SET special_use = ?2, mod_seq = max(mod_seq, ?3) WHERE id = ?1";
+        self.execute(sql, (mailbox.id, special_use.0, mod_seq))?;
+        let kind = Kind::MailboxMetadataChange("/private/specialuse".into());
+        self.happened(mailbox.account, mailbox.id, mod_seq, kind);
         Ok(())
     }
 

@@ -51,6 +51,8 @@ pub enum MarkDeed {
 pub struct MarkOutcome {
     /// Messages that bear something else now.
     pub changed: Vec<MarkChange>,
+    /// Messages that bore just that already, each with its mod-sequence.
+    pub as_before: Vec<(Uid, ModSeq)>,
     /// Messages that changed after the mod-sequence the asker knows (RFC 7162 §3.1.3).
     pub modified: Vec<Uid>,
     /// UIDs that are no longer there.
@@ -100,6 +102,14 @@ impl Reader<'_> {
         let sql = "SELECT content.hash, message.internal_date FROM message
             JOIN content ON content.id = message.content WHERE message.mailbox = ?1";
         self.rows(sql, [mailbox], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// How many messages stand before and at the first without `\Seen`, itself counted.
+    pub fn first_unseen(&self, mailbox: MailboxId) -> Result<Option<u64>> {
+        let sql = "SELECT count(*) FROM message WHERE mailbox = ?1 AND uid <= (
+                SELECT uid FROM message WHERE mailbox = ?1 AND flags & ?2 = 0 ORDER BY uid LIMIT 1)
+            HAVING count(*) > 0";
+        self.row(sql, (mailbox, Flags::SEEN), |row| row.get(0).map(unsigned))
     }
 
     /// UIDs of messages with `\Deleted`, rising.
@@ -268,7 +278,7 @@ impl Tx<'_> {
     }
 
     /// Changes flags and keywords of messages, UIDs rising; with `unchanged_since` only of those
-    /// that have not changed after it (RFC 7162 §3.1.3), decided here and now.
+    /// where what is named has not changed after it (RFC 7162 §3.1.3), decided here and now.
     pub fn mark(
         &mut self,
         mailbox: &MailboxRow,
@@ -289,12 +299,14 @@ impl Tx<'_> {
                 outcome.missing.push(*uid);
                 continue;
             };
-            if unchanged_since.is_some_and(|known| entry.mod_seq > known) {
+            let is_newer = unchanged_since.is_some_and(|known| entry.mod_seq > known);
+            if is_newer && concerns(deed, named, entry.marks) {
                 outcome.modified.push(*uid);
                 continue;
             }
             let marks = marked(entry.marks, deed, named);
             if marks == entry.marks {
+                outcome.as_before.push((*uid, entry.mod_seq));
                 continue;
             }
             let mod_seq = match mod_seq {
@@ -315,6 +327,16 @@ impl Tx<'_> {
         }
         Ok(outcome)
     }
+}
+
+/// May the last change of a message with these marks have been to something that the deed names? A
+/// message has one mod-sequence for all its marks, and a keyword that it does not bear has none
+/// (RFC 7162 §3.1.3, Examples 7 and 8).
+fn concerns(deed: MarkDeed, named: Marks, marks: Marks) -> bool {
+    deed == MarkDeed::Replace
+        || named.flags.meets(Flags::SYSTEM)
+        || named.flags.meets(marks.flags)
+        || named.keywords.meet(marks.keywords)
 }
 
 fn marked(old: Marks, deed: MarkDeed, named: Marks) -> Marks {

@@ -14,12 +14,15 @@ use super::{
     Store,
     error::{Error, Result},
     reader::Reader,
+    tx::Tx,
 };
 use crate::{events::Origin, ids::ContentId};
 
 /// How long an expunged message can still be fetched by those not told yet, and how long a file
 /// stays when nothing refers to it, in seconds.
 const GRACE: i64 = 24 * 3600;
+/// How many ranges of UIDs the expunge log of one mailbox holds; the oldest are forgotten.
+const LOG_RANGES: usize = 10_000;
 /// How long traces are kept, in seconds.
 const TRACES: i64 = 30 * 24 * 3600;
 /// How many rows one job removes.
@@ -53,6 +56,10 @@ impl Store {
             if *fold < STEP {
                 break;
             }
+        }
+        for mailbox in self.read(|r| r.long_logs(LOG_RANGES)).await? {
+            let job = move |tx: &mut Tx<'_>| tx.shorten_log(mailbox, LOG_RANGES, STEP);
+            while *self.write(origin, job).await? {}
         }
         let before = origin.at.saturating_sub(TRACES);
         loop {

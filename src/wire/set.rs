@@ -77,18 +77,11 @@ impl Set {
     /// The numbers it means when `*` is `last` (zero for an empty mailbox: then `*` means nothing),
     /// `$` left aside. `12:*` is `9:12` when 9 is the last.
     pub fn resolve(&self, last: u32) -> Ranges {
-        let mut ranges: Vec<_> = self
-            .spans
+        self.spans
             .iter()
             .map(|span| (span.from.resolve(last), span.to.resolve(last)))
             .map(|(from, to)| from.min(to)..=from.max(to))
-            .collect();
-        ranges.sort_unstable_by_key(|range| *range.start());
-        let mut numbers = Ranges::default();
-        for range in ranges {
-            numbers.push_range(range);
-        }
-        numbers
+            .collect()
     }
 }
 
@@ -199,6 +192,43 @@ impl Ranges {
         self.push_range(*range.start().max(&above)..=*range.end());
     }
 
+    /// Those that are also here in `other`.
+    #[must_use]
+    pub fn within(&self, other: &Self) -> Self {
+        let mut both = Self::default();
+        let (mut ours, mut theirs) = (self.0.iter().peekable(), other.0.iter().peekable());
+        while let (Some(one), Some(two)) = (ours.peek(), theirs.peek()) {
+            both.push_range(*one.start().max(two.start())..=*one.end().min(two.end()));
+            if one.end() < two.end() {
+                ours.next();
+            } else {
+                theirs.next();
+            }
+        }
+        both
+    }
+
+    /// Those that are not among these, which rise.
+    #[must_use]
+    pub fn without(&self, rising: impl IntoIterator<Item = u32>) -> Self {
+        let mut rest = Self::default();
+        let mut others = rising.into_iter().peekable();
+        for range in &self.0 {
+            let mut from = Some(*range.start());
+            while let Some(other) = others.next_if(|other| other <= range.end()) {
+                if let Some(first) = from.filter(|first| *first <= other) {
+                    rest.push_range(first..=other.saturating_sub(1));
+                    // Nothing stands behind the highest number there is.
+                    from = other.checked_add(1);
+                }
+            }
+            if let Some(first) = from {
+                rest.push_range(first..=*range.end());
+            }
+        }
+        rest
+    }
+
     /// Adds a range that begins no lower than the last one did.
     fn push_range(&mut self, range: RangeInclusive<u32>) {
         let (from, to) = ((*range.start()).max(1), *range.end());
@@ -211,6 +241,19 @@ impl Ranges {
             }
             _ => self.0.push(from..=to),
         }
+    }
+}
+
+/// Ranges in any order, which may overlap.
+impl FromIterator<RangeInclusive<u32>> for Ranges {
+    fn from_iter<I: IntoIterator<Item = RangeInclusive<u32>>>(ranges: I) -> Self {
+        let mut sorted: Vec<_> = ranges.into_iter().collect();
+        sorted.sort_unstable_by_key(|range| *range.start());
+        let mut ranges = Self::default();
+        for range in sorted {
+            ranges.push_range(range);
+        }
+        ranges
     }
 }
 
@@ -309,6 +352,28 @@ mod tests {
                 .collect();
             let set = Set { saved: saved || spans.is_empty(), spans };
             prop_assert_eq!(read(&written(&set)), Ok(set));
+        }
+
+        #[test]
+        fn what_two_sets_share_and_what_one_lacks_is_exact(
+            one in proptest::collection::vec((0_u32..60, 0_u32..9), 0..12),
+            two in proptest::collection::vec((0_u32..60, 0_u32..9), 0..12),
+            high: bool,
+        ) {
+            // The same at the lower and at the upper end of all numbers.
+            let base = if high { u32::MAX - 70 } else { 0 };
+            let set = |spans: &[(u32, u32)]| -> Ranges {
+                spans.iter().map(|(from, more)| base + from..=base + from + more).collect()
+            };
+            let plain = |ranges: &Ranges| ranges.numbers().collect::<Vec<_>>();
+            let (one, two) = (set(&one), set(&two));
+            let shared = plain(&one).into_iter().filter(|number| two.contains(*number));
+            prop_assert_eq!(plain(&one.within(&two)), shared.collect::<Vec<_>>());
+            let lacking = plain(&one).into_iter().filter(|number| !two.contains(*number));
+            prop_assert_eq!(plain(&one.without(two.numbers())), lacking.collect::<Vec<_>>());
+            let (rest, both) = (one.without(two.numbers()), one.within(&two));
+            let whole: Ranges = rest.ranges().iter().chain(both.ranges()).cloned().collect();
+            prop_assert_eq!(whole, one);
         }
 
         #[test]

@@ -242,7 +242,7 @@ async fn what_was_expunged_is_logged_before_and_after_folding() {
     let still = store.read(move |r| r.tombstone(id, uids(&[2])[0])).await.unwrap();
     assert!(still.is_some(), "sessions not yet told can still fetch");
     let vanished = async || {
-        let ranges = store.read(move |r| r.vanished(id, since)).await.unwrap();
+        let ranges = store.read(move |r| r.vanished(id, since)).await.unwrap().unwrap();
         let mut all: Vec<u32> = ranges.iter().flat_map(|(a, b)| a.get()..=b.get()).collect();
         all.sort_unstable();
         all
@@ -253,6 +253,86 @@ async fn what_was_expunged_is_logged_before_and_after_folding() {
     assert_eq!(vanished().await, [2, 3]);
     assert_eq!(mailbox(&store, account, "INBOX").await.status.messages, 2);
     assert_eq!(findings(&store).await, Vec::<String>::new());
+}
+
+/// Random expunges, folding and forgetting: the log names all that went since a change and nothing
+/// else, or it says that it does not know.
+#[tokio::test]
+async fn q5_the_expunge_log_is_exact_or_says_that_it_is_not() {
+    let (_dir, store, account) = house().await;
+    let inbox = mailbox(&store, account, "INBOX").await;
+    let id = inbox.id;
+    let mut seed = 7_u64;
+    let mut random = move |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    let mut gone: Vec<(ModSeq, u32)> = Vec::new();
+    let (mut known, mut unknown) = (0, 0);
+    for round in 0..40_i64 {
+        let at = Origin::new(Door::House, NOW + round * 3600);
+        let row = inbox.clone();
+        let many = random(6);
+        let _uids = store
+            .write(at, move |tx| {
+                let mut last = Uid::MIN;
+                for _ in 0..=many {
+                    last = append(tx, &row, &content("x"))?;
+                }
+                Ok::<_, Error>(last)
+            })
+            .await
+            .unwrap();
+        let living = store.read(move |r| r.uids(id)).await.unwrap();
+        let chosen: Vec<Uid> = living.into_iter().filter(|_| random(3) == 0).collect();
+        let row = inbox.clone();
+        let went = store.write(at, move |tx| tx.expunge(&row, &chosen)).await.unwrap().into_inner();
+        let now = mailbox(&store, account, "INBOX").await.status.mod_seq;
+        gone.extend(went.iter().map(|uid| (now, uid.get())));
+        if random(4) == 0 {
+            let before = NOW + round * 3600 - i64::try_from(random(10)).unwrap() * 3600;
+            let fold = move |tx: &mut Tx<'_>| tx.fold_tombstones(before, 1_000);
+            let _some = store.write(at, fold).await.unwrap();
+        }
+        if random(6) == 0 {
+            let (keep, step) = (random(12) as usize, random(5) as usize);
+            let shorten = move |tx: &mut Tx<'_>| tx.shorten_log(id, keep, step);
+            while *store.write(at, shorten).await.unwrap() {}
+        }
+        for since in [0, now.0 / 2, random(now.0), now.0.saturating_sub(3), now.0, now.0 + 9] {
+            let since = ModSeq(since);
+            match store.read(move |r| r.vanished(id, since)).await.unwrap() {
+                Some(ranges) => {
+                    let mut said: Vec<u32> =
+                        ranges.iter().flat_map(|(a, b)| a.get()..=b.get()).collect();
+                    said.sort_unstable();
+                    let after = gone.iter().filter(|(mod_seq, _)| *mod_seq > since);
+                    let mut truth: Vec<u32> = after.map(|(_, uid)| *uid).collect();
+                    truth.sort_unstable();
+                    assert_eq!(said, truth, "round {round}, since {since}");
+                    known += 1;
+                }
+                None => unknown += 1,
+            }
+        }
+    }
+    assert!(known > 50 && unknown > 20, "{known} answers, {unknown} times too long ago");
+}
+
+#[tokio::test]
+async fn q28_names_and_uses_of_a_mailbox_are_changes_too() {
+    let (_dir, store, account) = house().await;
+    let before = mailbox(&store, account, "Archive").await;
+    let row = before.clone();
+    let use_it = move |tx: &mut Tx<'_>| tx.set_special_use(&row, SpecialUse(2));
+    let _done = store.write(origin(), use_it).await.unwrap();
+    let used = mailbox(&store, account, "Archive").await;
+    assert!(used.status.mod_seq > before.status.mod_seq);
+    let mod_seq = used.status.mod_seq;
+    let rename = move |tx: &mut Tx<'_>| tx.rename_mailbox(&used, "Attic", "attic");
+    let _done = store.write(origin(), rename).await.unwrap();
+    let renamed = store.read(move |r| r.mailbox(account, "attic")).await.unwrap().unwrap();
+    assert!(renamed.status.mod_seq > mod_seq);
 }
 
 #[tokio::test]

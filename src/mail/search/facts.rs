@@ -40,6 +40,7 @@ impl Facts for Known<'_> {
             Key::InternalFrom(second) => entry.internal_date >= *second,
             Key::InternalUntil(second) => entry.internal_date <= *second,
             Key::Saved(days) => days.contain(entry.save_date),
+            Key::ModSeq(since) => entry.mod_seq >= *since,
             Key::Thread(thread) => entry.thread == *thread,
             _ => return Ok(None),
         }))

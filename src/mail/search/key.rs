@@ -8,7 +8,12 @@ use jiff::{
 };
 
 use super::needle::Needle;
-use crate::{flags::Flags, ids::ThreadId, mail::Messages, wire::Ranges};
+use crate::{
+    flags::Flags,
+    ids::{ModSeq, ThreadId},
+    mail::Messages,
+    wire::Ranges,
+};
 
 /// One condition, or several joined.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +46,8 @@ pub enum Key {
     Saved(Days),
     /// The Date field names one of these days, whatever its time zone.
     Sent(Days),
+    /// The message came or changed with this mod-sequence or after it (RFC 7162 §3.1.5).
+    ModSeq(ModSeq),
     /// The conversation (RFC 8474 §6).
     Thread(ThreadId),
     /// The id of the octets, as [`EmailId`](crate::mail::EmailId) has it.
@@ -152,6 +159,7 @@ impl Key {
             | Self::InternalFrom(_)
             | Self::InternalUntil(_)
             | Self::Saved(_)
+            | Self::ModSeq(_)
             | Self::Thread(_) => 0,
             Self::Sent(_) | Self::Field(..) => 1,
             Self::Header(..) | Self::Email(_) => 2,
