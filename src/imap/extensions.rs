@@ -221,6 +221,8 @@ pub static EXTENSIONS: &[Extension] = &[
     ]),
     extension("QUOTA=RES-STORAGE", 9208, always, &[]),
     extension("QUOTA=RES-MESSAGE", 9208, always, &[]),
+    extension("CONDSTORE", 7162, always, &[]),
+    extension("QRESYNC", 7162, always, &[]),
     extension("ESEARCH", 4731, always, &[]),
     extension("SEARCHRES", 5182, always, &[]),
 ];

@@ -1,5 +1,7 @@
 //! Flags as clients read and write them.
 
+use std::sync::Arc;
+
 use crate::{
     flags::{Flags, Marks},
     mail::Messages,
@@ -15,10 +17,11 @@ pub fn write(out: &mut Buffer, marks: Marks, recent: bool, messages: &Messages) 
     out.list(names, Buffer::put);
 }
 
-/// All flags a mailbox knows, without brackets: what FLAGS lists (RFC 9051 §7.3.5).
-pub fn known(messages: &Messages) -> String {
+/// All flags a mailbox with these keywords knows, without brackets: what FLAGS lists (RFC 9051
+/// §7.3.5).
+pub fn known(keywords: &[(u8, Arc<str>)]) -> String {
     let fixed = Flags::NAMES.iter().map(|(_, name)| *name);
-    let own = messages.keyword_names().iter().map(|(_, name)| &**name);
+    let own = keywords.iter().map(|(_, name)| &**name);
     fixed.chain(own).collect::<Vec<_>>().join(" ")
 }
 

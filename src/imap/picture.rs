@@ -35,6 +35,15 @@ pub enum By {
     Uid,
 }
 
+/// An expunge at the moment it is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expunged {
+    /// The message's number when all expunges before this one are told.
+    pub number: u32,
+    /// Its UID.
+    pub uid: Uid,
+}
+
 /// Messages whose flags changed elsewhere and were not told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Changed {
@@ -53,13 +62,22 @@ pub struct Picture {
     told_count: u32,
     /// Up to which change the expunges are told or kept below.
     agreed: ModSeq,
+    /// The last change that was heard of.
+    heard: ModSeq,
     /// Up to which change the flags are told or kept below.
     told_mod_seq: ModSeq,
     /// Events were lost.
     missed: bool,
     /// Gone and not told, rising.
     expunged: Vec<Uid>,
+    /// No expunge that is not told happened before this change.
+    expunged_from: Option<ModSeq>,
     changed: Changed,
+    /// What the client takes for HIGHESTMODSEQ: the last one it was given, or a higher mod-sequence
+    /// that it has seen since (RFC 7162 §6).
+    believed: ModSeq,
+    /// Expunges were told, and not yet up to which change all is known now.
+    behind: bool,
 }
 
 impl Picture {
@@ -68,11 +86,25 @@ impl Picture {
         Self {
             told_uid: living.last().map_or(0, |uid| uid.get()),
             told_count: count(living.len()),
+            ..Self::unseen(0, 0, mod_seq)
+        }
+    }
+
+    /// The picture of a client that knows a mailbox up to this change: how many messages it counts,
+    /// and a UID that none of them exceeds.
+    pub fn unseen(told_count: u32, told_uid: u32, mod_seq: ModSeq) -> Self {
+        Self {
+            told_uid,
+            told_count,
             agreed: mod_seq,
+            heard: mod_seq,
             told_mod_seq: mod_seq,
             missed: false,
             expunged: Vec::new(),
+            expunged_from: None,
             changed: Changed::Uids(Vec::new()),
+            believed: mod_seq,
+            behind: false,
         }
     }
 
@@ -81,9 +113,34 @@ impl Picture {
         self.told_count
     }
 
-    /// Up to which mod-sequence the client knows everything: what a resynchronisation starts from.
-    pub fn told_mod_seq(&self) -> ModSeq {
-        self.told_mod_seq
+    /// Up to which mod-sequence the client was told everything: from there it can resynchronise
+    /// without loss, whatever was told beyond it (RFC 7162 §3.2).
+    pub fn known(&self) -> ModSeq {
+        let before = self.expunged_from.map(|first| ModSeq(first.0.saturating_sub(1)));
+        before.map_or(self.told_mod_seq, |before| before.min(self.told_mod_seq))
+    }
+
+    /// A message's mod-sequence is told: the client takes it for HIGHESTMODSEQ when it is higher than
+    /// what it has.
+    pub fn tell_mod_seq(&mut self, mod_seq: ModSeq) {
+        self.believed = self.believed.max(mod_seq);
+    }
+
+    /// Tells HIGHESTMODSEQ: up to where the client knows everything.
+    pub fn tell_highest(&mut self) -> ModSeq {
+        self.behind = false;
+        self.believed = self.known();
+        self.believed
+    }
+
+    /// Does the client believe to know more than it was told?
+    pub fn believes_too_much(&self) -> bool {
+        self.believed > self.known()
+    }
+
+    /// Were expunges told, and not yet up to which change all is known now?
+    pub fn is_behind(&self) -> bool {
+        self.behind
     }
 
     /// Those of the living that the client counts.
@@ -98,20 +155,28 @@ impl Picture {
         count(self.counted(living).len() + self.expunged.len()) == self.told_count
     }
 
+    /// Something happened in the mailbox; its events come in their order.
+    pub fn hear(&mut self, mod_seq: ModSeq) {
+        self.heard = self.heard.max(mod_seq);
+    }
+
     /// Messages were expunged, by whomever, in this change.
     ///
     /// What happened up to the change with which the last EXISTS agreed is known: those messages
     /// were gone before they were counted.
     pub fn hear_expunged(&mut self, uids: &[Uid], mod_seq: ModSeq) {
         if mod_seq > self.agreed {
-            self.add_expunged(uids);
+            self.add_expunged(uids, mod_seq);
         }
     }
 
-    fn add_expunged(&mut self, uids: &[Uid]) {
+    fn add_expunged(&mut self, uids: &[Uid], mod_seq: ModSeq) {
         self.expunged.extend(uids.iter().filter(|uid| uid.get() <= self.told_uid));
         self.expunged.sort_unstable();
         self.expunged.dedup();
+        if !self.expunged.is_empty() {
+            self.expunged_from = Some(self.expunged_from.map_or(mod_seq, |from| from.min(mod_seq)));
+        }
     }
 
     /// Flags of messages changed, not by this session.
@@ -144,11 +209,17 @@ impl Picture {
     /// Takes in what the log says: ranges of UIDs, each of which is gone.
     pub fn catch_up(&mut self, vanished: &[(Uid, Uid)]) {
         let last = self.told_uid;
+        let after = ModSeq(self.agreed.0.saturating_add(1));
         for (first, to) in vanished {
             let uids: Vec<_> = (first.get()..=to.get().min(last)).filter_map(Uid::new).collect();
-            self.add_expunged(&uids);
+            self.add_expunged(&uids, after);
         }
         self.missed = false;
+    }
+
+    /// The UIDs that are gone and not told, rising.
+    pub fn untold_expunges(&self) -> &[Uid] {
+        &self.expunged
     }
 
     /// Are there expunges to tell?
@@ -274,16 +345,17 @@ impl Picture {
         targets
     }
 
-    /// Tells the expunges: the number of each at the moment it is told. The picture must agree with
-    /// the view.
-    pub fn tell_expunged(&mut self, living: &[Uid]) -> Vec<u32> {
+    /// Tells the expunges. The picture must agree with the view.
+    pub fn tell_expunged(&mut self, living: &[Uid]) -> Vec<Expunged> {
         let living = self.counted(living);
         // Told rising, each is the only gone one left below itself.
-        let numbers: Vec<_> =
-            self.expunged.iter().map(|uid| count(below(living, *uid) + 1)).collect();
-        self.told_count = self.told_count.saturating_sub(count(numbers.len()));
+        let number = |uid| Expunged { number: count(below(living, uid) + 1), uid };
+        let told: Vec<_> = self.expunged.iter().map(|uid| number(*uid)).collect();
+        self.told_count = self.told_count.saturating_sub(count(told.len()));
         self.expunged = Vec::new();
-        numbers
+        self.expunged_from = None;
+        self.behind |= !told.is_empty();
+        told
     }
 
     /// Tells the new messages: the new count, when it changed. The picture must agree with the view,
@@ -300,10 +372,16 @@ impl Picture {
         Some(self.told_count)
     }
 
-    /// Tells the flag changes; `mod_seq` is the view's, from which the caller takes the flags.
+    /// Tells the flag changes; `mod_seq` is the view's, from which the caller takes the flags. The
+    /// view may be ahead of what was heard: that is news yet to come.
     pub fn tell_changed(&mut self, mod_seq: ModSeq) -> Changed {
-        self.told_mod_seq = mod_seq;
-        std::mem::replace(&mut self.changed, Changed::Uids(Vec::new()))
+        let changed = std::mem::replace(&mut self.changed, Changed::Uids(Vec::new()));
+        let told = match changed {
+            Changed::Uids(_) => self.heard,
+            Changed::Since(_) => mod_seq,
+        };
+        self.told_mod_seq = self.told_mod_seq.max(told);
+        changed
     }
 }
 
@@ -346,7 +424,8 @@ mod tests {
         let all = [(1, 2), (2, 4), (3, 6), (4, 8)];
         assert_eq!(named(&picture, "1:*", By::Number, &living).unwrap(), all);
         assert_eq!(named(&picture, "1:*", By::Uid, &living).unwrap(), all);
-        assert_eq!(picture.tell_expunged(&living), [2, 3]);
+        let numbers: Vec<_> = picture.tell_expunged(&living).iter().map(|e| e.number).collect();
+        assert_eq!(numbers, [2, 3]);
         assert_eq!(picture.tell_exists(&living, ModSeq(2)), Some(3));
         let all = [(1, 2), (2, 6), (3, 9)];
         assert_eq!(named(&picture, "1:*", By::Number, &living).unwrap(), all);
@@ -387,10 +466,53 @@ mod tests {
         let living = uids(&(1..=100).collect::<Vec<_>>());
         let mut picture = Picture::new(&living, ModSeq(7));
         picture.hear_changed(living.iter().copied().take(2));
+        picture.hear(ModSeq(8));
         picture.hear_changed(living.iter().copied().take(2));
         assert_eq!(picture.tell_changed(ModSeq(8)), Changed::Uids(uids(&[1, 2])));
         picture.hear_changed(living.iter().copied());
         assert_eq!(picture.tell_changed(ModSeq(9)), Changed::Since(ModSeq(8)));
+    }
+
+    #[test]
+    fn the_view_may_be_ahead_of_what_was_heard() {
+        let living = uids(&(1..=100).collect::<Vec<_>>());
+        let mut picture = Picture::new(&living, ModSeq(7));
+        // Changes 8 and 9 are in the view, their events on the way.
+        assert_eq!(picture.tell_changed(ModSeq(9)), Changed::Uids(Vec::new()));
+        assert_eq!(picture.known(), ModSeq(7));
+        picture.hear(ModSeq(8));
+        picture.hear_changed(living.iter().copied());
+        assert_eq!(picture.tell_changed(ModSeq(9)), Changed::Since(ModSeq(7)));
+        assert_eq!(picture.known(), ModSeq(9));
+    }
+
+    #[test]
+    fn with_an_expunge_held_back_highestmodseq_stays_below_it() {
+        let mut picture = Picture::new(&uids(&[1, 2, 3]), ModSeq(90));
+        picture.hear(ModSeq(100));
+        picture.hear_expunged(&uids(&[2]), ModSeq(100));
+        picture.hear(ModSeq(103));
+        picture.tell_changed(ModSeq(103));
+        picture.tell_mod_seq(ModSeq(103));
+        assert!(picture.believes_too_much() && !picture.is_behind());
+        assert_eq!(picture.tell_highest(), ModSeq(99));
+        assert!(!picture.believes_too_much());
+        picture.tell_expunged(&uids(&[1, 3]));
+        assert!(picture.is_behind() && !picture.believes_too_much());
+        assert_eq!(picture.tell_highest(), ModSeq(103));
+        assert!(!picture.is_behind());
+    }
+
+    #[test]
+    fn what_the_log_had_to_say_counts_from_the_last_agreement() {
+        let mut picture = Picture::new(&uids(&[1, 2, 3]), ModSeq(90));
+        picture.miss();
+        let uid = |number| Uid::new(number).unwrap();
+        picture.catch_up(&[(uid(2), uid(3)), (uid(7), uid(9))]);
+        picture.tell_changed(ModSeq(120));
+        assert_eq!(picture.known(), ModSeq(90));
+        picture.tell_expunged(&uids(&[1]));
+        assert_eq!(picture.known(), ModSeq(120));
     }
 
     proptest! {
@@ -414,8 +536,8 @@ mod tests {
                         picture.hear_expunged(&[gone], ModSeq(now));
                     }
                     2 => {
-                        for number in picture.tell_expunged(&living) {
-                            client.remove(number as usize - 1);
+                        for Expunged { number, uid } in picture.tell_expunged(&living) {
+                            prop_assert_eq!(client.remove(number as usize - 1), uid);
                         }
                     }
                     _ => {

@@ -2,13 +2,18 @@
 
 use std::{borrow::Cow, io};
 
-use super::{error::Error, extensions::Capabilities};
+use super::{
+    error::Error,
+    extensions::{Capabilities, Numbers},
+};
 use crate::{
-    ids::{MailboxId, Uid, UidValidity},
+    ids::{MailboxId, ModSeq, Uid, UidValidity},
     net,
     wire::{Buffer, Encode, Names, Ranges},
 };
 
+/// Ranges of UIDs in one VANISHED.
+const MOST_RANGES: usize = 1_000;
 /// From how many waiting octets on an answer is sent on while it still grows.
 const FLUSH_AT: usize = 16 * 1024;
 
@@ -41,10 +46,14 @@ pub enum Code {
     ExpungeIssued,
     /// It has children.
     HasChildren,
+    /// Up to which change the client knows everything (RFC 7162 §3.1.2.1).
+    HighestModSeq(ModSeq),
     /// A limit of this server.
     Limit,
     /// The mailbox's id (RFC 8474 §4.2).
     MailboxId(MailboxId),
+    /// Messages of a conditional STORE that had changed, by number or UID (RFC 7162 §3.1.3).
+    Modified(Ranges),
     /// No such mailbox.
     NonExistent,
     /// Not allowed.
@@ -111,11 +120,19 @@ impl Encode for Code {
             Self::Corruption => out.put("CORRUPTION"),
             Self::ExpungeIssued => out.put("EXPUNGEISSUED"),
             Self::HasChildren => out.put("HASCHILDREN"),
+            Self::HighestModSeq(mod_seq) => {
+                out.put("HIGHESTMODSEQ ");
+                out.put(mod_seq.0);
+            }
             Self::Limit => out.put("LIMIT"),
             Self::MailboxId(id) => {
                 out.put("MAILBOXID (");
                 out.put(MailboxObject(*id));
                 out.put(")");
+            }
+            Self::Modified(set) => {
+                out.put("MODIFIED ");
+                out.put(set);
             }
             Self::NonExistent => out.put("NONEXISTENT"),
             Self::NoPerm => out.put("NOPERM"),
@@ -203,6 +220,29 @@ impl Encode for OldName<'_> {
     }
 }
 
+/// Messages that are gone, by UID (RFC 7162 §3.2.10).
+pub struct Vanished {
+    /// Which.
+    pub uids: Ranges,
+    /// They were gone before the client counted what there is; it still counts them otherwise.
+    pub earlier: bool,
+}
+
+impl Vanished {
+    /// `* VANISHED (EARLIER) 41,43:116`, in several lines when there are very many, in none when there
+    /// is nothing to tell.
+    pub async fn write(&self, out: &mut Replies) -> Result<(), Error> {
+        for some in self.uids.ranges().chunks(MOST_RANGES) {
+            out.line(|out| {
+                out.put(if self.earlier { "VANISHED (EARLIER) " } else { "VANISHED " });
+                out.put(some.iter().cloned().collect::<Ranges>());
+            });
+            out.breathe().await?;
+        }
+        Ok(())
+    }
+}
+
 /// What the session does behind the tagged OK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -220,22 +260,42 @@ pub struct Done {
     code: Option<Code>,
     text: Cow<'static, str>,
     next: Next,
+    /// Message numbers keep still, whatever the command's row says.
+    still: bool,
 }
 
 impl Done {
     /// OK with this text.
     pub fn ok(text: impl Into<Cow<'static, str>>) -> Self {
-        Self { code: None, text: text.into(), next: Next::GoOn }
+        Self { code: None, text: text.into(), next: Next::GoOn, still: false }
     }
 
     /// OK with this text, and a code before it.
     pub fn with(text: impl Into<Cow<'static, str>>, code: Code) -> Self {
-        Self { code: Some(code), text: text.into(), next: Next::GoOn }
+        Self { code: Some(code), ..Self::ok(text) }
     }
 
     /// The same, with this behind it.
     pub fn then(self, next: Next) -> Self {
         Self { next, ..self }
+    }
+
+    /// The same, with this code if it has none yet; gives the code back when there is no room for it.
+    pub fn or_code(self, code: Code) -> (Self, Option<Code>) {
+        match self.code {
+            Some(_) => (self, Some(code)),
+            None => (Self { code: Some(code), ..self }, None),
+        }
+    }
+
+    /// The same; the client counted by message number, and nothing may be renumbered.
+    pub fn still(self) -> Self {
+        Self { still: true, ..self }
+    }
+
+    /// May message numbers change at the end of this command, when its row says so?
+    pub fn numbers(&self, row: Numbers) -> Numbers {
+        if self.still { Numbers::Still } else { row }
     }
 
     /// What the session does next.

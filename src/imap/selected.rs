@@ -5,14 +5,15 @@ use std::time::Duration;
 use super::{
     error::Error,
     flags,
-    picture::{By, Changed, Picture, Target},
+    news::Untold,
+    picture::{By, Picture, Target},
     reply::{Code, Replies},
+    session::Enabled,
 };
 use crate::{
     events::{Door, Event, Interest, Kind, News, Subscription},
-    flags::Marks,
-    ids::{SessionId, Uid},
-    mail::{Actor, Mail, Mailbox, Messages},
+    ids::{ModSeq, SessionId, Uid},
+    mail::{Actor, Mail, Mailbox, Messages, Outline},
     wire::{Ranges, Set},
 };
 
@@ -60,29 +61,32 @@ pub struct Opened {
     pub unseen: Option<u32>,
     /// The UID that comes next.
     pub uid_next: u32,
-}
-
-/// News in the form they are told.
-#[derive(Default)]
-struct Untold {
-    expunged: Vec<u32>,
-    exists: Option<u32>,
-    recent: u64,
-    flags: Option<String>,
-    changed: Vec<(Target, Marks)>,
+    /// HIGHESTMODSEQ
+    pub mod_seq: ModSeq,
 }
 
 impl Selected {
-    /// Opens a mailbox.
+    /// Opens a mailbox. When nothing has happened since the change up to which the client `knows` it,
+    /// none of its messages has to be in memory.
     pub async fn open(
         mail: &Mail,
         actor: &Actor,
         session: SessionId,
         mailbox: Mailbox,
         access: Access,
+        knows: Option<ModSeq>,
     ) -> Result<(Self, Opened), Error> {
         // Listening begins before the look, so that nothing falls between.
         let events = mail.store().bus().subscribe(Interest::Mailbox(mailbox.id));
+        if let Some(since) = knows
+            && mail.cached_view(&mailbox).is_none()
+            && let Some(outline) = mail.unchanged(&mailbox, since).await?
+        {
+            let opened = Opened::outlined(&outline);
+            let last = opened.uid_next.saturating_sub(1);
+            let picture = Picture::unseen(opened.exists, last, opened.mod_seq);
+            return Ok((Self::new(mailbox, access, picture, events, session), opened));
+        }
         let view = mail.view(&mailbox).await?;
         let recent_from = match access {
             Access::ReadWrite => mail.take_recent(actor, &mailbox, &view),
@@ -94,25 +98,38 @@ impl Selected {
             recent.insert_range(u32::try_from(recent_from).unwrap_or(u32::MAX)..=last.get());
         }
         let opened = Opened {
-            flags: flags::known(&messages),
-            exists: u32::try_from(messages.len()).unwrap_or(u32::MAX),
+            flags: flags::known(messages.keyword_names()),
+            exists: count(messages.len() as u64),
             recent: among(&recent, messages.uids()),
             unseen: first_unseen(&messages),
-            uid_next: u32::try_from(messages.uid_next()).unwrap_or(u32::MAX),
+            uid_next: count(messages.uid_next()),
+            mod_seq: messages.mod_seq(),
         };
-        let selected = Self {
-            picture: Picture::new(messages.uids(), messages.mod_seq()),
+        let picture = Picture::new(messages.uids(), messages.mod_seq());
+        let mut selected = Self::new(mailbox, access, picture, events, session);
+        selected.recent = recent;
+        Ok((selected, opened))
+    }
+
+    fn new(
+        mailbox: Mailbox,
+        access: Access,
+        picture: Picture,
+        events: Subscription,
+        session: SessionId,
+    ) -> Self {
+        Self {
+            mailbox,
+            access,
             saved: Ranges::default(),
+            picture,
+            events,
+            session,
+            recent: Ranges::default(),
             heard: false,
             keywords_changed: false,
             deleted: false,
-            mailbox,
-            access,
-            events,
-            session,
-            recent,
-        };
-        Ok((selected, opened))
+        }
     }
 
     /// Is this message `\Recent` here?
@@ -161,6 +178,7 @@ impl Selected {
     }
 
     fn hear_event(&mut self, event: &Event) {
+        self.picture.hear(event.mod_seq);
         let own = event.origin.door == Door::Imap && event.origin.session == Some(self.session);
         match &event.kind {
             Kind::MessageExpunge(uids) => self.picture.hear_expunged(uids, event.mod_seq),
@@ -189,7 +207,7 @@ impl Selected {
             }
             if let Some(since) = self.picture.missed() {
                 let vanished = mail.vanished(&self.mailbox, since).await?;
-                self.picture.catch_up(&vanished);
+                self.picture.catch_up(&vanished.ok_or_else(lost_track)?);
             }
             let view = mail.view(&self.mailbox).await?;
             {
@@ -203,7 +221,7 @@ impl Selected {
             // The view is ahead of the events: the one that explains it is on its way.
             if tokio::time::timeout(NEWS_WAIT, self.listen()).await.is_err() {
                 tracing::error!(mailbox = %self.mailbox.id, "a picture disagrees with its mailbox");
-                return Err(Error::Bye(None, "lost track of the mailbox, please reconnect"));
+                return Err(lost_track());
             }
         }
     }
@@ -224,24 +242,46 @@ impl Selected {
         mail: &Mail,
         actor: &Actor,
         expunges: bool,
-        with_recent: bool,
+        enabled: Enabled,
         out: &mut Replies,
     ) -> Result<(), Error> {
         self.hear_all();
-        if !self.heard {
-            return Ok(());
+        if self.heard {
+            let keywords_changed = self.keywords_changed;
+            let take = |picture: &mut Picture, messages: &Messages| {
+                let before = picture.last_told();
+                (Untold::take(picture, messages, expunges, keywords_changed), before)
+            };
+            let (mut untold, before) = self.look(mail, take).await?;
+            self.keywords_changed = false;
+            self.heard = !expunges && self.picture.has_expunged();
+            if untold.exists.is_some() {
+                untold.recent = self.add_recent(mail, actor, before).await?;
+            }
+            if enabled.condstore {
+                self.tell_mod_seq(untold.mod_seq());
+            }
+            untold.write(self, mail, enabled, out).await?;
         }
-        let keywords_changed = self.keywords_changed;
-        let collect = |picture: &mut Picture, messages: &Messages| {
-            collect(picture, messages, expunges, keywords_changed)
-        };
-        let (mut untold, before) = self.look(mail, collect).await?;
-        self.keywords_changed = false;
-        self.heard = !expunges && self.picture.has_expunged();
-        if untold.exists.is_some() {
-            untold.recent = self.add_recent(mail, actor, before).await?;
+        if enabled.condstore && self.picture.believes_too_much() {
+            out.ok(&Code::HighestModSeq(self.tell_highest()), "earlier changes are yet to be told");
         }
-        self.write(&untold, with_recent, mail, out).await
+        Ok(())
+    }
+
+    /// A message's mod-sequence is told.
+    pub fn tell_mod_seq(&mut self, mod_seq: ModSeq) {
+        self.picture.tell_mod_seq(mod_seq);
+    }
+
+    /// Up to which change the client knows everything; it is told so.
+    pub fn tell_highest(&mut self) -> ModSeq {
+        self.picture.tell_highest()
+    }
+
+    /// Were expunges told, and not yet up to which change all is known now?
+    pub fn is_behind(&self) -> bool {
+        self.picture.is_behind()
     }
 
     /// What came since `before` is recent to us, if nobody was faster; says how many there are.
@@ -255,98 +295,29 @@ impl Selected {
         self.recent.insert_range(from..=self.picture.last_told());
         Ok(among(&self.recent, view.messages().uids()))
     }
+}
 
-    async fn write(
-        &self,
-        untold: &Untold,
-        with_recent: bool,
-        mail: &Mail,
-        out: &mut Replies,
-    ) -> Result<(), Error> {
-        for number in &untold.expunged {
-            out.line(|out| {
-                out.put(*number);
-                out.put(" EXPUNGE");
-            });
-            out.breathe().await?;
+impl Opened {
+    /// Of a mailbox where nothing is `\Recent`.
+    fn outlined(outline: &Outline) -> Self {
+        let status = &outline.row.status;
+        Self {
+            flags: flags::known(&outline.keywords),
+            exists: count(status.messages),
+            recent: 0,
+            unseen: outline.first_unseen.map(count),
+            uid_next: count(status.uid_next),
+            mod_seq: status.mod_seq,
         }
-        if let Some(exists) = untold.exists {
-            out.line(|out| {
-                out.put(exists);
-                out.put(" EXISTS");
-            });
-            if with_recent {
-                out.line(|out| {
-                    out.put(untold.recent);
-                    out.put(" RECENT");
-                });
-            }
-        }
-        if let Some(flags) = &untold.flags {
-            out.line(|out| {
-                out.put("FLAGS (");
-                out.put(flags.as_str());
-                out.put(")");
-            });
-        }
-        for chunk in untold.changed.chunks(100) {
-            let view = mail.view(&self.mailbox).await?;
-            for (target, marks) in chunk {
-                let recent = with_recent && self.is_recent(target.uid);
-                write_flags(out, *target, *marks, recent, &view.messages());
-            }
-            out.breathe().await?;
-        }
-        Ok(())
     }
 }
 
-/// `* 5 FETCH (UID 7 FLAGS (\Seen))`: a message's flags, unasked for.
-pub fn write_flags(
-    out: &mut Replies,
-    target: Target,
-    marks: Marks,
-    recent: bool,
-    messages: &Messages,
-) {
-    out.line(|out| {
-        out.put(target.number);
-        out.put(" FETCH (UID ");
-        out.put(target.uid.get());
-        out.put(" FLAGS ");
-        flags::write(out, marks, recent, messages);
-        out.put(")");
-    });
+fn lost_track() -> Error {
+    Error::Bye(None, "lost track of the mailbox, please reconnect")
 }
 
-/// Takes the news out of the picture, and the highest UID told before.
-fn collect(
-    picture: &mut Picture,
-    messages: &Messages,
-    expunges: bool,
-    keywords: bool,
-) -> (Untold, u32) {
-    let living = messages.uids();
-    let before = picture.last_told();
-    let expunged = if expunges { picture.tell_expunged(living) } else { Vec::new() };
-    let exists = picture.tell_exists(living, messages.mod_seq());
-    let changed = match picture.tell_changed(messages.mod_seq()) {
-        Changed::Uids(uids) => uids,
-        Changed::Since(mod_seq) => {
-            let all = living.iter().zip(messages.mod_seqs());
-            let newer = all.filter(|(uid, known)| **known > mod_seq && uid.get() <= before);
-            newer.map(|(uid, _)| *uid).collect()
-        }
-    };
-    let told = |uid: Uid| {
-        let marks = messages.place(uid).ok().and_then(|place| messages.marks(place))?;
-        let number = picture.number(uid, living)?;
-        Some((Target { number, uid }, marks))
-    };
-    let mut changed: Vec<_> = changed.into_iter().filter_map(told).collect();
-    changed.sort_unstable_by_key(|(target, _)| target.number);
-    let flags = keywords.then(|| flags::known(messages));
-    (Untold { expunged, exists, recent: 0, flags, changed }, before)
+fn count(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 fn among(recent: &Ranges, living: &[Uid]) -> u64 {

@@ -59,12 +59,19 @@ pub struct User {
 }
 
 /// What the client has enabled.
+#[allow(clippy::struct_excessive_bools, reason = "a client enables each by itself")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Enabled {
     /// IMAP4rev2: ESEARCH instead of SEARCH, no RECENT, names in UTF-8.
     pub rev2: bool,
     /// UTF8=ACCEPT: strings and names in UTF-8.
     pub utf8: bool,
+    /// CONDSTORE: mod-sequences and UIDs in every FETCH response that was not asked for.
+    pub condstore: bool,
+    /// It was enabled by that name, and not by the way.
+    pub condstore_by_name: bool,
+    /// QRESYNC: CONDSTORE, and VANISHED instead of EXPUNGE.
+    pub qresync: bool,
 }
 
 /// One connection.
@@ -148,7 +155,10 @@ impl Session {
             if let Err(error @ (Error::Bye(..) | Error::Connection(_))) = outcome {
                 return Err(error);
             }
-            self.tell(request.row.numbers, out).await?;
+            let row = request.row.numbers;
+            let numbers = outcome.as_ref().map_or(row, |done| done.numbers(row));
+            self.tell(numbers, out).await?;
+            let outcome = self.with_highest(outcome, out);
             if !self.next(&request, outcome, out).await? {
                 return Ok(());
             }
@@ -260,9 +270,42 @@ impl Session {
     pub async fn tell(&mut self, numbers: Numbers, out: &mut Replies) -> Result<(), Error> {
         let actor = self.actor();
         let Some(selected) = &mut self.selected else { return Ok(()) };
-        let (actor, with_recent) = (actor?, !self.enabled.rev2);
         let expunges = numbers == Numbers::MayChange;
-        selected.tell(&self.door.mail, &actor, expunges, with_recent, out).await
+        selected.tell(&self.door.mail, &actor?, expunges, self.enabled, out).await
+    }
+
+    /// When expunges were told, the client can know everything up to a later change: it learns so
+    /// from the tagged OK, if that has room, else before it (RFC 7162 §3.2.7, RFC 6851 §4.4).
+    fn with_highest(
+        &mut self,
+        outcome: Result<Done, Error>,
+        out: &mut Replies,
+    ) -> Result<Done, Error> {
+        let selected = self.selected.as_deref_mut().filter(|selected| selected.is_behind());
+        let Some(selected) = selected.filter(|_| self.enabled.condstore) else { return outcome };
+        let code = Code::HighestModSeq(selected.tell_highest());
+        let (outcome, code) = match outcome {
+            Ok(done) => {
+                let (done, code) = done.or_code(code);
+                (Ok(done), code)
+            }
+            Err(error) => (Err(error), Some(code)),
+        };
+        if let Some(code) = code {
+            out.ok(&code, "all changes up to here are told");
+        }
+        outcome
+    }
+
+    /// The client wants mod-sequences from now on. The first time it is told up to which one it knows
+    /// its open mailbox (RFC 7162 §3.1).
+    pub fn enable_condstore(&mut self, out: &mut Replies) {
+        if std::mem::replace(&mut self.enabled.condstore, true) {
+            return;
+        }
+        if let Some(selected) = &mut self.selected {
+            out.ok(&Code::HighestModSeq(selected.tell_highest()), "the last change you know");
+        }
     }
 
     /// What hangs on the state of the connection.

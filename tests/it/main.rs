@@ -27,6 +27,7 @@ mod model;
 mod mutations;
 mod outbound;
 mod protocols;
+mod resync;
 mod store;
 mod strace;
 mod structure;

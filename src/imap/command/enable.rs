@@ -1,4 +1,4 @@
-//! ENABLE (RFC 5161, RFC 9051 §6.3.1).
+//! ENABLE (RFC 5161, RFC 9051 §6.3.1); QRESYNC enables CONDSTORE with it (RFC 7162 §3.2.3).
 
 use super::{Command, Parsed, Running};
 use crate::{
@@ -35,6 +35,8 @@ impl Command for Enable {
                 let (switch, name) = match word.as_str() {
                     "IMAP4REV2" => (&mut session.enabled.rev2, "IMAP4rev2"),
                     "UTF8=ACCEPT" => (&mut session.enabled.utf8, "UTF8=ACCEPT"),
+                    "CONDSTORE" => (&mut session.enabled.condstore_by_name, "CONDSTORE"),
+                    "QRESYNC" => (&mut session.enabled.qresync, "QRESYNC"),
                     _ => continue,
                 };
                 if !std::mem::replace(switch, true) {
@@ -48,6 +50,9 @@ impl Command for Enable {
                     out.put(word);
                 }
             });
+            if session.enabled.condstore_by_name || session.enabled.qresync {
+                session.enable_condstore(out);
+            }
             out.set_names(session.names());
             Ok(Done::ok("enabled"))
         })

@@ -1,4 +1,5 @@
-//! FETCH and UID FETCH (RFC 9051 §6.4.5, §6.4.9; RFC 3501 §6.4.5).
+//! FETCH and UID FETCH (RFC 9051 §6.4.5, §6.4.9; RFC 3501 §6.4.5), also of what has changed or is
+//! gone since a mod-sequence (RFC 7162 §3.1.4, §3.2.6).
 //!
 //! What the shared view knows is answered from it; the rest is read from the store in jobs that bring
 //! several messages each, and the next job runs while the answers of the last one are written.
@@ -8,7 +9,7 @@ use std::{collections::VecDeque, sync::Arc};
 use super::{Command, Parsed, Running};
 use crate::{
     flags::Flags as Mark,
-    ids::Uid,
+    ids::{ModSeq, Uid},
     imap::{
         error::Error,
         extensions::Numbers,
@@ -19,9 +20,10 @@ use crate::{
             write::{self, Trouble},
         },
         picture::{By, Target},
-        reply::{Code, Done, Replies},
+        reply::{Code, Done, Replies, Vanished},
+        resync::{self, Among},
         selected::{Access, Selected},
-        session::Session,
+        session::{Enabled, Session},
     },
     mail::{
         self, Actor, Mail, Rights,
@@ -29,7 +31,7 @@ use crate::{
         extract::{Extract, Wanted},
     },
     store::{MarkDeed, MarkNames},
-    wire::{Cursor, Set},
+    wire::{Cursor, Set, Syntax},
 };
 
 /// Messages that are gathered from the view at once.
@@ -41,10 +43,20 @@ struct Fetch {
     set: Set,
     by: By,
     items: Vec<Item>,
+    since: Option<Since>,
+}
+
+/// What a FETCH is narrowed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Since {
+    /// Only messages that changed after this.
+    mod_seq: ModSeq,
+    /// And the UIDs of those that are gone since.
+    vanished: bool,
 }
 
 /// `"FETCH" SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att)
-/// ")")`
+/// ")") [fetch-modifiers]`
 pub fn parse(args: &mut Cursor<'_>) -> Parsed {
     read(args, By::Number)
 }
@@ -59,22 +71,61 @@ fn read(args: &mut Cursor<'_>, by: By) -> Parsed {
     let set = args.set()?;
     args.space()?;
     let mut items = item::items(args)?;
+    let since = if args.rest().starts_with(b" (") {
+        args.space()?;
+        Some(since(args, by)?)
+    } else {
+        None
+    };
     args.end()?;
     if by == By::Uid && !items.contains(&Item::Uid) {
         items.insert(0, Item::Uid);
     }
-    Ok(Box::new(Fetch { set, by, items }))
+    if since.is_some() && !items.contains(&Item::ModSeq) {
+        items.push(Item::ModSeq);
+    }
+    Ok(Box::new(Fetch { set, by, items, since }))
+}
+
+/// `fetch-modifiers = SP "(" fetch-modifier *(SP fetch-modifier) ")"` (RFC 4466 §2.4), where
+/// `fetch-modifier = "CHANGEDSINCE" SP mod-sequence-value / "VANISHED"`; zero means everything
+fn since(args: &mut Cursor<'_>, by: By) -> Result<Since, Syntax> {
+    let (mut mod_seq, mut vanished) = (None, false);
+    args.list(|args| {
+        match args.word()?.to_ascii_uppercase().as_str() {
+            "CHANGEDSINCE" if mod_seq.is_none() => {
+                args.space()?;
+                mod_seq = Some(ModSeq(args.number64()?));
+            }
+            "VANISHED" if by == By::Uid && !vanished => vanished = true,
+            _ => return Err(Syntax::Expected("CHANGEDSINCE, or VANISHED with UID FETCH")),
+        }
+        Ok(())
+    })?;
+    let mod_seq = mod_seq.ok_or(Syntax::Expected("CHANGEDSINCE"))?;
+    Ok(Since { mod_seq, vanished })
 }
 
 impl Command for Fetch {
     fn run<'a>(self: Box<Self>, session: &'a mut Session, out: &'a mut Replies) -> Running<'a> {
         Box::pin(async move {
+            let (mail, actor) = (session.mail(), session.actor()?);
+            if let Some(since) = self.since.filter(|since| since.vanished) {
+                self.tell_vanished(&mail, session, since.mod_seq, out).await?;
+            }
             // Whoever asks for what comes after a UID shall see what has just come.
             session.tell(Numbers::Still, out).await?;
-            let (mail, actor) = (session.mail(), session.actor()?);
-            let form = if session.enabled.rev2 { Flags::Rev2 } else { Flags::Rev1 };
+            if self.items.contains(&Item::ModSeq) {
+                session.enable_condstore(out);
+            }
+            let (form, unasked) = (Flags::of(session.enabled), unasked(session.enabled));
             let selected = session.selected()?;
-            let targets = selected.targets(&mail, &self.set, self.by).await?;
+            let targets = match self.since {
+                Some(Since { mod_seq, .. }) => {
+                    resync::changed(&mail, selected, mod_seq, &self.set, self.by).await?
+                }
+                None => selected.targets(&mail, &self.set, self.by).await?,
+            };
             let mut work = Work {
                 sets_seen: item::sets_seen(&self.items)
                     && selected.access == Access::ReadWrite
@@ -83,6 +134,7 @@ impl Command for Fetch {
                 actor: &actor,
                 selected,
                 form,
+                unasked,
                 outcome: Outcome::default(),
             };
             match item::wanted(&self.items) {
@@ -96,12 +148,52 @@ impl Command for Fetch {
     }
 }
 
+impl Fetch {
+    /// What is gone is told before any FETCH response: numbers could be taken amiss otherwise.
+    async fn tell_vanished(
+        &self,
+        mail: &Mail,
+        session: &mut Session,
+        since: ModSeq,
+        out: &mut Replies,
+    ) -> Result<(), Error> {
+        if !session.enabled.qresync {
+            return Err(Error::unfit("enable QRESYNC first"));
+        }
+        let among = Among::Set(&self.set);
+        let uids = resync::vanished(mail, session.selected()?, since, among).await?;
+        Vanished { uids, earlier: true }.write(out).await
+    }
+}
+
+/// Tells flags and mod-sequences of messages to a client that comes back.
+pub(super) async fn flags(
+    mail: &Mail,
+    actor: &Actor,
+    selected: &mut Selected,
+    form: Flags,
+    targets: &[Target],
+    out: &mut Replies,
+) -> Result<(), Error> {
+    let items = [Item::Uid, Item::Flags, Item::ModSeq];
+    let outcome = Outcome::default();
+    let mut work = Work { mail, actor, selected, form, unasked: &[], sets_seen: false, outcome };
+    work.answer_by_view(targets, &items, out).await
+}
+
+/// What is told of a message whose flags have changed by its being read.
+fn unasked(enabled: Enabled) -> &'static [Item] {
+    if enabled.condstore { &[Item::Uid, Item::ModSeq, Item::Flags] } else { &[Item::Flags] }
+}
+
 /// A FETCH at work.
 struct Work<'w> {
     mail: &'w Mail,
     actor: &'w Actor,
     selected: &'w mut Selected,
     form: Flags,
+    /// Items of messages that become read.
+    unasked: &'static [Item],
     sets_seen: bool,
     outcome: Outcome,
 }
@@ -123,6 +215,9 @@ impl<'w> Work<'w> {
         let nothing = Extract::default();
         for chunk in targets.chunks(FROM_VIEW) {
             let gathered = self.gather(chunk, items.contains(&Item::Flags)).await?;
+            if items.contains(&Item::ModSeq) {
+                self.selected.tell_mod_seq(gathered.mod_seq());
+            }
             for message in &gathered.messages {
                 let trouble = &mut self.outcome.trouble;
                 write::message(self.mail, &gathered, message, &nothing, items, trouble, out)
@@ -141,8 +236,9 @@ impl<'w> Work<'w> {
         out: &mut Replies,
     ) -> Result<(), Error> {
         let has_flags = items.contains(&Item::Flags);
-        let with_flags: Vec<_> =
-            items.iter().cloned().chain((!has_flags).then_some(Item::Flags)).collect();
+        let mut more: Vec<_> = self.unasked.to_vec();
+        more.retain(|item| !items.contains(item));
+        let with_more: Vec<_> = items.iter().cloned().chain(more).collect();
         let mut targets: VecDeque<Target> = targets.iter().copied().collect();
         let mut load = self.load(&mut targets, has_flags, wanted).await?;
         while let Some(Load { mut gathered, extracts }) = load {
@@ -152,9 +248,14 @@ impl<'w> Work<'w> {
             behind.iter().rev().for_each(|message| targets.push_front(message.target));
             load = self.load(&mut targets, has_flags, wanted).await?;
             let newly_seen = self.set_seen(&mut gathered).await?;
+            if items.contains(&Item::ModSeq)
+                || !newly_seen.is_empty() && with_more.contains(&Item::ModSeq)
+            {
+                self.selected.tell_mod_seq(gathered.mod_seq());
+            }
             for (message, extract) in gathered.messages.iter().zip(extracts) {
                 let is_new = newly_seen.binary_search(&message.target.uid).is_ok();
-                let items = if is_new { &with_flags } else { items };
+                let items = if is_new { &with_more } else { items };
                 let trouble = &mut self.outcome.trouble;
                 match extract {
                     Ok(extract) => {

@@ -159,6 +159,9 @@ impl Command for List {
                 return Ok(Done::ok("list done"));
             }
             let patterns = patterns(&self.patterns)?;
+            if self.status.as_ref().is_some_and(|items| items.contains(&Item::HighestModSeq)) {
+                session.enable_condstore(out);
+            }
             let (mail, actor) = (session.mail(), session.actor()?);
             let mailboxes = mail.mailboxes(&actor).await?;
             let places = places(&mailboxes, &mail.subscriptions(&actor).await?);

@@ -1,4 +1,5 @@
-//! SEARCH and UID SEARCH (RFC 9051 §6.4.4, §6.4.9) with ESEARCH (RFC 4731) and SEARCHRES (RFC 5182).
+//! SEARCH and UID SEARCH (RFC 9051 §6.4.4, §6.4.9) with ESEARCH (RFC 4731), SEARCHRES (RFC 5182) and
+//! mod-sequences (RFC 7162 §3.1.5).
 
 use super::{Command, Parsed, Running};
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
         search::{
             compile::{Charset, Context},
             key::{self, Key},
-            result::{self, Options},
+            result::{self, Found, Options},
         },
         selected::Selected,
         session::{Session, now},
@@ -64,6 +65,9 @@ impl Command for Search {
                 // RFC 6855 §3: everything is UTF-8 then.
                 return Err(Error::unfit("no charset can be named once UTF8=ACCEPT is enabled"));
             }
+            if self.key.names_mod_seq() {
+                session.enable_condstore(out);
+            }
             let (mail, tag, rev2) = (session.mail(), session.tag.clone(), session.enabled.rev2);
             let selected = session.selected()?;
             let saves = self.options.is_some_and(|options| options.save);
@@ -78,32 +82,18 @@ impl Command for Search {
                         selected.saved = options.saved(&found.uids);
                     }
                     if options.tell() {
-                        result::esearch(&tag, self.by, options, found.told(self.by), out);
+                        result::esearch(&tag, self.by, options, &found, out);
                     }
                 }
                 None if rev2 => {
                     let all = Options { all: true, ..Options::default() };
-                    result::esearch(&tag, self.by, all, found.told(self.by), out);
+                    result::esearch(&tag, self.by, all, &found, out);
                 }
-                None => result::search(found.told(self.by), out).await?,
+                None => result::search(&found, self.by, out).await?,
             }
-            Ok(Done::ok("searched"))
+            let done = Done::ok("searched");
+            Ok(if self.key.names_numbers() { done.still() } else { done })
         })
-    }
-}
-
-/// The messages that match, rising.
-struct Found {
-    uids: Vec<u32>,
-    numbers: Vec<u32>,
-}
-
-impl Found {
-    fn told(&self, by: By) -> &[u32] {
-        match by {
-            By::Number => &self.numbers,
-            By::Uid => &self.uids,
-        }
     }
 }
 
@@ -119,14 +109,23 @@ impl Search {
         });
         let (program, last) = compiled.await??;
         let matching = mail.search(&selected.mailbox, program, last).await?;
+        let with_mod_seqs = self.key.names_mod_seq();
         // What went while the search ran is passed over: it has no number any more.
         let numbered = selected.look(mail, |picture, messages| {
             let living = messages.uids();
-            let number = |uid| picture.number(uid, living).map(|number| (uid.get(), number));
-            matching.iter().copied().filter_map(number).unzip()
+            let mut found = Found::default();
+            for uid in matching {
+                let Some(number) = picture.number(uid, living) else { continue };
+                found.uids.push(uid.get());
+                found.numbers.push(number);
+                if with_mod_seqs {
+                    let entry = messages.place(uid).ok().and_then(|at| messages.mod_seqs().get(at));
+                    found.mod_seqs.push(entry.copied().unwrap_or_default());
+                }
+            }
+            found
         });
-        let (uids, numbers) = numbered.await?;
-        Ok(Found { uids, numbers })
+        numbered.await
     }
 }
 

@@ -1,4 +1,4 @@
-//! STATUS (RFC 9051 §6.3.11), with the items of RFC 7889, RFC 8438, RFC 8474 and RFC 9208.
+//! STATUS (RFC 9051 §6.3.11), with the items of RFC 7162, RFC 7889, RFC 8438, RFC 8474 and RFC 9208.
 
 use super::{Command, Parsed, Running};
 use crate::{
@@ -35,9 +35,11 @@ pub enum Item {
     AppendLimit,
     /// Its id (RFC 8474 §4.3).
     MailboxId,
+    /// Its last change (RFC 7162 §3.1.7).
+    HighestModSeq,
 }
 
-const ITEMS: [(&str, Item); 10] = [
+const ITEMS: [(&str, Item); 11] = [
     ("MESSAGES", Item::Messages),
     ("RECENT", Item::Recent),
     ("UIDNEXT", Item::UidNext),
@@ -48,6 +50,7 @@ const ITEMS: [(&str, Item); 10] = [
     ("SIZE", Item::Size),
     ("APPENDLIMIT", Item::AppendLimit),
     ("MAILBOXID", Item::MailboxId),
+    ("HIGHESTMODSEQ", Item::HighestModSeq),
 ];
 
 /// `"(" [status-att *(SP status-att)] ")"`
@@ -85,6 +88,9 @@ pub fn parse(args: &mut Cursor<'_>) -> Parsed {
 impl Command for Status {
     fn run<'a>(self: Box<Self>, session: &'a mut Session, out: &'a mut Replies) -> Running<'a> {
         Box::pin(async move {
+            if self.items.contains(&Item::HighestModSeq) {
+                session.enable_condstore(out);
+            }
             let (mail, actor) = (session.mail(), session.actor()?);
             let row = mail.status(&actor, &self.name).await?;
             tell(&mail, &actor, &row, &self.items, session.door.limits.message, out).await?;
@@ -122,6 +128,7 @@ pub async fn tell(
                 Item::DeletedStorage => out.put(status.deleted_octets),
                 Item::Size => out.put(status.octets),
                 Item::AppendLimit => out.put(message_max),
+                Item::HighestModSeq => out.put(status.mod_seq.0),
                 Item::MailboxId => {
                     out.put("(");
                     out.put(MailboxObject(row.id));

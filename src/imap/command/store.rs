@@ -1,7 +1,9 @@
-//! STORE and UID STORE (RFC 9051 §6.4.6): changes flags and keywords.
+//! STORE and UID STORE (RFC 9051 §6.4.6): changes flags and keywords, also only of messages that have
+//! not changed since a mod-sequence (RFC 7162 §3.1.3).
 
 use super::{Command, Parsed, Running};
 use crate::{
+    ids::ModSeq,
     imap::{
         error::Error,
         extensions::Numbers,
@@ -13,8 +15,8 @@ use crate::{
         session::Session,
     },
     mail::Mail,
-    store::{MarkDeed, MarkNames},
-    wire::{Cursor, Set, Syntax},
+    store::{MarkDeed, MarkNames, MarkOutcome},
+    wire::{Buffer, Cursor, Ranges, Set, Syntax},
 };
 
 /// Messages whose flags are told at once.
@@ -24,12 +26,13 @@ const AT_ONCE: usize = 1_000;
 struct Store {
     set: Set,
     by: By,
+    unchanged_since: Option<ModSeq>,
     deed: MarkDeed,
     silent: bool,
     names: MarkNames,
 }
 
-/// `"STORE" SP sequence-set SP store-att-flags`
+/// `"STORE" SP sequence-set [store-modifiers] SP store-att-flags`
 pub fn parse(args: &mut Cursor<'_>) -> Parsed {
     Ok(Box::new(read(args, By::Number)?))
 }
@@ -44,6 +47,11 @@ fn read(args: &mut Cursor<'_>, by: By) -> Result<Store, Syntax> {
     args.space()?;
     let set = args.set()?;
     args.space()?;
+    let mut unchanged_since = None;
+    if args.at_list() {
+        unchanged_since = Some(modifier(args)?);
+        args.space()?;
+    }
     let deed = if args.take(b'+') {
         MarkDeed::Add
     } else if args.take(b'-') {
@@ -59,7 +67,18 @@ fn read(args: &mut Cursor<'_>, by: By) -> Result<Store, Syntax> {
     args.space()?;
     let names = flags::list_or_bare(args)?;
     args.end()?;
-    Ok(Store { set, by, deed, silent, names })
+    Ok(Store { set, by, unchanged_since, deed, silent, names })
+}
+
+/// `"(" "UNCHANGEDSINCE" SP mod-sequence-valzer ")"`
+fn modifier(args: &mut Cursor<'_>) -> Result<ModSeq, Syntax> {
+    let mut mod_seqs = args.list(|args| {
+        args.keyword("UNCHANGEDSINCE")?;
+        args.space()?;
+        args.number64().map(ModSeq)
+    })?;
+    let only = mod_seqs.pop().filter(|_| mod_seqs.is_empty());
+    only.ok_or(Syntax::Expected("UNCHANGEDSINCE, once"))
 }
 
 impl Command for Store {
@@ -67,62 +86,148 @@ impl Command for Store {
     fn run<'a>(self: Box<Self>, session: &'a mut Session, out: &'a mut Replies) -> Running<'a> {
         Box::pin(async move {
             let (mail, actor) = (session.mail(), session.actor()?);
-            let form = if session.enabled.rev2 { Form::Rev2 } else { Form::Rev1 };
+            session.selected()?.must_be_writable()?;
+            if self.unchanged_since.is_some() {
+                session.enable_condstore(out);
+            }
             let selected = session.selected()?;
-            selected.must_be_writable()?;
             let targets = selected.targets(&mail, &self.set, self.by).await?;
             if targets.is_empty() {
                 return Ok(Done::ok("no such message"));
             }
             let uids = targets.iter().map(|target| target.uid).collect();
-            let mailbox = &selected.mailbox;
-            let marked = mail.mark(&actor, mailbox, uids, self.deed, self.names, None).await?;
-            let missing = &marked.missing;
-            if !self.silent {
-                // A keyword that is new is told before a message that bears it.
-                session.tell(Numbers::Still, out).await?;
-                let there = |target: &Target| missing.binary_search(&target.uid).is_err();
-                let targets: Vec<_> = targets.into_iter().filter(there).collect();
-                tell(&mail, session.selected()?, &targets, self.by, form, out).await?;
+            let (mailbox, since) = (&selected.mailbox, self.unchanged_since);
+            let marked = mail.mark(&actor, mailbox, uids, self.deed, self.names, since).await?;
+            let told = Told {
+                flags: Form::of(session.enabled),
+                mod_seq: session.enabled.condstore,
+                uid: self.by == By::Uid || session.enabled.condstore,
+            };
+            if self.silent {
+                // Before the news: what others did afterwards has the last word.
+                let selected = session.selected()?;
+                told.tell_mod_seqs(&marked, &targets, since.is_some(), selected, out).await?;
             }
-            Ok(if missing.is_empty() {
-                Done::ok("stored")
-            } else {
-                Done::with("stored; some messages are gone", Code::ExpungeIssued)
-            })
+            // A keyword that is new is told before a message that bears it.
+            session.tell(Numbers::Still, out).await?;
+            let selected = session.selected()?;
+            let shown = |target: &Target| {
+                if self.silent {
+                    // Of those that had changed the client learns how, so that it can try again.
+                    marked.modified.binary_search(&target.uid).is_ok()
+                } else {
+                    marked.missing.binary_search(&target.uid).is_err()
+                }
+            };
+            let shown: Vec<_> = targets.iter().copied().filter(shown).collect();
+            told.tell_flags(&mail, selected, &shown, out).await?;
+            outcome(&marked, &targets, self.by, since.is_some())
         })
     }
 }
 
-/// `* 2 FETCH (FLAGS (\Deleted \Seen))` for each message
-async fn tell(
-    mail: &Mail,
-    selected: &mut Selected,
+/// The tagged end. A message that was gone did not fail the test, and did not pass it either
+/// (RFC 7162 §3.1.3, Example 11).
+fn outcome(
+    marked: &MarkOutcome,
     targets: &[Target],
     by: By,
-    form: Form,
-    out: &mut Replies,
-) -> Result<(), Error> {
-    for chunk in targets.chunks(AT_ONCE) {
-        let mut gathered = Gathered::gather(mail, selected, chunk).await?;
-        gathered.add_flags(mail, selected, form).await?;
-        for message in &gathered.messages {
+    conditional: bool,
+) -> Result<Done, Error> {
+    let modified = targets.iter().filter(|t| marked.modified.binary_search(&t.uid).is_ok());
+    let modified: Ranges = match by {
+        By::Number => modified.map(|target| target.number).collect(),
+        By::Uid => modified.map(|target| target.uid.get()).collect(),
+    };
+    let code = if modified.is_empty() { Code::ExpungeIssued } else { Code::Modified(modified) };
+    match (&code, marked.missing.is_empty()) {
+        (Code::Modified(_), true) => Ok(Done::with("some messages had changed", code)),
+        (_, true) => Ok(Done::ok("stored")),
+        (_, false) if conditional => Err(Error::no(code, "some messages are gone")),
+        (_, false) => Ok(Done::with("stored; some messages are gone", code)),
+    }
+}
+
+/// How the messages of a STORE are told.
+#[derive(Clone, Copy)]
+struct Told {
+    flags: Form,
+    mod_seq: bool,
+    uid: bool,
+}
+
+impl Told {
+    /// `* 2 FETCH (UID 9 MODSEQ (120) FLAGS (\Deleted \Seen))` for each message
+    async fn tell_flags(
+        self,
+        mail: &Mail,
+        selected: &mut Selected,
+        targets: &[Target],
+        out: &mut Replies,
+    ) -> Result<(), Error> {
+        for chunk in targets.chunks(AT_ONCE) {
+            let mut gathered = Gathered::gather(mail, selected, chunk).await?;
+            gathered.add_flags(mail, selected, self.flags).await?;
+            if self.mod_seq {
+                selected.tell_mod_seq(gathered.mod_seq());
+            }
+            for message in &gathered.messages {
+                out.line(|out| {
+                    self.begin(message.target, message.entry.mod_seq, out);
+                    out.put(if self.uid { " FLAGS " } else { "FLAGS " });
+                    out.raw(gathered.flags(message));
+                    out.put(")");
+                });
+                out.breathe().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `* 2 FETCH (UID 9 MODSEQ (120))` for each message that was changed, though silently; after a
+    /// conditional STORE also for those that were so already.
+    async fn tell_mod_seqs(
+        self,
+        marked: &MarkOutcome,
+        targets: &[Target],
+        conditional: bool,
+        selected: &mut Selected,
+        out: &mut Replies,
+    ) -> Result<(), Error> {
+        if !self.mod_seq {
+            return Ok(());
+        }
+        let changed = marked.changed.iter().map(|change| (change.uid, change.mod_seq));
+        let as_before = marked.as_before.iter().copied().filter(|_| conditional);
+        let mut told: Vec<_> = changed.chain(as_before).collect();
+        told.sort_unstable();
+        let mut told = told.into_iter().peekable();
+        for target in targets {
+            let Some((_, mod_seq)) = told.next_if(|(uid, _)| *uid == target.uid) else { continue };
+            selected.tell_mod_seq(mod_seq);
             out.line(|out| {
-                out.put(message.target.number);
-                out.put(" FETCH (");
-                if by == By::Uid {
-                    out.put("UID ");
-                    out.put(message.target.uid.get());
-                    out.put(" ");
-                }
-                out.put("FLAGS ");
-                out.raw(gathered.flags(message));
+                self.begin(*target, mod_seq, out);
                 out.put(")");
             });
             out.breathe().await?;
         }
+        Ok(())
     }
-    Ok(())
+
+    /// `2 FETCH (UID 9 MODSEQ (120)`; a mod-sequence has its UID before it.
+    fn begin(self, target: Target, mod_seq: ModSeq, out: &mut Buffer) {
+        out.put(target.number);
+        out.put(" FETCH (");
+        if self.uid {
+            out.put("UID ");
+            out.put(target.uid.get());
+        }
+        if self.mod_seq {
+            out.put(" MODSEQ (");
+            out.put(mod_seq.0);
+            out.put(")");
+        }
+    }
 }
 
 #[cfg(test)]
@@ -139,10 +244,25 @@ mod tests {
             " 1:* +flags.silent (\\Seen mine)",
             " $ -FLAGS \\Deleted \\Seen",
             " 2 FLAGS ()",
+            " 6,4,8 (UNCHANGEDSINCE 12121230045) +FLAGS.SILENT (\\Deleted)",
+            " * (unchangedsince 0) FLAGS ()",
         ] {
             assert!(parse(&mut Cursor::new(good.as_bytes())).is_ok(), "{good}");
         }
-        for bad in ["", " 1", " 1 FLAGS", " 1 FLAGS.LOUD (a)", " 1 *FLAGS (a)", " 1 FLAGS (a) b"] {
+        for bad in [
+            "",
+            " 1",
+            " 1 FLAGS",
+            " 1 FLAGS.LOUD (a)",
+            " 1 *FLAGS (a)",
+            " 1 FLAGS (a) b",
+            " 1 () FLAGS (a)",
+            " 1 (UNCHANGEDSINCE) FLAGS (a)",
+            " 1 (UNCHANGEDSINCE 1) (a)",
+            " 1 (UNCHANGEDSINCE 9223372036854775808) FLAGS (a)",
+            " 1 (UNCHANGEDSINCE 1 UNCHANGEDSINCE 2) FLAGS (a)",
+            " 1 (CHANGEDSINCE 1) FLAGS (a)",
+        ] {
             assert!(parse(&mut Cursor::new(bad.as_bytes())).is_err(), "{bad}");
         }
     }
@@ -153,6 +273,7 @@ mod tests {
             first in 1_u32..9,
             sign in proptest::sample::select(vec!["", "+", "-"]),
             silent: bool,
+            since in proptest::option::of(0..=u64::MAX / 2),
             flags in proptest::sample::subsequence(Flags::NAMES.to_vec(), 0..=Flags::NAMES.len()),
             keywords in proptest::collection::vec("x[a-z0-9$.]{0,5}", 0..4),
             bare: bool,
@@ -164,7 +285,8 @@ mod tests {
                 list => format!("({list})"),
             };
             let suffix = if silent { ".SILENT" } else { "" };
-            let text = format!(" {first}:* {sign}FLAGS{suffix} {list}");
+            let modifier = since.map_or(String::new(), |since| format!(" (UNCHANGEDSINCE {since})"));
+            let text = format!(" {first}:*{modifier} {sign}FLAGS{suffix} {list}");
             let store = read(&mut Cursor::new(text.as_bytes()), By::Uid);
             let mut expected = MarkNames { keywords, ..MarkNames::default() };
             for (flag, _) in &flags {
@@ -176,7 +298,9 @@ mod tests {
                 _ => MarkDeed::Replace,
             };
             let set = Cursor::new(format!("{first}:*").as_bytes()).set().unwrap();
-            prop_assert_eq!(store, Ok(Store { set, by: By::Uid, deed, silent, names: expected }));
+            let unchanged_since = since.map(ModSeq);
+            let (by, names) = (By::Uid, expected);
+            prop_assert_eq!(store, Ok(Store { set, by, unchanged_since, deed, silent, names }));
         }
     }
 }

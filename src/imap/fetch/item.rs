@@ -28,6 +28,8 @@ pub enum Item {
     ThreadId,
     /// RFC 8514 §4.2
     SaveDate,
+    /// RFC 7162 §3.1.4.2
+    ModSeq,
     /// Octets of the message.
     Octets(Octets),
 }
@@ -105,6 +107,7 @@ fn item(args: &mut Cursor<'_>) -> Result<Item, Syntax> {
         "EMAILID" => Item::EmailId,
         "THREADID" => Item::ThreadId,
         "SAVEDATE" => Item::SaveDate,
+        "MODSEQ" => Item::ModSeq,
         "RFC822" => whole(Name::Rfc822, SectionText::All),
         "RFC822.HEADER" => whole(Name::Rfc822Header, SectionText::Header),
         "RFC822.TEXT" => whole(Name::Rfc822Text, SectionText::Text),
@@ -168,7 +171,8 @@ pub fn wanted(items: &[Item]) -> Option<Wanted> {
             | Item::InternalDate
             | Item::Size
             | Item::ThreadId
-            | Item::SaveDate => {}
+            | Item::SaveDate
+            | Item::ModSeq => {}
         }
     }
     (wanted.listing || wanted.hash || !wanted.cuts.is_empty()).then_some(wanted)
@@ -210,7 +214,7 @@ mod tests {
         assert_eq!(count("BODY[]"), 1);
         assert_eq!(count("(UID FLAGS uid BODY BODY[TEXT]<0.10> BODY.PEEK[TEXT]<0.10>)"), 5);
         assert_eq!(count("(BINARY[1] BINARY.PEEK[1.2]<5.6> BINARY.SIZE[3])"), 3);
-        assert_eq!(count("(EMAILID THREADID SAVEDATE RFC822 RFC822.HEADER RFC822.TEXT)"), 6);
+        assert_eq!(count("(EMAILID THREADID SAVEDATE MODSEQ RFC822 RFC822.HEADER RFC822.TEXT)"), 7);
     }
 
     #[test]
@@ -287,8 +291,8 @@ mod tests {
 
     fn any_item() -> impl Strategy<Value = Item> {
         use Item::{
-            Body, BodyStructure, EmailId, Envelope, Flags, InternalDate, SaveDate, Size, ThreadId,
-            Uid,
+            Body, BodyStructure, EmailId, Envelope, Flags, InternalDate, ModSeq, SaveDate, Size,
+            ThreadId, Uid,
         };
         let plain = vec![
             Uid,
@@ -301,6 +305,7 @@ mod tests {
             EmailId,
             ThreadId,
             SaveDate,
+            ModSeq,
             whole(Name::Rfc822, SectionText::All),
             whole(Name::Rfc822Header, SectionText::Header),
             whole(Name::Rfc822Text, SectionText::Text),
@@ -320,6 +325,7 @@ mod tests {
             Item::EmailId => "EMAILID",
             Item::ThreadId => "THREADID",
             Item::SaveDate => "SAVEDATE",
+            Item::ModSeq => "MODSEQ",
             Item::Octets(octets) => match (octets.name, octets.sets_seen) {
                 (Name::Body, true) => "BODY",
                 (Name::Body, false) => "BODY.PEEK",

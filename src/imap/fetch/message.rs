@@ -5,7 +5,8 @@ use std::{collections::HashMap, ops::Range};
 use crate::{
     events::Entry,
     flags::Marks,
-    imap::{error::Error, flags, picture::Target, selected::Selected},
+    ids::ModSeq,
+    imap::{error::Error, flags, picture::Target, selected::Selected, session::Enabled},
     mail::{Mail, Messages},
     wire::Buffer,
 };
@@ -42,6 +43,13 @@ pub enum Flags {
     Rev2,
 }
 
+impl Flags {
+    /// As this client reads them.
+    pub fn of(enabled: Enabled) -> Self {
+        if enabled.rev2 { Self::Rev2 } else { Self::Rev1 }
+    }
+}
+
 impl Gathered {
     /// Gathers what the view knows, flags left aside.
     pub async fn gather(
@@ -65,7 +73,7 @@ impl Gathered {
         Ok(gathered)
     }
 
-    /// Writes out the flags as they are now.
+    /// Writes out the flags as they are now, and takes the mod-sequences with them.
     pub async fn add_flags(
         &mut self,
         mail: &Mail,
@@ -80,6 +88,12 @@ impl Gathered {
         selected.look(mail, |_, messages| self.write_flags(messages)).await
     }
 
+    /// The highest mod-sequence of these messages.
+    pub fn mod_seq(&self) -> ModSeq {
+        let all = self.messages.iter().map(|message| message.entry.mod_seq);
+        all.max().unwrap_or_default()
+    }
+
     /// The flags of a message, written out, brackets and all.
     pub fn flags(&self, message: &Message) -> &[u8] {
         self.flags.bytes().get(message.flags.clone()).unwrap_or(b"()")
@@ -92,6 +106,7 @@ impl Gathered {
         for message in &mut self.messages {
             if let Some(place) = place(view, message.target, &mut next) {
                 message.entry.marks = view.marks(place).unwrap_or_default();
+                message.entry.mod_seq = view.mod_seqs().get(place).copied().unwrap_or_default();
             }
             let key = (message.entry.marks, message.recent);
             let range = written.entry(key).or_insert_with(|| {

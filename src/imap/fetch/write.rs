@@ -102,6 +102,11 @@ fn known(
             out.put("SAVEDATE ");
             date(entry.save_date, out);
         }
+        Item::ModSeq => {
+            out.put("MODSEQ (");
+            out.put(entry.mod_seq.0);
+            out.put(")");
+        }
         Item::Size => {
             out.put("RFC822.SIZE ");
             out.put(entry.size);

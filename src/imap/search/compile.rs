@@ -103,6 +103,7 @@ impl Context<'_> {
             Key::Text(text) => Plain::Text(needle(text)?),
             Key::EmailId(id) => Plain::Email(id.clone()),
             Key::ThreadId(id) => thread(id),
+            Key::ModSeq(since) => Plain::ModSeq(*since),
         })
     }
 

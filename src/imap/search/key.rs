@@ -5,6 +5,7 @@
 
 use crate::{
     flags::Flags,
+    ids::ModSeq,
     mail::search::{Days, Field, Key as Plain},
     wire::{Cursor, Set, Syntax},
 };
@@ -35,6 +36,31 @@ pub enum Key {
     Text(Vec<u8>),
     EmailId(String),
     ThreadId(String),
+    /// Came or changed with this mod-sequence or after it.
+    ModSeq(ModSeq),
+}
+
+impl Key {
+    /// Is this the key, or one within it, for which `is` says yes? As deep as keys nest.
+    fn any(&self, is: fn(&Self) -> bool) -> bool {
+        is(self)
+            || match self {
+                Self::And(keys) => keys.iter().any(|key| key.any(is)),
+                Self::Or(one, other) => one.any(is) || other.any(is),
+                Self::Not(key) => key.any(is),
+                _ => false,
+            }
+    }
+
+    /// Does it ask for mod-sequences? Then the answer names one (RFC 7162 §3.1.5).
+    pub fn names_mod_seq(&self) -> bool {
+        self.any(|key| matches!(key, Self::ModSeq(_)))
+    }
+
+    /// Does it count by message number? Then none may change (RFC 7162 §3.2.10.2).
+    pub fn names_numbers(&self) -> bool {
+        self.any(|key| matches!(key, Self::Numbers(set) if !set.spans.is_empty()))
+    }
 }
 
 /// `search-key *(SP search-key)`: all must hold. Blanks behind the last are let pass.
@@ -111,6 +137,7 @@ fn named(word: &str, args: &mut Cursor<'_>, count: &mut usize) -> Result<Key, Sy
             args.space()?;
             Key::Header(name, args.astring()?.into_owned())
         }
+        "MODSEQ" => mod_seq(args)?,
         "EMAILID" => Key::EmailId(args.atom()?.to_owned()),
         "THREADID" => Key::ThreadId(args.atom()?.to_owned()),
         word => return date_key(word, args),
@@ -140,6 +167,23 @@ fn flag_key(word: &str) -> Option<Key> {
         "NEW" => Key::And(vec![Key::Recent, not(flags(Flags::SEEN))]),
         _ => return None,
     })
+}
+
+/// `[entry-name SP entry-type-req SP] mod-sequence-valzer` (RFC 7162 §7). A message has one
+/// mod-sequence for all its metadata, so the entry only has to be one.
+fn mod_seq(args: &mut Cursor<'_>) -> Result<Key, Syntax> {
+    if args.peek() == Some(b'"') {
+        let entry = args.quoted()?;
+        if entry.strip_prefix(b"/flags/").is_none_or(<[u8]>::is_empty) {
+            return Err(Syntax::Expected("an entry such as \"/flags/\\\\Seen\""));
+        }
+        args.space()?;
+        if !["priv", "shared", "all"].into_iter().any(|word| args.take_word(word)) {
+            return Err(Syntax::Expected("priv, shared or all"));
+        }
+        args.space()?;
+    }
+    Ok(Key::ModSeq(ModSeq(args.number64()?)))
 }
 
 /// `"KEYWORD" SP flag-keyword`
@@ -198,6 +242,8 @@ mod tests {
             "LARGER 0 SMALLER 5000000000 OLDER 3600 YOUNGER 60",
             "HEADER Message-ID <a@b> SUBJECT \"a b\" TEXT {1}\r\nx BODY y CC z BCC z",
             "EMAILID Eabc THREADID T1 SAVEDATESUPPORTED",
+            "MODSEQ 620162338",
+            "OR NOT MODSEQ 0 modseq \"/flags/\\\\draft\" all 9223372036854775807",
             "unseen   ", // some phones
             "NEW OLD RECENT",
         ] {
@@ -223,9 +269,26 @@ mod tests {
             "HEADER a",
             "SENTFOO 1-Feb-1994",
             "KEYWORD \\Seen",
+            "MODSEQ",
+            "MODSEQ -1",
+            "MODSEQ 9223372036854775808",
+            "MODSEQ \"/flags/\\\\Seen\" 1",
+            "MODSEQ \"/flags/\\\\Seen\" both 1",
+            "MODSEQ \"/flags/\" all 1",
+            "MODSEQ \"Seen\" all 1",
+            "MODSEQ all 1",
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_keys_within_keys_name_is_found() {
+        let read = |text| read(text).unwrap();
+        assert!(read("SEEN OR NOT MODSEQ 1 (SEEN)").names_mod_seq());
+        assert!(!read("SEEN OR NOT UID 1 (SEEN)").names_mod_seq());
+        assert!(read("SEEN NOT (1:* SEEN)").names_numbers());
+        assert!(!read("$ UID 1:* MODSEQ 1").names_numbers());
     }
 
     #[test]
@@ -320,6 +383,7 @@ mod tests {
             with("KEYWORD", "x[a-z0-9$]{0,5}", name, Key::Keyword),
             with("UNKEYWORD", "x[a-z0-9$]{0,5}", name, |name| not(Key::Keyword(name))),
             with("LARGER", any_size.clone(), number, |size| Key::Plain(Plain::Larger(size))),
+            with("MODSEQ", any_size.clone(), number, |since| Key::ModSeq(ModSeq(since))),
             with("SMALLER", any_size, number, |size| Key::Plain(Plain::Smaller(size))),
             with("OLDER", 1..=u32::MAX, interval, Key::Older),
             with("YOUNGER", 1..=u32::MAX, interval, Key::Younger),

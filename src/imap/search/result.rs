@@ -2,6 +2,7 @@
 //! RFC 4731 §3.1).
 
 use crate::{
+    ids::ModSeq,
     imap::{error::Error, picture::By, reply::Replies},
     wire::{Cursor, Ranges, Syntax},
 };
@@ -59,20 +60,59 @@ impl Options {
     }
 }
 
-/// `* SEARCH 2 84 882`
-pub async fn search(numbers: &[u32], out: &mut Replies) -> Result<(), Error> {
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// UIDs, rising.
+    pub uids: Vec<u32>,
+    /// The numbers of the same messages.
+    pub numbers: Vec<u32>,
+    /// Their mod-sequences, if the search was for some.
+    pub mod_seqs: Vec<ModSeq>,
+}
+
+impl Found {
+    /// As the client reads them.
+    fn told(&self, by: By) -> &[u32] {
+        match by {
+            By::Number => &self.numbers,
+            By::Uid => &self.uids,
+        }
+    }
+
+    /// The highest mod-sequence of all messages that are told (RFC 7162 §3.1.5), or of the lowest and
+    /// the highest one when only they are (RFC 4731 §3.2).
+    fn mod_seq(&self, options: Options) -> Option<ModSeq> {
+        if options.all || options.count {
+            return self.mod_seqs.iter().max().copied();
+        }
+        let lowest = self.mod_seqs.first().filter(|_| options.min);
+        let highest = self.mod_seqs.last().filter(|_| options.max);
+        lowest.max(highest).copied()
+    }
+}
+
+/// `* SEARCH 2 84 882 (MODSEQ 917162500)`
+pub async fn search(found: &Found, by: By, out: &mut Replies) -> Result<(), Error> {
+    let numbers = found.told(by);
     out.buffer().put("* SEARCH");
     for number in numbers {
         out.buffer().put(" ");
         out.buffer().put(*number);
         out.breathe().await?;
     }
+    if let Some(mod_seq) = found.mod_seqs.iter().max() {
+        out.buffer().put(" (MODSEQ ");
+        out.buffer().put(mod_seq.0);
+        out.buffer().put(")");
+    }
     out.buffer().put("\r\n");
     Ok(())
 }
 
-/// `* ESEARCH (TAG "A282") UID MIN 2 COUNT 3`
-pub fn esearch(tag: &str, by: By, options: Options, numbers: &[u32], out: &mut Replies) {
+/// `* ESEARCH (TAG "A282") UID MIN 2 COUNT 3 MODSEQ 917162500`
+pub fn esearch(tag: &str, by: By, options: Options, found: &Found, out: &mut Replies) {
+    let numbers = found.told(by);
     out.line(|out| {
         out.put("ESEARCH (TAG ");
         out.string(tag.as_bytes());
@@ -96,6 +136,10 @@ pub fn esearch(tag: &str, by: By, options: Options, numbers: &[u32], out: &mut R
             out.put(" COUNT ");
             out.put(numbers.len() as u64);
         }
+        if let Some(mod_seq) = found.mod_seq(options) {
+            out.put(" MODSEQ ");
+            out.put(mod_seq.0);
+        }
     });
 }
 
@@ -112,6 +156,18 @@ mod tests {
         assert!(read("RETURN ()").is_ok_and(|options| options.all && options.tell()));
         assert!(read("return (save)").is_ok_and(|options| options.save && !options.tell()));
         assert!(read("RETURN (FOO)").is_err() && read("RETURN ALL").is_err());
+    }
+
+    #[test]
+    fn the_mod_sequence_is_that_of_what_is_told() {
+        let mod_seqs = vec![ModSeq(917_162_488), ModSeq(917_162_500), ModSeq(907_162_321)];
+        let found = Found { uids: vec![2, 5, 23], numbers: vec![2, 5, 23], mod_seqs };
+        let told = |text| found.mod_seq(read(text).unwrap()).unwrap().0;
+        assert_eq!(told("RETURN (MIN)"), 917_162_488);
+        assert_eq!(told("RETURN (MAX)"), 907_162_321);
+        assert_eq!(told("RETURN (MIN MAX)"), 917_162_488);
+        assert_eq!(told("RETURN (MIN COUNT)"), 917_162_500);
+        assert_eq!(told("RETURN (MAX ALL)"), 917_162_500);
     }
 
     #[test]

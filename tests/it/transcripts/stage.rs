@@ -177,6 +177,8 @@ impl Stage {
     }
 
     fn send_raw(&mut self, who: &str, octets: &[u8]) -> Result<(), String> {
+        let filled = str::from_utf8(octets).ok().map(|text| pattern::fill(text, &self.words));
+        let octets = filled.as_ref().map_or(octets, |text| text.as_bytes());
         self.voice(who, &String::from_utf8_lossy(octets))?;
         self.settle(who)?;
         self.heard.push(format!("{who} R: {}", octets.escape_ascii()));

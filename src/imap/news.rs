@@ -1,0 +1,146 @@
+//! What else happened in an open mailbox, as a client is told of it: EXPUNGE or VANISHED, EXISTS,
+//! FLAGS and the flags of messages, unasked for.
+
+use super::{
+    error::Error,
+    flags,
+    picture::{Changed, Expunged, Picture, Target},
+    reply::{Replies, Vanished},
+    selected::Selected,
+    session::Enabled,
+};
+use crate::{
+    flags::Marks,
+    ids::{ModSeq, Uid},
+    mail::{Mail, Messages},
+};
+
+/// Messages whose flags are told at once.
+const AT_ONCE: usize = 100;
+
+/// News on their way to the client.
+#[derive(Default)]
+pub struct Untold {
+    expunged: Vec<Expunged>,
+    /// The new number of messages.
+    pub exists: Option<u32>,
+    /// How many of them are `\Recent`.
+    pub recent: u64,
+    flags: Option<String>,
+    changed: Vec<Change>,
+}
+
+/// A message whose flags changed.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    target: Target,
+    marks: Marks,
+    mod_seq: ModSeq,
+}
+
+impl Untold {
+    /// Takes the news out of the picture; those of expunges and of keywords only if asked to.
+    pub fn take(
+        picture: &mut Picture,
+        messages: &Messages,
+        expunges: bool,
+        keywords: bool,
+    ) -> Self {
+        let living = messages.uids();
+        let before = picture.last_told();
+        let expunged = if expunges { picture.tell_expunged(living) } else { Vec::new() };
+        let exists = picture.tell_exists(living, messages.mod_seq());
+        let changed = match picture.tell_changed(messages.mod_seq()) {
+            Changed::Uids(uids) => uids,
+            Changed::Since(mod_seq) => {
+                let all = living.iter().zip(messages.mod_seqs());
+                let newer = all.filter(|(uid, known)| **known > mod_seq && uid.get() <= before);
+                newer.map(|(uid, _)| *uid).collect()
+            }
+        };
+        let told = |uid: Uid| {
+            let place = messages.place(uid).ok()?;
+            let (marks, mod_seq) = (messages.marks(place)?, *messages.mod_seqs().get(place)?);
+            let number = picture.number(uid, living)?;
+            Some(Change { target: Target { number, uid }, marks, mod_seq })
+        };
+        let mut changed: Vec<_> = changed.into_iter().filter_map(told).collect();
+        changed.sort_unstable_by_key(|change| change.target.number);
+        let flags = keywords.then(|| flags::known(messages.keyword_names()));
+        Self { expunged, exists, recent: 0, flags, changed }
+    }
+
+    /// The highest mod-sequence among the changed messages.
+    pub fn mod_seq(&self) -> ModSeq {
+        self.changed.iter().map(|change| change.mod_seq).max().unwrap_or_default()
+    }
+
+    /// Writes them, in the manner that the client has enabled.
+    pub async fn write(
+        &self,
+        selected: &Selected,
+        mail: &Mail,
+        enabled: Enabled,
+        out: &mut Replies,
+    ) -> Result<(), Error> {
+        if enabled.qresync {
+            let uids = self.expunged.iter().map(|expunged| expunged.uid.get()).collect();
+            Vanished { uids, earlier: false }.write(out).await?;
+        } else {
+            for expunged in &self.expunged {
+                out.line(|out| {
+                    out.put(expunged.number);
+                    out.put(" EXPUNGE");
+                });
+                out.breathe().await?;
+            }
+        }
+        if let Some(exists) = self.exists {
+            out.line(|out| {
+                out.put(exists);
+                out.put(" EXISTS");
+            });
+            if !enabled.rev2 {
+                out.line(|out| {
+                    out.put(self.recent);
+                    out.put(" RECENT");
+                });
+            }
+        }
+        if let Some(flags) = &self.flags {
+            out.line(|out| {
+                out.put("FLAGS (");
+                out.put(flags.as_str());
+                out.put(")");
+            });
+        }
+        for chunk in self.changed.chunks(AT_ONCE) {
+            let view = mail.view(&selected.mailbox).await?;
+            for change in chunk {
+                let recent = !enabled.rev2 && selected.is_recent(change.target.uid);
+                change.write(recent, enabled.condstore, &view.messages(), out);
+            }
+            out.breathe().await?;
+        }
+        Ok(())
+    }
+}
+
+impl Change {
+    /// `* 5 FETCH (UID 7 MODSEQ (120) FLAGS (\Seen))` (RFC 7162 §3.2.4)
+    fn write(self, recent: bool, with_mod_seq: bool, messages: &Messages, out: &mut Replies) {
+        out.line(|out| {
+            out.put(self.target.number);
+            out.put(" FETCH (UID ");
+            out.put(self.target.uid.get());
+            if with_mod_seq {
+                out.put(" MODSEQ (");
+                out.put(self.mod_seq.0);
+                out.put(")");
+            }
+            out.put(" FLAGS ");
+            flags::write(out, self.marks, recent, messages);
+            out.put(")");
+        });
+    }
+}
