@@ -81,17 +81,13 @@ impl Blobs {
         self.finished.join(folder).join(rest)
     }
 
+    /// How long a blob's file is.
+    pub(super) fn length(&self, hash: &Hash) -> Result<u64> {
+        fs::metadata(self.path(hash)).map(|file| file.len()).map_err(damaged)
+    }
+
     /// Octets of a blob; a missing or short file is damage, never an empty answer.
     pub(super) fn read(&self, hash: &Hash, range: Range<u64>) -> Result<Vec<u8>> {
-        // Anything else, such as too many open files, says nothing about the body.
-        let failed = Some(rustix::io::Errno::IO.raw_os_error());
-        let damaged = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => {
-                Error::Corrupt(format!("a large body: {error}"))
-            }
-            _ if error.raw_os_error() == failed => Error::Corrupt(format!("a large body: {error}")),
-            _ => error.into(),
-        };
         let file = File::open(self.path(hash)).map_err(damaged)?;
         let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
         let mut octets = vec![0; length];
@@ -142,6 +138,13 @@ impl Blobs {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// What a failure to read a body means. Some, such as too many open files, say nothing about it.
+fn damaged(error: io::Error) -> Error {
+    let damage = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
+        || error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
+    if damage { Error::Corrupt(format!("a large body: {error}")) } else { error.into() }
 }
 
 impl Store {

@@ -167,6 +167,29 @@ impl Reader<'_> {
         Ok(octets)
     }
 
+    /// Refuses a range whose octets are not all there, before they are announced to anybody.
+    pub fn check_octets(&self, content: ContentId, range: Range<u64>) -> Result<()> {
+        let (_, pieces) = self.pieces(content, range)?;
+        pieces.iter().try_for_each(|piece| self.check_piece(piece))
+    }
+
+    fn check_piece(&self, piece: &Piece) -> Result<()> {
+        let length = match piece.source {
+            Source::Octets(id) => {
+                let sql = "SELECT length(data) FROM octets WHERE id = ?1";
+                unsigned(self.row(sql, [id], |row| row.get(0))?.ok_or_else(|| short(id))?)
+            }
+            Source::Blob(id) => {
+                let sql = "SELECT hash FROM blob WHERE id = ?1";
+                let hash = self.row(sql, [id], |row| row.get(0))?.ok_or_else(|| short(id))?;
+                self.blobs.length(&hash)?
+            }
+        };
+        let whole = piece.offset.saturating_add(piece.length) <= length;
+        let (Source::Octets(id) | Source::Blob(id)) = piece.source;
+        if whole { Ok(()) } else { Err(short(id)) }
+    }
+
     /// The pieces that make up a range of a message, for a new message that shares them, and the
     /// octets of the header that fall into the range.
     pub fn pieces(&self, content: ContentId, range: Range<u64>) -> Result<(Vec<u8>, Vec<Piece>)> {

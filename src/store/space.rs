@@ -45,6 +45,20 @@ impl Space {
     pub fn may_write(self) -> bool {
         self.free >= self.needs.writing
     }
+
+    /// One line for the owner when something begins or ends, not one for each refusal.
+    fn tell_what_changed(self, before: Self) {
+        let free = self.free;
+        if before.may_write() && !self.may_write() {
+            tracing::error!(free, "the disk is full: nothing is written, mail can only be read");
+        } else if before.may_add() && !self.may_add() {
+            tracing::error!(free, "the disk is nearly full: no mail is taken until there is room");
+        } else if !before.may_add() && self.may_add() {
+            tracing::warn!(free, "there is room on the disk again: mail is taken");
+        } else if !before.may_write() && self.may_write() {
+            tracing::warn!(free, "there is a little room on the disk: changes go on, mail waits");
+        }
+    }
 }
 
 /// Looks at the file system that holds the store.
@@ -88,7 +102,9 @@ impl Gauge {
 
     fn look(&mut self) {
         self.looked = Some(Instant::now());
+        let before = self.space;
         self.space.free = self.files.free(&self.data_dir);
+        self.space.tell_what_changed(before);
     }
 
     /// The same for the writer, which puts the reserve aside while there is room, and releases it
@@ -114,8 +130,7 @@ impl Gauge {
         self.reserve.missed = Some(Instant::now());
         match self.files.remove(&self.reserve.path) {
             Ok(()) => tracing::warn!(
-                "the disk is nearly full: the reserve was released, so that messages can still be \
-                 expunged; no mail is taken until there is room again"
+                "the reserve was released, so that messages can still be expunged on a full disk"
             ),
             Err(error) => tracing::error!(%error, "the reserve could not be released"),
         }

@@ -252,6 +252,7 @@ impl Thread {
             }
             let outcome = self.transact(batch, space, &mut events);
             if matches!(outcome, Err(Error::DiskFull)) {
+                tracing::warn!(free = space.free, "the disk is full, whatever room it announces");
                 self.state.gauge().release();
             }
             outcome
@@ -265,7 +266,11 @@ impl Thread {
                 self.bus.publish(events);
             }
             Err(Error::SyncFailed) => self.bury(),
-            Err(error) => tracing::warn!(%error, jobs = batch.len(), "a transaction failed"),
+            // Told already, once, by the one who found it.
+            Err(Error::ReadOnly | Error::DiskFull) => {
+                tracing::debug!(jobs = batch.len(), "refused");
+            }
+            Err(error) => tracing::error!(%error, jobs = batch.len(), "a transaction failed"),
         }
         for job in batch.drain(..) {
             job.settle(outcome.as_ref().copied().map_err(Error::again));

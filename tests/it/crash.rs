@@ -1,5 +1,6 @@
 //! kill -9 while mail comes in by every door and is moved about. What was acknowledged is there once
 //! and whole, what was expunged stays away, a move leaves exactly one copy, no UID is given twice.
+//! The same when the house is told to stop; and then what was answered by a goodbye never happened.
 //!
 //! `CRASH_ROUNDS=200` makes a long run of it.
 
@@ -75,6 +76,44 @@ type Ledger = BTreeMap<usize, Told>;
 /// The answer that was to come, or the house has gone.
 type Heard<T> = Result<T, io::Error>;
 
+/// The house said goodbye instead of an answer: the change has not happened (RFC 9051 §7.1.5, RFC 5321
+/// §3.8).
+fn goodbye() -> io::Error {
+    io::Error::from(io::ErrorKind::ConnectionAborted)
+}
+
+/// How sure a change is that ended like this.
+fn after(answer: &Heard<String>) -> Sure {
+    match answer {
+        Ok(_) => Sure::Yes,
+        Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => Sure::No,
+        Err(_) => Sure::Perhaps,
+    }
+}
+
+/// Sends a message behind DATA; the 250.
+fn send_data(door: &mut Connection, message: &str) -> Heard<String> {
+    door.send(&dotted(message.as_bytes()))?;
+    let reply = door.read_reply()?;
+    if reply.starts_with("421") {
+        return Err(goodbye());
+    }
+    assert!(reply.starts_with("250"), "{reply}");
+    Ok(reply)
+}
+
+/// Says commands of SMTP before the data; each must be taken.
+fn prepare(door: &mut Connection, lines: &[&str]) -> Heard<()> {
+    for line in lines {
+        let reply = door.command(line)?;
+        if reply.starts_with("421") {
+            return Err(goodbye());
+        }
+        assert!(reply.starts_with(['2', '3']), "{line}: {reply}");
+    }
+    Ok(())
+}
+
 /// Where a client of IMAP puts what; each has mailboxes of its own.
 #[derive(Clone, Debug)]
 struct Boxes {
@@ -102,15 +141,11 @@ fn deliver(house: &House, first: usize, acks: &AtomicUsize) -> Ledger {
         lmtp.read_reply()?;
         lmtp.command("LHLO test.example")?;
         for number in first.. {
-            for line in ["MAIL FROM:<a@remote.example>", "RCPT TO:<alice@demo.example>", "DATA"] {
-                lmtp.command(line)?;
-            }
-            let told = ledger.entry(number).or_default();
-            told.added = Sure::Perhaps;
-            lmtp.send(&dotted(message(number).as_bytes()))?;
-            let reply = lmtp.read_reply()?;
-            assert!(reply.starts_with("250"), "{reply}");
-            told.added = Sure::Yes;
+            let lines = ["MAIL FROM:<a@remote.example>", "RCPT TO:<alice@demo.example>", "DATA"];
+            prepare(&mut lmtp, &lines)?;
+            let answer = send_data(&mut lmtp, &message(number));
+            ledger.entry(number).or_default().added = after(&answer);
+            answer?;
             acks.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
@@ -129,21 +164,17 @@ fn submit(house: &House, first: usize, acks: &AtomicUsize) -> Ledger {
         // alice@demo.example, secret
         door.command("AUTH PLAIN AGFsaWNlQGRlbW8uZXhhbXBsZQBzZWNyZXQ=")?;
         for number in first.. {
-            for line in [
+            let lines = [
                 "MAIL FROM:<alice@demo.example>",
                 "RCPT TO:<bob@demo.example>",
                 "RCPT TO:<x@remote.example>",
                 "DATA",
-            ] {
-                door.command(line)?;
-            }
-            let told = ledger.entry(number).or_default();
-            told.added = Sure::Perhaps;
+            ];
+            prepare(&mut door, &lines)?;
             let message = format!("From: alice@demo.example\r\n{}", message(number));
-            door.send(&dotted(message.as_bytes()))?;
-            let reply = door.read_reply()?;
-            assert!(reply.starts_with("250"), "{reply}");
-            told.added = Sure::Yes;
+            let answer = send_data(&mut door, &message);
+            ledger.entry(number).or_default().added = after(&answer);
+            answer?;
             acks.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
@@ -157,6 +188,9 @@ fn say(imap: &mut Connection, command: &str) -> Heard<String> {
     imap.send(format!("t {command}\r\n").as_bytes())?;
     loop {
         let line = String::from_utf8(imap.read_line()?).unwrap();
+        if line.starts_with("* BYE") {
+            return Err(goodbye());
+        }
         if line.starts_with("t ") {
             assert!(line.starts_with("t OK"), "{command}: {line}");
             return Ok(line);
@@ -170,11 +204,10 @@ fn keep(house: &House, boxes: &Boxes, first: usize, acks: &AtomicUsize) -> Ledge
     let mut imap = house.log_in("alice@demo.example");
     let Boxes { work, copies, moved } = boxes;
     let change = |imap: &mut Connection, sure: &mut Sure, command: String| -> Heard<String> {
-        *sure = Sure::Perhaps;
-        let answer = say(imap, &command)?;
-        *sure = Sure::Yes;
-        acks.fetch_add(1, Ordering::Relaxed);
-        Ok(answer)
+        let answer = say(imap, &command);
+        *sure = after(&answer);
+        acks.fetch_add(usize::from(answer.is_ok()), Ordering::Relaxed);
+        answer
     };
     let mut run = || -> Heard<()> {
         say(&mut imap, &format!("SELECT {work}"))?;
@@ -303,6 +336,19 @@ fn compare_kept(house: &House, boxes: &Boxes, ledger: &mut Ledger, given: &mut G
 #[test]
 fn what_was_acknowledged_survives_kill_9_once_and_whole() {
     let rounds = std::env::var("CRASH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
+    let kill = House::kill_now;
+    work_until(kill, rounds, |house| house.kill());
+}
+
+#[test]
+fn a_house_that_stops_finishes_what_it_began_and_does_nothing_after_its_goodbye() {
+    let rounds = std::env::var("CRASH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(2);
+    let stop = House::stop_now;
+    work_until(stop, rounds, |house| assert!(house.wait().success(), "{}", house.log()));
+}
+
+/// Rounds of work of all clients until the house is ended, each followed by a start and a look.
+fn work_until(end: fn(&House), rounds: usize, ended: fn(&mut House)) {
     let mut house = House::with(&[
         ("outbound.relay", "127.0.0.1:9"),
         ("limits.submission_messages_per_hour", "1000000"),
@@ -342,7 +388,7 @@ fn what_was_acknowledged_survives_kill_9_once_and_whole() {
             while acks.load(Ordering::Relaxed) < goal && !all().any(|client| client.is_finished()) {
                 thread::sleep(Duration::from_millis(1));
             }
-            house.kill_now();
+            end(&house);
             for sender in senders {
                 delivered.extend(sender.join().unwrap());
             }
@@ -353,7 +399,7 @@ fn what_was_acknowledged_survives_kill_9_once_and_whole() {
                 ledger.extend(keeper.join().unwrap());
             }
         });
-        house.kill();
+        ended(&mut house);
         house.start();
         compare_added(&house, "alice@demo.example", &mut delivered, &mut given);
         compare_added(&house, "bob@demo.example", &mut submitted, &mut given);

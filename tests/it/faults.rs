@@ -402,6 +402,30 @@ async fn check_finds_every_number_that_is_wrong() {
     }
 }
 
+/// The part of the next test that ends its process.
+#[tokio::test]
+#[ignore = "run by the next test in a process of its own"]
+async fn a_job_that_panics() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&options(dir.path(), Watch::default()));
+    let _ = store.write::<(), Error, _>(origin(), |_| panic!("on purpose")).await;
+    // Its asker hears that nothing came of it, perhaps before the process is gone.
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    println!("still alive");
+}
+
+#[test]
+fn a_panic_of_the_writer_ends_the_process() {
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "faults::a_job_that_panics", "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);
+    assert!(said.contains("on purpose") && !said.contains("still alive"), "{said}");
+    let signal = std::os::unix::process::ExitStatusExt::signal(&child.status);
+    assert_eq!(signal, Some(rustix::process::Signal::ABORT.as_raw()), "{said}");
+}
+
 /// What is done to a mailbox.
 #[derive(Clone, Debug)]
 enum Change {

@@ -169,10 +169,15 @@ impl House {
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     }
 
-    /// Tells the server to stop, and waits until it has.
-    pub(crate) fn stop(&mut self) {
+    /// Tells the server to stop.
+    pub(crate) fn stop_now(&self) {
         let pid = rustix::process::Pid::from_raw(self.pid().cast_signed()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    }
+
+    /// Tells the server to stop, and waits until it has.
+    pub(crate) fn stop(&mut self) {
+        self.stop_now();
         let status = self.wait();
         assert!(status.success(), "{status}:\n{}", self.log());
     }

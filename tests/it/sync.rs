@@ -237,6 +237,36 @@ fn a_damaged_page_ends_changes_and_what_is_whole_can_be_read() {
 }
 
 #[test]
+fn a_body_whose_file_is_lost_is_damage_and_never_an_empty_message() {
+    let house = House::open();
+    let mut imap = house.log_in("alice@demo.example");
+    assert!(append(&mut imap, "a", &large("large")).starts_with("a OK"));
+    assert!(append(&mut imap, "b", &small("small")).starts_with("b OK"));
+    assert!(say(&mut imap, "s", "SELECT INBOX").starts_with("s OK"));
+    let folders = std::fs::read_dir(house.data_dir().join("blobs")).unwrap();
+    let mut lost = 0;
+    for folder in folders.map(|folder| folder.unwrap()) {
+        for file in std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap()) {
+            std::fs::remove_file(file.path()).unwrap();
+            lost += 1;
+        }
+    }
+    assert_eq!(lost, 1);
+    imap.send_line("f UID FETCH 1 (BODY.PEEK[TEXT])").unwrap();
+    let mut line = String::from_utf8(imap.read_line().unwrap()).unwrap();
+    while line.starts_with("* ") {
+        assert!(!line.contains("BODY[TEXT] \"\"") && !line.contains("{0}"), "{line}");
+        line = String::from_utf8(imap.read_line().unwrap()).unwrap();
+    }
+    assert!(line.starts_with("f NO [CORRUPTION]"), "{line}");
+    assert!(say(&mut imap, "g", "FETCH 2 BODY[]").starts_with("g OK"), "the others are whole");
+    assert!(append(&mut imap, "h", &small("more")).starts_with("h OK"), "and mail comes in");
+    let checked = house.command(&["check"], "");
+    let found = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(!checked.status.success() && found.contains("blob 1"), "{found}");
+}
+
+#[test]
 fn a_database_of_a_newer_program_is_not_touched() {
     let mut house = House::open();
     house.stop();

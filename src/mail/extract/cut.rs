@@ -128,6 +128,7 @@ impl Message<'_> {
         if length <= LARGE.min(self.room) {
             return Ok(Piece::Octets(self.r.octets(self.content, range)?));
         }
+        self.r.check_octets(self.content, range.clone())?;
         let (content, window) = (self.content, range.clone());
         Ok(Piece::Large(Large { content, range, encoding: None, window, has_nul: may_have_nul }))
     }
