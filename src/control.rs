@@ -11,6 +11,7 @@ mod check;
 pub mod devices;
 pub mod domains;
 pub mod messages;
+mod metrics;
 pub mod queue;
 mod refusal;
 mod socket;
@@ -35,6 +36,7 @@ pub fn router(house: Arc<House>) -> Router {
         .merge(devices::routes())
         .merge(domains::routes())
         .merge(messages::routes())
+        .merge(metrics::routes())
         .merge(queue::routes())
         .merge(users::routes());
     Router::new().nest("/api/v1", nouns).with_state(house)

@@ -4,7 +4,7 @@
 //! nothing to its left, and no door uses another:
 //!
 //! cli, server → imap smtp → queue → submission → delivery → mail auth → store → events → ids;
-//! doors and queue also use `net`, all may use `wire`.
+//! doors and queue also use `net`, all may use `wire` and count in `metrics`.
 
 #![cfg_attr(
     test,
@@ -29,6 +29,7 @@ pub mod ids;
 pub mod imap;
 pub mod logging;
 pub mod mail;
+pub mod metrics;
 pub mod net;
 pub mod queue;
 pub mod server;

@@ -32,6 +32,7 @@ use super::{
 use crate::{
     events::{Door, Origin},
     ids::{AccountId, DeviceId},
+    metrics::{Count, Metrics},
     store::{self, Account, Store},
     wire::address::Address,
 };
@@ -120,6 +121,7 @@ pub struct Logins {
     nobody: Nobody,
     waiting: Semaphore,
     noted: Mutex<LruCache<(AccountId, Option<DeviceId>), Instant>>,
+    metrics: Arc<Metrics>,
 }
 
 impl Logins {
@@ -128,6 +130,7 @@ impl Logins {
         store: &Store,
         passwords: Arc<Passwords>,
         limits: ThrottleLimits,
+        metrics: &Arc<Metrics>,
         now: i64,
     ) -> Result<Self, Refused> {
         let fresh: [u8; 32] = random()?;
@@ -147,6 +150,7 @@ impl Logins {
             nobody: Nobody { secret, rounds: ROUNDS },
             waiting: Semaphore::new(MOST_WAITING),
             noted: Mutex::new(LruCache::new(MOST_NOTED)),
+            metrics: Arc::clone(metrics),
         })
     }
 
@@ -202,12 +206,17 @@ impl Logins {
         };
         match verdict {
             Verdict::Go => Ok(()),
-            Verdict::Wait(delay) => {
-                let _seat = self.waiting.try_acquire().map_err(|_| Refused::TooMany)?;
+            Verdict::Wait(delay, limit) => {
+                self.metrics.exceeded(limit);
+                let seat = self.waiting.try_acquire();
+                let _seat = seat.map_err(|_| self.sent_away())?;
                 sleep(delay).await;
                 Ok(())
             }
-            Verdict::Refuse => Err(Refused::TooMany),
+            Verdict::Refuse(limit) => {
+                self.metrics.exceeded(limit);
+                Err(self.sent_away())
+            }
         }
     }
 
@@ -229,7 +238,13 @@ impl Logins {
         }))
     }
 
+    fn sent_away(&self) -> Refused {
+        self.metrics.count(Count::LoginRefused);
+        Refused::TooMany
+    }
+
     fn failed(&self, name: &str, visitor: Visitor) -> Refused {
+        self.metrics.count(Count::LoginRefused);
         let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
         throttle.failed(visitor.ip, name, visitor.now.into_std());
         Refused::Wrong
@@ -245,6 +260,7 @@ impl Logins {
         let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
         throttle.succeeded(visitor.ip, name, visitor.now.into_std());
         drop(throttle);
+        self.metrics.count(Count::Login);
         self.note(identity, visitor);
         let Account { address, owner, .. } = account;
         LoggedIn { account: identity.account, device: identity.device, address, owner }
@@ -380,7 +396,7 @@ mod tests {
         };
         let origin = Origin::new(Door::House, 0);
         store.write::<_, store::Error, _>(origin, job).await.unwrap().into_inner();
-        let logins = Logins::open(&store, passwords, limits, 0).await.unwrap();
+        let logins = Logins::open(&store, passwords, limits, &Metrics::new(), 0).await.unwrap();
         (folder, logins)
     }
 

@@ -12,7 +12,7 @@ use std::{
 
 use lru::LruCache;
 
-use crate::ids::Neighbour;
+use crate::{ids::Neighbour, metrics::Limit};
 
 /// Addresses, accounts and pairs of both that are remembered at most, the latest ones.
 const MOST: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
@@ -56,10 +56,10 @@ impl ThrottleLimits {
 pub enum Verdict {
     /// Judge it.
     Go,
-    /// Judge it, after so long.
-    Wait(Duration),
-    /// Send the client away unjudged.
-    Refuse,
+    /// Judge it, after so long, because of this bound.
+    Wait(Duration, Limit),
+    /// Send the client away unjudged, because of this bound.
+    Refuse(Limit),
 }
 
 /// Failures since the window was opened.
@@ -122,17 +122,23 @@ impl Throttle {
             .addresses
             .get(&who)
             .map_or((0, 0), |(minute, day)| (minute.failures(MINUTE, now), day.failures(DAY, now)));
-        let over =
-            over_limit(minute, limits.address_minute).max(over_limit(day, limits.address_day));
+        let minute = over_limit(minute, limits.address_minute);
+        let day = over_limit(day, limits.address_day);
+        let (over, address) = if day > minute {
+            (day, Limit::AuthFailuresPerAddressPerDay)
+        } else {
+            (minute, Limit::AuthFailuresPerAddressPerMinute)
+        };
         let had_the_longest = over > 1 && limits.delay(over - 1) == limits.delay_max;
         if had_the_longest && !known {
-            return Verdict::Refuse;
+            return Verdict::Refuse(address);
         }
         let hour = self.accounts.get(&account).map_or(0, |hour| hour.failures(HOUR, now));
         let guessed = if known { 0 } else { over_limit(hour, limits.account_hour) };
         match over.max(guessed) {
             0 => Verdict::Go,
-            times => Verdict::Wait(limits.delay(times)),
+            times if times == over => Verdict::Wait(limits.delay(times), address),
+            times => Verdict::Wait(limits.delay(times), Limit::AuthFailuresPerAccountPerHour),
         }
     }
 
@@ -187,11 +193,13 @@ mod tests {
         assert_eq!(throttle.verdict(ip(HERE), "b", now), Verdict::Go);
         for seconds in [1, 2, 4, 8, 15] {
             fail(&mut throttle, 1, "a", now);
-            let wait = Verdict::Wait(Duration::from_secs(seconds));
+            let limit = Limit::AuthFailuresPerAddressPerMinute;
+            let wait = Verdict::Wait(Duration::from_secs(seconds), limit);
             assert_eq!(throttle.verdict(ip(HERE), "b", now), wait);
         }
         fail(&mut throttle, 1, "a", now);
-        assert_eq!(throttle.verdict(ip(HERE), "b", now), Verdict::Refuse);
+        let refused = Verdict::Refuse(Limit::AuthFailuresPerAddressPerMinute);
+        assert_eq!(throttle.verdict(ip(HERE), "b", now), refused);
         assert_eq!(throttle.verdict(ip("192.0.2.2"), "b", now), Verdict::Go);
         assert_eq!(throttle.verdict(ip(HERE), "b", now + MINUTE), Verdict::Go);
     }
@@ -205,7 +213,7 @@ mod tests {
         let now = start + HOUR;
         assert_eq!(throttle.verdict(ip(HERE), "b", now), Verdict::Go);
         fail(&mut throttle, 1, "b", now);
-        let wait = Verdict::Wait(Duration::from_secs(1));
+        let wait = Verdict::Wait(Duration::from_secs(1), Limit::AuthFailuresPerAddressPerDay);
         assert_eq!(throttle.verdict(ip(HERE), "c", now), wait);
         assert_eq!(throttle.verdict(ip(HERE), "c", start + DAY), Verdict::Go);
     }
@@ -217,7 +225,7 @@ mod tests {
         for last in 0..20 {
             throttle.failed(ip(&format!("198.51.100.{last}")), "alice@x", now);
         }
-        let wait = Verdict::Wait(Duration::from_secs(1));
+        let wait = Verdict::Wait(Duration::from_secs(1), Limit::AuthFailuresPerAccountPerHour);
         assert_eq!(throttle.verdict(ip("203.0.113.9"), "alice@x", now), wait);
         assert_eq!(throttle.verdict(ip("203.0.113.9"), "bob@x", now), Verdict::Go);
         assert_eq!(throttle.verdict(ip("2001:db8::2"), "alice@x", now), Verdict::Go);
@@ -228,8 +236,9 @@ mod tests {
         let (mut throttle, now) = (Throttle::new(ThrottleLimits::default()), Instant::now());
         throttle.succeeded(ip(HERE), "alice@x", now);
         fail(&mut throttle, 40, "bob@x", now);
-        let wait = Verdict::Wait(Duration::from_secs(15));
+        let limit = Limit::AuthFailuresPerAddressPerMinute;
+        let wait = Verdict::Wait(Duration::from_secs(15), limit);
         assert_eq!(throttle.verdict(ip(HERE), "alice@x", now), wait);
-        assert_eq!(throttle.verdict(ip(HERE), "eve@x", now), Verdict::Refuse);
+        assert_eq!(throttle.verdict(ip(HERE), "eve@x", now), Verdict::Refuse(limit));
     }
 }

@@ -14,6 +14,7 @@ mod demo;
 mod domain;
 mod export;
 mod import;
+mod metrics;
 mod out;
 mod process;
 mod queue;
@@ -83,6 +84,8 @@ enum Command {
     Export(export::Export),
     /// Looks for damage in the store.
     Check,
+    /// Prints what the running server has counted, as Prometheus reads it.
+    Metrics,
 }
 
 /// Runs what the arguments say.
@@ -99,6 +102,7 @@ pub fn run() -> ExitCode {
         Command::AppPassword(password) => access::with(settings, |access, _| password.run(access)),
         Command::Queue(queue) => access::with(settings, |access, _| queue.run(access)),
         Command::Check => access::with(settings, |access, _| check::run(access)),
+        Command::Metrics => access::with(settings, |access, _| metrics::run(access)),
         Command::Import(import) => access::with(settings, |access, config| {
             let max = config.limits.message_size_max.octets();
             import.run(access, max)

@@ -94,6 +94,11 @@ impl Access {
         Self(Arc::new(Way::Here { house, router }))
     }
 
+    /// Does a server answer? Else the house is open in this process alone.
+    pub fn is_to_a_server(&self) -> bool {
+        matches!(&*self.0, Way::There { .. })
+    }
+
     /// Ends the access; a house that was opened for it is closed.
     pub async fn close(&self) {
         if let Way::Here { house, .. } = &*self.0 {

@@ -1,13 +1,14 @@
 //! One store job for all of a message's recipients here: octets stored once, a place in each INBOX,
 //! and a report for those senders who asked for one.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use super::recipient::{Addressee, Refusal, fits, owner, resolve};
 use crate::{
     events::Origin,
     ids::{AccountId, ContentId},
     mail::{self, Mail, NewMail, Prepared, Spool, field},
+    metrics::{Count, Limit, Metrics},
     store::{self, Committed, MailboxRow, MarkNames, NewQueued, NewTrace, RecipientState, Tx},
     wire::{
         address::{Address, Domain, LocalPart, ReversePath},
@@ -25,6 +26,8 @@ pub struct Settings {
     pub hostname: Domain,
     /// Received fields of a message; more mean a loop (RFC 5321 §6.3).
     pub received_max: usize,
+    /// Where it is counted what is delivered and refused.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The room that takes mail for our users; cheap to clone.
@@ -102,9 +105,51 @@ impl Delivery {
         self.settings.received_max
     }
 
+    /// Where it is counted what is delivered and refused.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.settings.metrics
+    }
+
+    /// Counts a recipient who gets no mail, and the bound that it is for.
+    pub fn count_refusal(&self, refusal: Refusal) {
+        let metrics = &self.settings.metrics;
+        metrics.count(Count::DeliveryRefused);
+        match refusal {
+            Refusal::OverQuota => metrics.exceeded(Limit::Quota),
+            Refusal::DiskFull => metrics.exceeded(Limit::DiskFreeMin),
+            Refusal::Loop => metrics.exceeded(Limit::ReceivedFieldsMax),
+            Refusal::UnknownUser | Refusal::UnknownDomain | Refusal::Disabled => {}
+        }
+    }
+
+    fn count_outcomes(&self, delivered: &Result<Committed<Vec<Outcome>>, Error>) {
+        match delivered {
+            Ok(outcomes) => {
+                for outcome in outcomes.iter() {
+                    match outcome {
+                        Ok(()) => self.settings.metrics.count(Count::Delivery),
+                        Err(refusal) => self.count_refusal(*refusal),
+                    }
+                }
+            }
+            Err(Error::Refused(refusal)) => self.count_refusal(*refusal),
+            Err(Error::Mail(_)) => self.settings.metrics.count(Count::DeliveryRefused),
+        }
+    }
+
     /// Whom an address means, and whether a message of `size` octets (0 when it was not announced)
     /// could be taken for it now. [`Refusal::UnknownDomain`] leaves it to the asker whether to relay.
     pub async fn recipient(&self, recipient: &Recipient, size: u64) -> Result<Addressee, Error> {
+        let found = self.look_up(recipient, size).await;
+        match &found {
+            // Submission asks too, and may send it elsewhere.
+            Ok(_) | Err(Error::Refused(Refusal::UnknownDomain) | Error::Mail(_)) => {}
+            Err(Error::Refused(refusal)) => self.count_refusal(*refusal),
+        }
+        found
+    }
+
+    async fn look_up(&self, recipient: &Recipient, size: u64) -> Result<Addressee, Error> {
         let (recipient, quota) = (recipient.clone(), self.mail.limits().quota_octets);
         let addressee = self
             .mail
@@ -139,6 +184,17 @@ impl Delivery {
     /// # Errors
     /// With [`Share::All`] the first refusal of an addressee; nobody has the message then.
     pub async fn deliver(
+        &self,
+        origin: Origin,
+        share: Share,
+        incoming: Incoming,
+    ) -> Result<Committed<Vec<Outcome>>, Error> {
+        let delivered = self.file(origin, share, incoming).await;
+        self.count_outcomes(&delivered);
+        delivered
+    }
+
+    async fn file(
         &self,
         origin: Origin,
         share: Share,

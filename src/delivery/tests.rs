@@ -11,6 +11,7 @@ use crate::{
     events::{Bus, Door, Origin},
     ids::{AccountId, QueueId, Uid},
     mail::{self, Mail, Spool},
+    metrics::Metrics,
     store::{self, NewAccount, Options, RecipientState, Store, Tx},
     wire::{
         address::{Address, Domain, ReversePath},
@@ -53,7 +54,10 @@ impl House {
         let store = Store::open(&options, Arc::new(Bus::default())).unwrap();
         let mail = Mail::new(store.clone(), mail::Limits::default());
         let hostname = Domain::parse("mail.here.example").unwrap();
-        let delivery = Delivery::new(mail.clone(), Settings { hostname, received_max: 3 });
+        let delivery = Delivery::new(
+            mail.clone(),
+            Settings { hostname, received_max: 3, metrics: Metrics::new() },
+        );
         let house = Self { store, mail, delivery, _folder: folder };
         house
             .change(|tx| {

@@ -15,7 +15,7 @@ use super::{
     reply::{Code, Replies},
 };
 use crate::{
-    net::{BadLine, Input, InputError, Literal, Memory, Octets, memory::Share},
+    net::{BadLine, Input, InputError, Literal, Octets, Share},
     wire::{Bounds, Cursor, Names, Syntax},
 };
 
@@ -105,11 +105,11 @@ impl Situation<'_> {
 }
 
 impl Reader {
-    /// A reader before the first request; what it holds counts in this purse.
-    pub fn new(memory: &Arc<Memory>) -> Self {
+    /// A reader before the first request; what it holds counts in this share.
+    pub fn new(share: Share) -> Self {
         Self {
             text: Vec::new(),
-            share: memory.share(),
+            share,
             lines: 0,
             literal: None,
             literals: 0,

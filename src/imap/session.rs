@@ -22,6 +22,7 @@ use crate::{
     events::{Door as Way, Origin},
     ids::{AccountId, DeviceId, SessionId},
     mail::{Actor, Mail},
+    metrics::Metrics,
     net::{self, Connection, Input, LineEnds, Memory, Permit, ServerTls},
     sessions::{Entry, Sessions},
     wire::Names,
@@ -39,6 +40,8 @@ pub struct Door {
     pub tls: Option<Arc<ServerTls>>,
     /// What all input buffers together may hold.
     pub memory: Arc<Memory>,
+    /// Where it is counted what happens here.
+    pub metrics: Arc<Metrics>,
     /// Our name in the greeting.
     pub hostname: String,
     /// Where the source of this very program is to be had; told by ID, as the licence asks.
@@ -128,7 +131,7 @@ impl Session {
         let greeting = format!("{} Mailade is ready", self.door.hostname);
         out.ok(&Code::Capability(self.capabilities()), &greeting);
         out.flush().await?;
-        let mut reader = Reader::new(&self.door.memory);
+        let mut reader = Reader::new(self.input()?.share());
         loop {
             let request = match self.incoming(&mut reader, out).await? {
                 Incoming::End => return Ok(()),

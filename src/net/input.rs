@@ -20,6 +20,7 @@ use super::{
     pace::{Pace, Slow},
     stream::{Agreed, Shared},
 };
+use crate::metrics::Limit;
 
 /// The most that is read at once, and the largest piece of message data handed on.
 const STEP: usize = 64 * 1024;
@@ -110,10 +111,15 @@ impl Input {
             lines: Lines::new(ends),
             bytes: Vec::new(),
             start: 0,
-            share: memory.share(),
+            share: memory.purse().share(),
             deadline: None,
             ended: false,
         }
+    }
+
+    /// A share of what this connection may hold, for what is made of its input.
+    pub fn share(&self) -> Share {
+        self.share.another()
     }
 
     /// Until when anything may be waited for; none waits for ever.
@@ -251,7 +257,11 @@ impl Input {
     /// dropped half way: the connection would be closed.
     pub async fn start_tls(&mut self, tls: &ServerTls) -> io::Result<()> {
         self.discard_buffered();
-        Box::pin(self.stream.start_tls(tls)).await
+        let done = Box::pin(self.stream.start_tls(tls)).await;
+        if done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+            self.share.metrics().exceeded(Limit::TlsHandshakeTime);
+        }
+        done
     }
 
     /// Puts TLS on as the client, after the server's go-ahead; as [`Input::start_tls`].
@@ -329,7 +339,12 @@ impl Input {
                 Ok(())
             }
             Ok(false) => Err(InputError::Ended),
-            Err(InputError::TimedOut) => Err(fault),
+            Err(InputError::TimedOut) => {
+                if matches!(fault, InputError::TooSlow) {
+                    self.share.metrics().exceeded(Limit::DataRateMin);
+                }
+                Err(fault)
+            }
             Err(error) => Err(error),
         }
     }
@@ -381,14 +396,19 @@ mod tests {
     };
 
     use super::*;
-    use crate::net::{OutputError, OutputLimits, Stream, open};
+    use crate::{
+        metrics::Metrics,
+        net::{MemoryLimits, OutputError, OutputLimits, Stream, open},
+    };
 
     /// Our end, and a peer's bare socket.
     async fn pair(ends: LineEnds, memory: usize) -> (Input, crate::net::Output, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (ours, _) = listener.accept().await.unwrap();
-        let (input, output) = open(Stream::new(ours).unwrap(), ends, &Memory::new(memory));
+        let limits = MemoryLimits { all: memory, ..MemoryLimits::default() };
+        let memory = Memory::new(limits, &Metrics::new());
+        let (input, output) = open(Stream::new(ours).unwrap(), ends, &memory);
         (input, output, peer)
     }
 
@@ -545,10 +565,12 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let _peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (ours, _) = listener.accept().await.unwrap();
-        let limits = OutputLimits { stalled: Duration::ZERO, ..OutputLimits::default() };
-        let memory = Memory::with_output(0, limits);
+        let output = OutputLimits { stalled: Duration::ZERO, ..OutputLimits::default() };
+        let (limits, metrics) = (MemoryLimits { output, ..MemoryLimits::default() }, Metrics::new());
+        let memory = Memory::new(limits, &metrics);
         let (_input, mut output) = open(Stream::new(ours).unwrap(), LineEnds::Strict, &memory);
         output.put(vec![0; 100_000_000]);
         assert!(matches!(output.flush().await, Err(OutputError::Stalled)));
+        assert_eq!(metrics.times_exceeded(Limit::OutputWaitingTime), 1);
     }
 }

@@ -8,7 +8,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -16,7 +16,10 @@ use std::{
 use ipnet::IpNet;
 use tokio::time::Instant;
 
-use crate::ids::Neighbour;
+use crate::{
+    ids::Neighbour,
+    metrics::{Count, Limit, Metrics},
+};
 
 const MINUTE: Duration = Duration::from_mins(1);
 /// How long an address that logged in is known.
@@ -37,7 +40,7 @@ pub struct ConnectionLimits {
     pub after_login: u32,
     /// New ones per address and minute.
     pub per_minute: u32,
-    /// Networks to which the limits per address do not apply; loopback is always one.
+    /// Networks to which the limits per address do not apply.
     pub exempt: Vec<IpNet>,
 }
 
@@ -49,12 +52,12 @@ impl Default for ConnectionLimits {
             before_login: 20,
             after_login: 1_000,
             per_minute: 120,
-            exempt: Vec::new(),
+            exempt: ["127.0.0.0/8", "::1/128"].iter().flat_map(|net| net.parse()).collect(),
         }
     }
 }
 
-/// Why a connection is not wanted.
+/// What a connection that is not wanted reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The house is full.
@@ -65,8 +68,18 @@ pub enum Refusal {
     Address,
 }
 
+impl From<Limit> for Refusal {
+    fn from(limit: Limit) -> Self {
+        match limit {
+            Limit::ConnectionsMax | Limit::ConnectionsReserved => Self::Full,
+            _ => Self::Address,
+        }
+    }
+}
+
+/// The connections of one address.
 #[derive(Debug)]
-struct Count {
+struct Tally {
     before: u32,
     after: u32,
     minute: Instant,
@@ -76,7 +89,7 @@ struct Count {
 #[derive(Debug, Default)]
 struct State {
     total: usize,
-    counts: HashMap<Neighbour, Count>,
+    counts: HashMap<Neighbour, Tally>,
     known: HashMap<Neighbour, Instant>,
 }
 
@@ -84,36 +97,36 @@ struct State {
 #[derive(Debug)]
 pub struct Connections {
     limits: ConnectionLimits,
+    metrics: Arc<Metrics>,
     state: Mutex<State>,
-    refused: AtomicU64,
-    panics: AtomicU64,
 }
 
 impl Connections {
     /// Nobody is connected yet.
-    pub fn new(limits: ConnectionLimits) -> Arc<Self> {
-        Arc::new(Self {
-            limits,
-            state: Mutex::default(),
-            refused: AtomicU64::new(0),
-            panics: AtomicU64::new(0),
-        })
+    pub fn new(limits: ConnectionLimits, metrics: &Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { limits, metrics: Arc::clone(metrics), state: Mutex::default() })
     }
 
     /// One more from this address, or why not.
     pub fn open(self: &Arc<Self>, ip: IpAddr, now: Instant) -> Result<Permit, Refusal> {
         let who = Neighbour::from(ip);
         let exempt = self.is_exempt(ip);
-        self.lock().open(&self.limits, who, exempt, now).inspect_err(|_| {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-        })?;
-        Ok(Permit { connections: Arc::clone(self), who, exempt, logged_in: AtomicBool::new(false) })
+        let opened = self.lock().open(&self.limits, who, exempt, now);
+        opened.inspect_err(|limit| self.metrics.exceeded(*limit))?;
+        self.metrics.count(Count::Connection);
+        Ok(Permit {
+            connections: Arc::clone(self),
+            who,
+            exempt,
+            since: now,
+            logged_in: AtomicBool::new(false),
+        })
     }
 
-    /// Is this address free of the limits per address? Loopback is, and the listed networks are.
+    /// Is this address free of the limits per address?
     pub fn is_exempt(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
-        ip.is_loopback() || self.limits.exempt.iter().any(|network| network.contains(&ip))
+        self.limits.exempt.iter().any(|network| network.contains(&ip))
     }
 
     /// Has somebody logged in from there during the last 24 hours?
@@ -132,18 +145,9 @@ impl Connections {
         self.open_now() >= total.saturating_sub(total / 10)
     }
 
-    /// Connections refused since the start.
-    pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
-    }
-
-    /// Conversations that ended by a panic since the start; each one is a bug.
-    pub fn panics(&self) -> u64 {
-        self.panics.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn panicked(&self) {
-        self.panics.fetch_add(1, Ordering::Relaxed);
+    /// Where connections are counted.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -158,20 +162,26 @@ impl State {
         who: Neighbour,
         exempt: bool,
         now: Instant,
-    ) -> Result<(), Refusal> {
-        let reserve = if exempt || self.is_known(who, now) { 0 } else { limits.reserve };
-        if self.total >= limits.total.saturating_sub(reserve) {
-            return Err(Refusal::Full);
+    ) -> Result<(), Limit> {
+        if self.total >= limits.total {
+            return Err(Limit::ConnectionsMax);
+        }
+        let for_all = limits.total.saturating_sub(limits.reserve);
+        if self.total >= for_all && !exempt && !self.is_known(who, now) {
+            return Err(Limit::ConnectionsReserved);
         }
         if !exempt {
             self.make_room(now)?;
-            let fresh = Count { before: 0, after: 0, minute: now, new: 0 };
+            let fresh = Tally { before: 0, after: 0, minute: now, new: 0 };
             let count = self.counts.entry(who).or_insert(fresh);
             if now.duration_since(count.minute) >= MINUTE {
                 (count.minute, count.new) = (now, 0);
             }
-            if count.before >= limits.before_login || count.new >= limits.per_minute {
-                return Err(Refusal::Address);
+            if count.before >= limits.before_login {
+                return Err(Limit::ConnectionsPerAddressBeforeLogin);
+            }
+            if count.new >= limits.per_minute {
+                return Err(Limit::ConnectionsPerAddressPerMinute);
             }
             count.before += 1;
             count.new += 1;
@@ -181,11 +191,11 @@ impl State {
     }
 
     /// Drops who has no connection and none in the last minute, when there are too many.
-    fn make_room(&mut self, now: Instant) -> Result<(), Refusal> {
+    fn make_room(&mut self, now: Instant) -> Result<(), Limit> {
         if self.counts.len() >= MOST_ADDRESSES {
             self.counts.retain(|_, count| !count.is_over(now));
         }
-        if self.counts.len() >= MOST_ADDRESSES { Err(Refusal::Full) } else { Ok(()) }
+        if self.counts.len() >= MOST_ADDRESSES { Err(Limit::ConnectionsMax) } else { Ok(()) }
     }
 
     fn is_known(&self, who: Neighbour, now: Instant) -> bool {
@@ -202,7 +212,7 @@ impl State {
     }
 }
 
-impl Count {
+impl Tally {
     fn is_over(&self, now: Instant) -> bool {
         self.before == 0 && self.after == 0 && now.duration_since(self.minute) >= MINUTE
     }
@@ -214,11 +224,17 @@ pub struct Permit {
     connections: Arc<Connections>,
     who: Neighbour,
     exempt: bool,
+    since: Instant,
     /// Changed only under the lock of the state.
     logged_in: AtomicBool,
 }
 
 impl Permit {
+    /// When the connection was accepted.
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
     /// The client has shown who it is: it counts among those from now on, and its address is known.
     ///
     /// Refused when there are too many of them from this address.
@@ -228,7 +244,9 @@ impl Permit {
             let most = self.connections.limits.after_login;
             let Some(count) = state.counts.get_mut(&self.who) else { return Ok(()) };
             if count.after >= most {
-                return Err(Refusal::Address);
+                let limit = Limit::ConnectionsPerAddressAfterLogin;
+                self.connections.metrics.exceeded(limit);
+                return Err(limit.into());
             }
             count.after += 1;
             count.before = count.before.saturating_sub(1);
@@ -276,18 +294,19 @@ mod tests {
 
     #[test]
     fn an_address_has_so_many_and_one_more_after_one_left() {
-        let (all, now) = (Connections::new(limits()), Instant::now());
+        let metrics = Metrics::new();
+        let (all, now) = (Connections::new(limits(), &metrics), Instant::now());
         let one = all.open(ip(LAN), now).unwrap();
         let _two = all.open(ip(LAN), now).unwrap();
         assert_eq!(all.open(ip(LAN), now).unwrap_err(), Refusal::Address);
         drop(one);
         assert!(all.open(ip(LAN), now).is_ok());
-        assert_eq!(all.refused(), 1);
+        assert_eq!(metrics.times_exceeded(Limit::ConnectionsPerAddressBeforeLogin), 1);
     }
 
     #[test]
     fn who_comes_too_often_waits_for_the_next_minute() {
-        let (all, now) = (Connections::new(limits()), Instant::now());
+        let (all, now) = (Connections::new(limits(), &Metrics::new()), Instant::now());
         for _ in 0..4 {
             all.open(ip(LAN), now).unwrap();
         }
@@ -297,7 +316,7 @@ mod tests {
 
     #[test]
     fn the_reserve_is_for_those_who_logged_in_within_a_day() {
-        let (all, now) = (Connections::new(limits()), Instant::now());
+        let (all, now) = (Connections::new(limits(), &Metrics::new()), Instant::now());
         all.open(ip(LAN), now).unwrap().logged_in(now).unwrap();
         let strangers: Vec<_> =
             ["203.0.113.1", "203.0.113.2", "203.0.113.3"].map(|a| all.open(ip(a), now)).into();
@@ -309,7 +328,7 @@ mod tests {
 
     #[test]
     fn a_login_frees_its_place_among_the_unknown_and_has_a_limit_of_its_own() {
-        let (all, now) = (Connections::new(limits()), Instant::now());
+        let (all, now) = (Connections::new(limits(), &Metrics::new()), Instant::now());
         let one = all.open(ip(LAN), now).unwrap();
         let two = all.open(ip(LAN), now).unwrap();
         one.logged_in(now).unwrap();
@@ -320,12 +339,22 @@ mod tests {
     }
 
     #[test]
-    fn loopback_and_listed_networks_have_only_the_common_limit() {
-        let (all, now) = (Connections::new(limits()), Instant::now());
-        let _five: Vec<_> = ["::1", "127.0.0.1", "127.0.0.1", "127.0.0.1", "198.51.100.9"]
+    fn listed_networks_have_only_the_common_limit_and_loopback_is_listed() {
+        let exempt = ConnectionLimits::default().exempt;
+        let limits = ConnectionLimits { exempt, ..limits() };
+        let (all, now) = (Connections::new(limits, &Metrics::new()), Instant::now());
+        let _five: Vec<_> = ["::1", "127.0.0.1", "127.0.0.1", "127.0.0.1", "127.0.0.1"]
             .map(|a| all.open(ip(a), now).unwrap())
             .into();
         assert_eq!(all.open(ip("127.0.0.1"), now).unwrap_err(), Refusal::Full);
         assert_eq!(all.open_now(), 5);
+    }
+
+    #[test]
+    fn loopback_that_is_taken_off_the_list_is_an_address_like_any_other() {
+        let (all, now) = (Connections::new(limits(), &Metrics::new()), Instant::now());
+        let _two = ["127.0.0.1", "127.0.0.1"].map(|a| all.open(ip(a), now).unwrap());
+        assert_eq!(all.open(ip("127.0.0.1"), now).unwrap_err(), Refusal::Address);
+        assert!(all.open(ip("198.51.100.9"), now).is_ok());
     }
 }

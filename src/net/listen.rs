@@ -16,6 +16,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Connections, Permit, Refusal, ServerTls, Stream};
+use crate::metrics::{Count, Limit};
 
 /// Connections that may wait to be accepted; the system may hold it lower.
 const BACKLOG: u32 = 4096;
@@ -185,13 +186,16 @@ async fn converse<H, F>(
     if let Some(tls) = &door.tls
         && let Err(error) = stream.start_tls(tls).await
     {
+        if error.kind() == io::ErrorKind::TimedOut {
+            door.connections.metrics().exceeded(Limit::TlsHandshakeTime);
+        }
         tracing::debug!(service, %peer, %error, "TLS handshake");
         return;
     }
     let permit = Arc::new(permit);
     let conversation = Box::pin(handler(Connection { stream, permit: Arc::clone(&permit) }));
     if AssertUnwindSafe(conversation).catch_unwind().await.is_err() {
-        door.connections.panicked();
+        door.connections.metrics().count(Count::Panic);
         tracing::error!(service, %peer, "a conversation has panicked; this is a bug");
     }
     drop(permit);
@@ -205,11 +209,11 @@ mod tests {
     };
 
     use super::*;
-    use crate::net::ConnectionLimits;
+    use crate::{metrics::Metrics, net::ConnectionLimits};
 
     fn listener(total: usize) -> (Listener, Arc<Connections>) {
         let limits = ConnectionLimits { total, reserve: 0, ..ConnectionLimits::default() };
-        let connections = Connections::new(limits);
+        let connections = Connections::new(limits, &Metrics::new());
         let any_port = ["127.0.0.1:0".parse().unwrap()];
         let listener =
             Listener::bind("test", &any_port, &connections, |_| "421 4.3.2 full\r\n").unwrap();
@@ -234,7 +238,8 @@ mod tests {
         assert_eq!(two.read_u8().await.unwrap(), b'x');
         stop.cancel();
         serving.await.unwrap();
-        assert_eq!((connections.panics(), connections.open_now()), (1, 0));
+        assert_eq!(connections.metrics().counted(Count::Panic), 1);
+        assert_eq!(connections.open_now(), 0);
     }
 
     #[tokio::test]
@@ -259,7 +264,7 @@ mod tests {
         assert_eq!(text, "421 4.3.2 full\r\n");
         stop.cancel();
         serving.await.unwrap();
-        assert_eq!(connections.refused(), 1);
+        assert_eq!(connections.metrics().times_exceeded(Limit::ConnectionsMax), 1);
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! What all connections may hold in memory together.
+//! What connections may hold in memory: each one, and all together.
 //!
-//! For input there is a common purse. It counts octets and allocates nothing. Each buffer that grows with what a peer sends has a
-//! [`Share`], and asks before it grows.
+//! It counts octets and allocates nothing. Each buffer that grows with what a peer sends has a
+//! [`Share`] of its connection's [`Purse`], and asks before it grows.
 
 use std::{
     sync::{
@@ -10,6 +10,8 @@ use std::{
     },
     time::Duration,
 };
+
+use crate::metrics::{Limit, Metrics};
 
 /// What one connection may hold for a peer that reads slowly, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -26,28 +28,45 @@ impl Default for OutputLimits {
     }
 }
 
-/// A common purse of octets for input, and each connection's own limits for output.
+/// How many octets may be held.
+#[derive(Clone, Copy, Debug)]
+pub struct MemoryLimits {
+    /// By all connections together, of what their peers sent.
+    pub all: usize,
+    /// By one connection.
+    pub connection: usize,
+    /// By one connection's output.
+    pub output: OutputLimits,
+}
+
+impl Default for MemoryLimits {
+    fn default() -> Self {
+        Self { all: 512 << 20, connection: 4 << 20, output: OutputLimits::default() }
+    }
+}
+
+/// What all connections hold together.
 #[derive(Debug)]
 pub struct Memory {
     used: AtomicUsize,
-    limit: usize,
-    output: OutputLimits,
+    limits: MemoryLimits,
+    metrics: Arc<Metrics>,
 }
 
 impl Memory {
-    /// A purse of so many octets for all input buffers together.
-    pub fn new(limit: usize) -> Arc<Self> {
-        Self::with_output(limit, OutputLimits::default())
-    }
-
-    /// The same, with other limits for output.
-    pub fn with_output(limit: usize, output: OutputLimits) -> Arc<Self> {
-        Arc::new(Self { used: AtomicUsize::new(0), limit, output })
+    /// Nothing is held yet.
+    pub fn new(limits: MemoryLimits, metrics: &Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { used: AtomicUsize::new(0), limits, metrics: Arc::clone(metrics) })
     }
 
     /// What each connection's output may take.
     pub(super) fn output(&self) -> OutputLimits {
-        self.output
+        self.limits.output
+    }
+
+    /// Where connections are counted.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Octets in use now.
@@ -55,24 +74,59 @@ impl Memory {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// A share that holds nothing yet.
-    pub fn share(self: &Arc<Self>) -> Share {
-        Share { memory: Arc::clone(self), held: 0 }
-    }
-
-    fn take(&self, octets: usize) -> bool {
-        self.used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                used.checked_add(octets).filter(|sum| *sum <= self.limit)
-            })
-            .is_ok()
+    /// One connection's part, which holds nothing yet.
+    pub fn purse(self: &Arc<Self>) -> Arc<Purse> {
+        Arc::new(Purse { memory: Arc::clone(self), used: AtomicUsize::new(0) })
     }
 }
 
-/// One buffer's part of the purse; given back when it is dropped.
+/// What one connection holds.
+#[derive(Debug)]
+pub struct Purse {
+    memory: Arc<Memory>,
+    used: AtomicUsize,
+}
+
+impl Purse {
+    /// A share that holds nothing yet.
+    pub fn share(self: &Arc<Self>) -> Share {
+        Share { purse: Arc::clone(self), held: 0 }
+    }
+
+    /// Where connections are counted.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.memory.metrics
+    }
+
+    fn take(&self, octets: usize) -> Result<(), Limit> {
+        let limits = &self.memory.limits;
+        if !take(&self.used, octets, limits.connection) {
+            return Err(Limit::ConnectionMemoryMax);
+        }
+        if !take(&self.memory.used, octets, limits.all) {
+            self.used.fetch_sub(octets, Ordering::Relaxed);
+            return Err(Limit::InputMemoryMax);
+        }
+        Ok(())
+    }
+
+    fn give_back(&self, octets: usize) {
+        self.used.fetch_sub(octets, Ordering::Relaxed);
+        self.memory.used.fetch_sub(octets, Ordering::Relaxed);
+    }
+}
+
+fn take(used: &AtomicUsize, octets: usize, most: usize) -> bool {
+    used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+        used.checked_add(octets).filter(|sum| *sum <= most)
+    })
+    .is_ok()
+}
+
+/// One buffer's part of its connection's purse; given back when it is dropped.
 #[derive(Debug)]
 pub struct Share {
-    memory: Arc<Memory>,
+    purse: Arc<Purse>,
     held: usize,
 }
 
@@ -81,11 +135,12 @@ impl Share {
     #[must_use]
     pub fn hold(&mut self, octets: usize) -> bool {
         if octets > self.held {
-            if !self.memory.take(octets - self.held) {
+            if let Err(limit) = self.purse.take(octets - self.held) {
+                self.purse.metrics().exceeded(limit);
                 return false;
             }
         } else {
-            self.memory.used.fetch_sub(self.held - octets, Ordering::Relaxed);
+            self.purse.give_back(self.held - octets);
         }
         self.held = octets;
         true
@@ -96,11 +151,21 @@ impl Share {
     pub fn grow(&mut self, octets: usize) -> bool {
         self.held.checked_add(octets).is_some_and(|sum| self.hold(sum))
     }
+
+    /// Another share of the same connection.
+    pub fn another(&self) -> Self {
+        self.purse.share()
+    }
+
+    /// Where connections are counted.
+    pub(super) fn metrics(&self) -> &Metrics {
+        self.purse.metrics()
+    }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.memory.used.fetch_sub(self.held, Ordering::Relaxed);
+        self.purse.give_back(self.held);
     }
 }
 
@@ -108,10 +173,16 @@ impl Drop for Share {
 mod tests {
     use super::*;
 
+    fn memory(all: usize, connection: usize) -> (Arc<Memory>, Arc<Metrics>) {
+        let metrics = Metrics::new();
+        let limits = MemoryLimits { all, connection, ..MemoryLimits::default() };
+        (Memory::new(limits, &metrics), metrics)
+    }
+
     #[test]
     fn the_last_octet_is_given_and_none_beyond_it() {
-        let memory = Memory::new(10);
-        let (mut one, mut two) = (memory.share(), memory.share());
+        let (memory, metrics) = memory(10, 10);
+        let (mut one, mut two) = (memory.purse().share(), memory.purse().share());
         assert!(one.hold(7));
         assert!(!two.hold(4));
         assert!(two.hold(3));
@@ -119,12 +190,36 @@ mod tests {
         assert!(!two.grow(1));
         assert!(one.hold(6));
         assert!(two.grow(1));
+        assert_eq!(metrics.times_exceeded(Limit::InputMemoryMax), 2);
+    }
+
+    #[test]
+    fn the_shares_of_one_connection_have_a_limit_together() {
+        let (memory, metrics) = memory(100, 10);
+        let mut one = memory.purse().share();
+        let mut two = one.another();
+        assert!(one.hold(7) && two.hold(3));
+        assert!(!two.grow(1));
+        assert!(memory.purse().share().hold(10));
+        drop(one);
+        assert!(two.hold(10) && !two.grow(1));
+        assert_eq!(memory.used(), 10);
+        assert_eq!(metrics.times_exceeded(Limit::ConnectionMemoryMax), 2);
+        assert_eq!(metrics.times_exceeded(Limit::InputMemoryMax), 0);
+    }
+
+    #[test]
+    fn what_all_have_not_got_is_not_held_by_one() {
+        let (memory, _) = memory(5, 10);
+        let mut share = memory.purse().share();
+        assert!(!share.hold(6));
+        assert!(share.hold(5));
     }
 
     #[test]
     fn a_dropped_share_gives_all_back() {
-        let memory = Memory::new(10);
-        let mut share = memory.share();
+        let (memory, _) = memory(10, 10);
+        let mut share = memory.purse().share();
         assert!(share.hold(10));
         drop(share);
         assert_eq!(memory.used(), 0);

@@ -21,7 +21,7 @@ pub use frame::{BadLine, Damage, Data, LineEnds, Literal};
 pub use input::{DataBody, Input, InputError, Octets};
 pub use limits::{ConnectionLimits, Connections, Permit, Refusal};
 pub use listen::{Connection, Listener};
-pub use memory::{Memory, OutputLimits};
+pub use memory::{Memory, MemoryLimits, OutputLimits, Share};
 pub use output::{Output, OutputError};
 pub use pace::Rate;
 pub use stream::{Stream, open};

@@ -3,11 +3,12 @@
 //! An answer is gathered by [`Output::put`]; while a long one is made, [`Output::room`] lets it
 //! flow and holds its maker back when too much waits; [`Output::flush`] ends it.
 
-use std::{future::poll_fn, io, pin::Pin, task::Poll};
+use std::{future::poll_fn, io, pin::Pin, sync::Arc, task::Poll};
 
 use tokio::{io::AsyncWrite, time::timeout};
 
-use super::{memory::OutputLimits, stream::Shared};
+use super::{Memory, memory::OutputLimits, stream::Shared};
+use crate::metrics::Limit;
 
 /// When so much waits it is worth a write.
 const WORTH_WRITING: usize = 64 * 1024;
@@ -32,11 +33,13 @@ pub struct Output {
     /// How much of the bytes has left.
     written: usize,
     limits: OutputLimits,
+    memory: Arc<Memory>,
 }
 
 impl Output {
-    pub(super) fn new(stream: Shared, limits: OutputLimits) -> Self {
-        Self { stream, bytes: Vec::new(), written: 0, limits }
+    pub(super) fn new(stream: Shared, memory: &Arc<Memory>) -> Self {
+        let (limits, memory) = (memory.output(), Arc::clone(memory));
+        Self { stream, bytes: Vec::new(), written: 0, limits, memory }
     }
 
     /// Adds to what waits. Nothing is written yet.
@@ -68,7 +71,7 @@ impl Output {
         self.write(0).await?;
         let stream = &self.stream;
         let flushed = poll_fn(|context| Pin::new(&mut *stream.lock()).poll_flush(context));
-        timeout(self.limits.stalled, flushed).await.map_err(|_| OutputError::Stalled)??;
+        timeout(self.limits.stalled, flushed).await.map_err(|_| self.stalled())??;
         Ok(())
     }
 
@@ -77,7 +80,7 @@ impl Output {
         self.flush().await?;
         let stream = &self.stream;
         let closed = poll_fn(|context| Pin::new(&mut *stream.lock()).poll_shutdown(context));
-        timeout(self.limits.stalled, closed).await.map_err(|_| OutputError::Stalled)??;
+        timeout(self.limits.stalled, closed).await.map_err(|_| self.stalled())??;
         Ok(())
     }
 
@@ -91,7 +94,7 @@ impl Output {
                     Poll::Pending if bytes.len() <= most => Poll::Ready(Ok(None)),
                     other => other.map_ok(Some),
                 });
-            match timeout(self.limits.stalled, write).await.map_err(|_| OutputError::Stalled)?? {
+            match timeout(self.limits.stalled, write).await.map_err(|_| self.stalled())?? {
                 Some(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
                 Some(written) => self.written += written,
                 None => break,
@@ -99,6 +102,11 @@ impl Output {
         }
         self.forget_written();
         Ok(())
+    }
+
+    fn stalled(&self) -> OutputError {
+        self.memory.metrics().exceeded(Limit::OutputWaitingTime);
+        OutputError::Stalled
     }
 
     /// Lets go of what has left.

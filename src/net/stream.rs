@@ -186,7 +186,7 @@ impl Stream {
 /// The two halves are used by one task, which may read while it writes.
 pub fn open(stream: Stream, ends: LineEnds, memory: &Arc<Memory>) -> (Input, Output) {
     let shared = Shared(Arc::new(Mutex::new(stream)));
-    (Input::new(shared.clone(), ends, memory), Output::new(shared, memory.output()))
+    (Input::new(shared.clone(), ends, memory), Output::new(shared, memory))
 }
 
 /// One connection held by its two halves. It is locked for one poll at a time, never over an await.

@@ -296,7 +296,10 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::net::{LineEnds, Memory, Stream, open};
+    use crate::{
+        metrics::Metrics,
+        net::{LineEnds, Memory, MemoryLimits, Stream, open},
+    };
 
     fn own(folder: &Path) -> ServerTls {
         ServerTls::own(folder, "mail.example.org", SystemTime::now()).unwrap()
@@ -329,7 +332,7 @@ mod tests {
         assert!(ours.channel_binding().is_some());
         assert_eq!(ours.channel_binding(), theirs.channel_binding());
         assert_eq!(ours.agreed().unwrap().version, "TLSv1.3");
-        let memory = Memory::new(1 << 20);
+        let memory = Memory::new(MemoryLimits::default(), &Metrics::new());
         let (mut input, _) = open(ours, LineEnds::Strict, &memory);
         let (_, mut output) = open(theirs, LineEnds::Strict, &memory);
         output.put("EHLO x\r\n");
@@ -357,7 +360,7 @@ mod tests {
         let server = own(folder.path());
         let client = ClientTls::opportunistic().unwrap();
         let (ours, theirs) = sockets().await;
-        let memory = Memory::new(1 << 20);
+        let memory = Memory::new(MemoryLimits::default(), &Metrics::new());
         let (mut input, _output) = open(ours, LineEnds::Strict, &memory);
         let (mut their_input, mut their_output) = open(theirs, LineEnds::Strict, &memory);
         their_output.put("STARTTLS\r\nMAIL FROM:<evil@example.org>\r\n");
@@ -377,7 +380,8 @@ mod tests {
     async fn a_failed_handshake_leaves_a_closed_connection() {
         let folder = tempfile::tempdir().unwrap();
         let (mut ours, theirs) = sockets().await;
-        let (_, mut output) = open(theirs, LineEnds::Strict, &Memory::new(1 << 20));
+        let memory = Memory::new(MemoryLimits::default(), &Metrics::new());
+        let (_, mut output) = open(theirs, LineEnds::Strict, &memory);
         output.put("this is no ClientHello at all\r\n");
         output.flush().await.unwrap();
         assert!(ours.start_tls(&own(folder.path())).await.is_err());

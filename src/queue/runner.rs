@@ -15,6 +15,7 @@ use super::{Inner, Queue, plan::HELD_MAX, report, worker};
 use crate::{
     events::{Door, Interest, News, Origin},
     ids::QueueId,
+    metrics::Count,
     store,
 };
 
@@ -86,7 +87,8 @@ impl Queue {
                     }
                     Ok(Ended::Worker) => {}
                     Err(error) => {
-                        tracing::error!(%error, "a worker of the queue failed");
+                        tracing::error!(%error, "a worker of the queue has panicked; this is a bug");
+                        self.0.submission.delivery().metrics().count(Count::Panic);
                         reporting = false;
                     }
                 },

@@ -9,8 +9,12 @@ use std::{
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::client::{Security, Times, Ways};
-use crate::net::{
-    ClientTls, Input, LineEnds, Memory, Octets, Output, Rate, ServerTls, Stream, open,
+use crate::{
+    metrics::Metrics,
+    net::{
+        ClientTls, Input, LineEnds, Memory, MemoryLimits, Octets, Output, Rate, ServerTls, Stream,
+        open,
+    },
 };
 
 /// What the server does besides the usual.
@@ -72,7 +76,7 @@ impl Sink {
                 heard.lock().unwrap().connections += 1;
                 let script = says.lock().unwrap().clone();
                 let (input, output) =
-                    open(Stream::new(tcp).unwrap(), LineEnds::Strict, &Memory::new(1 << 30));
+                    open(Stream::new(tcp).unwrap(), LineEnds::Strict, &memory());
                 let talk = Talk { input, output, script, notes: Arc::clone(&heard), lost: false };
                 tokio::spawn(talk.serve());
             }
@@ -219,6 +223,10 @@ impl Talk {
     }
 }
 
+fn memory() -> Arc<Memory> {
+    Memory::new(MemoryLimits::default(), &Metrics::new())
+}
+
 /// How a client in a test connects.
 pub(super) fn ways(security: Security) -> Ways {
     crate::net::tls::install_provider();
@@ -230,6 +238,6 @@ pub(super) fn ways(security: Security) -> Ways {
         times: Times::default(),
         verified: ClientTls::verified(None).unwrap_or_else(|_| anybody.clone()),
         anybody,
-        memory: Memory::new(1 << 30),
+        memory: memory(),
     }
 }

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     events::{Door, Origin},
+    metrics::{Count, Limit},
     store::{self, Attempt, Fate, NewTrace, Queued, QueuedRecipient, RecipientState},
     wire::envelope::Recipient,
 };
@@ -234,6 +235,9 @@ impl Worker<'_> {
             .zip(&attempts)
             .map(|((to, answer), attempt)| step(message, to, answer, attempt))
             .collect();
+        for (answer, attempt) in answers.iter().zip(&attempts) {
+            self.count(message, answer, attempt);
+        }
         let attempts: Arc<[_]> = attempts.into();
         let mut pause = RECORD_AGAIN;
         while let Err(error) = self.write(message, now, &attempts, &steps).await {
@@ -243,6 +247,21 @@ impl Worker<'_> {
             tracing::error!(%error, queue = %message.id, "cannot record an attempt");
             sleep(pause).await;
             pause = pause.saturating_mul(2).min(RECORD_AGAIN_MAX);
+        }
+    }
+
+    fn count(&self, message: &Queued, answer: &Answer, attempt: &Attempt) {
+        let metrics = self.inner.submission.delivery().metrics();
+        metrics.count(match (answer.class(), &attempt.fate) {
+            (Class::Success, _) => Count::Sent,
+            (_, Fate::Deferred { .. }) => Count::Deferred,
+            _ => Count::Failed,
+        });
+        let given_up = !matches!(attempt.fate, Fate::Deferred { .. });
+        if answer.class() == Class::Temporary && given_up {
+            let bounce = message.envelope.reverse_path.is_null();
+            let limit = if bounce { Limit::QueueBounceLife } else { Limit::QueueLife };
+            metrics.exceeded(limit);
         }
     }
 

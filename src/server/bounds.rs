@@ -5,7 +5,7 @@ use crate::{
     config::Limits,
     imap, mail,
     mail::name::NameLimits,
-    net::{ConnectionLimits, OutputLimits, Rate},
+    net::{ConnectionLimits, MemoryLimits, OutputLimits, Rate},
     smtp,
     wire::Bounds,
 };
@@ -33,9 +33,16 @@ pub(super) fn throttle(limits: &Limits) -> ThrottleLimits {
     }
 }
 
-/// What a connection's output may hold, and for how long.
-pub(super) fn output(limits: &Limits) -> OutputLimits {
-    OutputLimits { waiting: limits.output_waiting_max.len(), stalled: limits.output_waiting_time.0 }
+/// What connections may hold in memory.
+pub(super) fn memory(limits: &Limits) -> MemoryLimits {
+    MemoryLimits {
+        all: limits.input_memory_max.len(),
+        connection: limits.connection_memory_max.len(),
+        output: OutputLimits {
+            waiting: limits.output_waiting_max.len(),
+            stalled: limits.output_waiting_time.0,
+        },
+    }
 }
 
 /// The mail rooms.
@@ -90,6 +97,7 @@ pub(super) fn smtp(limits: &Limits, role: smtp::Role) -> smtp::Limits {
     smtp::Limits {
         command_line: limits.smtp_command_line_max.len(),
         auth_line: limits.smtp_auth_line_max.len(),
+        auth_exchange: limits.sasl_exchange_max.len(),
         auth_steps: limits.sasl_steps_max,
         message_size: limits.message_size_max.octets(),
         text_line: limits.text_line_received_max.len(),
@@ -128,6 +136,8 @@ fn count(number: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Debug;
+
     use super::*;
 
     /// A door's own defaults are what the configuration's defaults say, so that tests of the door
@@ -139,5 +149,11 @@ mod tests {
         assert_eq!(mx, smtp::Limits::default());
         assert_eq!(format!("{:?}", imap(&limits)), format!("{:?}", imap::Limits::default()));
         assert_eq!(mail(&limits), mail::Limits::default());
+        let same = |ours: &dyn Debug, theirs: &dyn Debug| {
+            assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
+        };
+        same(&connections(&limits), &ConnectionLimits::default());
+        same(&memory(&limits), &MemoryLimits::default());
+        same(&throttle(&limits), &ThrottleLimits::default());
     }
 }

@@ -9,7 +9,7 @@ use super::{Error, House, Services, bounds};
 use crate::{
     config::Address,
     imap,
-    net::{Connection, Connections, Listener, Memory, Refusal, ServerTls},
+    net::{Connection, Listener, Refusal, ServerTls},
     smtp::{self, Role},
 };
 
@@ -33,19 +33,11 @@ pub(super) struct Doors(Vec<Door>);
 struct Common<'a> {
     house: &'a House,
     tls: &'a Arc<ServerTls>,
-    connections: Arc<Connections>,
-    memory: Arc<Memory>,
 }
 
 /// Binds all addresses of all services.
 pub(super) fn bind(house: &House, tls: &Arc<ServerTls>) -> Result<Doors, Error> {
-    let limits = &house.config.limits;
-    let common = Common {
-        house,
-        tls,
-        connections: Connections::new(bounds::connections(limits)),
-        memory: Memory::with_output(limits.input_memory_max.len(), bounds::output(limits)),
-    };
+    let common = Common { house, tls };
     let listen = &house.config.listen;
     let (imap, mx, lmtp, submission) = (
         common.imap(),
@@ -73,19 +65,20 @@ impl Common<'_> {
         greet: &Greet,
     ) -> Result<Door, Error> {
         let addresses: Vec<SocketAddr> = addresses.iter().map(|address| address.0).collect();
-        let listener = Listener::bind(service, &addresses, &self.connections, refusal)
+        let listener = Listener::bind(service, &addresses, &self.house.connections, refusal)
             .map_err(|cause| Error::Listen { service, cause })?;
         Ok(Door { service, listener, greet: Arc::clone(greet) })
     }
 
     fn imap(&self) -> Greet {
-        let House { config, mail, logins, sessions, .. } = self.house;
+        let House { config, mail, logins, sessions, memory, metrics, .. } = self.house;
         let door = Arc::new(imap::Door {
             mail: mail.clone(),
             logins: Arc::clone(logins),
             limits: bounds::imap(&config.limits),
             tls: Some(Arc::clone(self.tls)),
-            memory: Arc::clone(&self.memory),
+            memory: Arc::clone(memory),
+            metrics: Arc::clone(metrics),
             hostname: config.hostname.to_string(),
             source_url: None,
             sessions: Arc::clone(sessions),
@@ -101,9 +94,10 @@ impl Common<'_> {
             submission: submission.clone(),
             logins: Arc::clone(logins),
             tls: Some(Arc::clone(self.tls)),
-            connections: Arc::clone(&self.connections),
+            connections: Arc::clone(&self.house.connections),
             sessions: Arc::clone(sessions),
-            memory: Arc::clone(&self.memory),
+            memory: Arc::clone(&self.house.memory),
+            metrics: Arc::clone(&self.house.metrics),
         };
         let door = smtp::Door::new(role, bounds::smtp(&config.limits, role), means);
         Arc::new(move |connection| Box::pin(Arc::clone(&door).serve(connection)))

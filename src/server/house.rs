@@ -15,6 +15,8 @@ use crate::{
     delivery::{self, Delivery},
     events::Bus,
     mail::Mail,
+    metrics::Metrics,
+    net::{Connections, Memory},
     sessions::Sessions,
     store,
     submission::{self, Submission},
@@ -66,6 +68,12 @@ pub struct House {
     pub submission: Submission,
     /// Who is connected.
     pub sessions: Arc<Sessions>,
+    /// How many connections there are, and from where.
+    pub connections: Arc<Connections>,
+    /// What connections hold in memory.
+    pub memory: Arc<Memory>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Imports under way.
     pub(crate) imports: Arc<Known>,
     /// Fires when all shall end.
@@ -90,13 +98,15 @@ impl House {
         let mail = Mail::new(store.clone(), bounds::mail(limits));
         let parallel = std::thread::available_parallelism().map_or(1, NonZero::get);
         let passwords = Arc::new(Passwords::new(parallel).map_err(Refused::from)?);
+        let metrics = Metrics::new();
         let throttle = bounds::throttle(limits);
-        let logins = Logins::open(&store, passwords, throttle, control::now()).await?;
+        let logins = Logins::open(&store, passwords, throttle, &metrics, control::now()).await?;
         let delivery = Delivery::new(
             mail.clone(),
             delivery::Settings {
                 hostname: hostname.clone(),
                 received_max: limits.received_fields_max,
+                metrics: Arc::clone(&metrics),
             },
         );
         let whole = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
@@ -111,6 +121,8 @@ impl House {
         );
         let stop = CancellationToken::new();
         let sessions = Sessions::new(stop.clone());
+        let connections = Connections::new(bounds::connections(limits), &metrics);
+        let memory = Memory::new(bounds::memory(limits), &metrics);
         let config = Arc::new(config.clone());
         Ok(Self {
             config,
@@ -121,6 +133,9 @@ impl House {
             delivery,
             submission,
             sessions,
+            connections,
+            memory,
+            metrics,
             imports: Arc::default(),
             stop,
         })

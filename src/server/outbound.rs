@@ -6,7 +6,7 @@ use super::{Error, House};
 use crate::{
     config::{self, Config},
     control,
-    net::{ClientTls, Memory, dns::Resolver},
+    net::{ClientTls, dns::Resolver},
     queue::{Login, Outside, Queue, Relay, Schedule, Security, Settings, Times},
 };
 
@@ -18,7 +18,7 @@ pub(super) fn queue(house: &House) -> Result<Queue, Error> {
         names: Arc::new(Resolver::new(&servers)?),
         anybody: ClientTls::opportunistic()?,
         verified: ClientTls::verified(None)?,
-        memory: Memory::new(config.limits.input_memory_max.len()),
+        memory: Arc::clone(&house.memory),
     };
     let settings = settings(config, house.hostname.ascii());
     Ok(Queue::new(house.submission.clone(), outside, settings))

@@ -11,18 +11,17 @@ use super::{
     command::Auth,
     session::{Done, Session},
 };
-use crate::auth::login::{LoggedIn, Mechanism, Refused, Step};
+use crate::{
+    auth::login::{LoggedIn, Mechanism, Refused, Step},
+    metrics::Limit,
+};
 
 impl Session {
     /// AUTH, from its command to 235 or a refusal.
     pub(super) async fn auth(&mut self, auth: Auth) -> Done {
         let mechanism = match self.may_log_in(&auth) {
             Ok(mechanism) => mechanism,
-            Err(reply) => {
-                self.count_fault()?;
-                self.say(&reply);
-                return Ok(());
-            }
+            Err(reply) => return self.fail(&reply),
         };
         let initial = match auth.initial.as_deref() {
             None => None,
@@ -32,9 +31,13 @@ impl Session {
                 Err(_) => return self.fail(&not_base64()),
             },
         };
+        let mut steps = usize::from(initial.is_some());
         let logins = std::sync::Arc::clone(&self.door.means.logins);
         let mut exchange = logins.exchange(mechanism, self.input.channel_binding());
         let mut octets = initial.as_ref().map_or(0, |octets| octets.len());
+        if octets > self.door.limits.auth_exchange {
+            return self.too_long();
+        }
         let initial = initial.as_ref().map(|octets| octets.as_slice());
         let stop = self.entry.stop().clone();
         let visitor = self.visitor();
@@ -42,7 +45,7 @@ impl Session {
             () = stop.cancelled() => return self.end_by_stop(),
             step = exchange.start(initial, visitor) => step,
         };
-        for _ in 0..self.door.limits.auth_steps {
+        loop {
             let challenge = match step {
                 Ok(Step::Challenge(challenge)) => challenge,
                 Ok(Step::Done(user)) => {
@@ -51,13 +54,18 @@ impl Session {
                 }
                 Err(refused) => return self.refuse_login(mechanism, &refused),
             };
+            if steps >= self.door.limits.auth_steps {
+                self.door.exceeded(Limit::SaslStepsMax);
+                return self.fail(&Reply::new(500, "5.5.6", "the exchange has too many steps"));
+            }
+            steps = steps.saturating_add(1);
             let response = match self.ask(&challenge).await? {
                 Ok(response) => response,
                 Err(reply) => return self.fail(&reply),
             };
             octets = octets.saturating_add(response.len());
-            if octets > self.door.limits.auth_line {
-                return self.fail(&Reply::new(500, "5.5.6", "the exchange is too long"));
+            if octets > self.door.limits.auth_exchange {
+                return self.too_long();
             }
             let visitor = self.visitor();
             step = tokio::select! {
@@ -65,7 +73,11 @@ impl Session {
                 step = exchange.respond(&response, visitor) => step,
             };
         }
-        self.fail(&Reply::new(500, "5.5.6", "the exchange has too many steps"))
+    }
+
+    fn too_long(&mut self) -> Done {
+        self.door.exceeded(Limit::SaslExchangeMax);
+        self.fail(&Reply::new(500, "5.5.6", "the exchange is too long"))
     }
 
     fn may_log_in(&self, auth: &Auth) -> Result<Mechanism, Reply> {
@@ -97,8 +109,11 @@ impl Session {
             return self.end(&Reply::new(554, "5.5.0", "you must wait for the challenge"));
         }
         self.say(&Reply::plain(334, BASE64_STANDARD.encode(challenge)));
-        let most = self.door.limits.auth_line;
-        let line = Zeroizing::new(self.line(most).await?);
+        let Some(line) = self.line(self.door.limits.auth_line).await? else {
+            self.door.exceeded(Limit::SmtpAuthLineMax);
+            return Ok(Err(Reply::new(500, "5.5.6", "the response is too long")));
+        };
+        let line = Zeroizing::new(line);
         if *line == b"*" {
             return Ok(Err(Reply::new(501, "5.7.0", "cancelled")));
         }
@@ -137,7 +152,7 @@ impl Session {
 
     /// The exchange came to nothing by the client's fault.
     fn fail(&mut self, reply: &Reply) -> Done {
-        self.count_fault()?;
+        self.faults.count();
         self.say(reply);
         Ok(())
     }

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     delivery::{Incoming, Share},
     mail::Spool,
+    metrics::Limit,
     net::{Damage, DataBody, Octets},
     submission::{Author, Outgoing},
 };
@@ -30,12 +31,12 @@ impl Session {
             let text = "DATA must be the last command of a batch";
             return self.end(&Reply::new(554, "5.5.0", text));
         }
-        let Some(transaction) = self.begin_data()? else { return Ok(()) };
+        let Some(transaction) = self.begin_data() else { return Ok(()) };
         self.say(&Reply::plain(354, "go ahead, end with a dot alone on a line"));
         self.flush().await?;
-        let mut intake = Intake::new(self.door.means.delivery.mail().spool());
+        let mut intake = Intake::new(self.door.means.delivery.mail().spool(), &self.door.means.metrics);
         let mut body = DataBody::new(self.door.times().rate(&self.door.limits));
-        self.input.set_deadline(Some(self.data_deadline()));
+        self.wait_until(self.data_deadline());
         let stop = self.entry.stop().clone();
         loop {
             let piece = tokio::select! {
@@ -55,13 +56,13 @@ impl Session {
             return Err(Ended::Said);
         }
         if body.data().longest_line() > self.door.limits.text_line {
-            intake.refuse(line_too_long);
+            intake.refuse(Limit::TextLineReceivedMax, line_too_long);
         }
         self.hand_over(transaction, intake).await
     }
 
     /// Takes the transaction, if DATA may come now.
-    fn begin_data(&mut self) -> Done<Option<Transaction>> {
+    fn begin_data(&mut self) -> Option<Transaction> {
         let lmtp = self.door.role == Role::Lmtp;
         let refusal = match &self.transaction {
             None => Reply::new(503, "5.5.1", "MAIL first"),
@@ -73,43 +74,44 @@ impl Session {
             Some(now) if now.envelope.recipients.is_empty() => {
                 Reply::new(554, "5.5.1", "no valid recipients")
             }
-            Some(_) => return Ok(self.transaction.take()),
+            Some(_) => return self.transaction.take(),
         };
         if self.transaction.is_none() {
-            self.count_fault()?;
+            self.faults.count();
         }
         self.say(&refusal);
-        Ok(None)
+        None
     }
 
     /// BDAT: so many octets follow, whatever they are (RFC 3030 §2).
     pub(super) async fn bdat(&mut self, chunk: Chunk) -> Done {
         let mut octets = Octets::new(chunk.size, self.door.times().rate(&self.door.limits));
-        self.input.set_deadline(Some(self.data_deadline()));
+        self.wait_until(self.data_deadline());
         let is_ready = |now: &mut Transaction| !now.envelope.recipients.is_empty();
         let Some(mut transaction) = self.transaction.take_if(is_ready) else {
             while self.chunk_piece(&mut octets).await?.is_some() {}
-            self.count_fault()?;
+            self.faults.count();
             self.say(&Reply::new(503, "5.5.1", "MAIL and RCPT first"));
             return Ok(());
         };
         let spool = || self.door.means.delivery.mail().spool();
         let mut chunks = transaction.chunks.take().unwrap_or_else(|| Chunks {
-            intake: Intake::new(spool()),
+            intake: Intake::new(spool(), &self.door.means.metrics),
             number: 0,
             longest: LongestLine::default(),
         });
         chunks.number = chunks.number.saturating_add(1);
         chunks.intake.announce(chunk.size, self.door.limits.message_size);
         if chunks.number > self.door.limits.chunks {
-            chunks.intake.refuse(|| Reply::new(552, "5.3.4", "too many chunks"));
+            let too_many = || Reply::new(552, "5.3.4", "too many chunks");
+            chunks.intake.refuse(Limit::BdatChunksMax, too_many);
         }
         while let Some(piece) = self.chunk_piece(&mut octets).await? {
             chunks.longest.see(&piece);
             chunks.intake.write(&piece);
         }
         if !transaction.is_binary() && chunks.longest.longest() > self.door.limits.text_line {
-            chunks.intake.refuse(line_too_long);
+            chunks.intake.refuse(Limit::TextLineReceivedMax, line_too_long);
         }
         if chunk.last {
             return self.hand_over(transaction, chunks.intake).await;

@@ -11,6 +11,7 @@ use crate::{
     delivery::Delivery,
     events,
     ids::Neighbour,
+    metrics::{Limit, Metrics},
     net::{Connection, Connections, LineEnds, Memory, Refusal, ServerTls, open},
     sessions::Sessions,
     submission::Submission,
@@ -36,6 +37,8 @@ pub struct Means {
     pub sessions: Arc<Sessions>,
     /// What input may hold in memory, all connections together.
     pub memory: Arc<Memory>,
+    /// Where it is counted what happens here.
+    pub metrics: Arc<Metrics>,
 }
 
 /// One door: its role, its bounds, and the rooms behind it.
@@ -75,6 +78,11 @@ impl Door {
     pub(super) fn times(&self) -> &Times {
         let crowded = self.means.connections.is_crowded();
         if crowded { &self.limits.times_loaded } else { &self.limits.times }
+    }
+
+    /// Counts that somebody came up against a bound.
+    pub(super) fn exceeded(&self, limit: Limit) {
+        self.means.metrics.exceeded(limit);
     }
 
     /// Counts a message from there; false when it is one too many for this minute.

@@ -71,7 +71,7 @@ impl From<&submission::Error> for Reply {
             Error::HeaderTooLong => (552, "5.3.4"),
             Error::NoRecipients => (554, "5.5.1"),
             Error::TooMany => (450, "4.7.1"),
-            Error::QueueFull => (452, "4.3.1"),
+            Error::QueueFull(_) => (452, "4.3.1"),
             Error::Refused(refused) => {
                 let Some((recipient, refusal)) = refused.first() else {
                     return Self::new(554, "5.5.1", "no valid recipients");

@@ -20,9 +20,11 @@ pub struct Times {
 pub struct Limits {
     /// Octets of a command line.
     pub command_line: usize,
-    /// Octets of AUTH, of a response, and of one exchange in all.
+    /// Octets of the line of AUTH, and of a response.
     pub auth_line: usize,
-    /// Responses in one exchange.
+    /// Octets of all responses of one exchange.
+    pub auth_exchange: usize,
+    /// Responses in one exchange, an initial one among them.
     pub auth_steps: usize,
     /// Octets of a message.
     pub message_size: u64,
@@ -63,6 +65,7 @@ impl Default for Limits {
         Self {
             command_line: 2_048,
             auth_line: 12_288,
+            auth_exchange: 12 << 10,
             auth_steps: 10,
             message_size: 50 << 20,
             text_line: 64 << 10,

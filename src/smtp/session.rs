@@ -21,6 +21,7 @@ use super::{
 use crate::{
     auth::login::{LoggedIn, Visitor},
     events::Origin,
+    metrics::Limit,
     net::{BadLine, Input, InputError, Output, Permit},
     sessions::Entry,
 };
@@ -53,9 +54,31 @@ pub(super) struct Session {
     pub(super) user: Option<LoggedIn>,
     pub(super) transaction: Option<Transaction>,
     started: Instant,
-    faults: usize,
+    /// Until when something is waited for, and what ends the wait.
+    until: (Instant, Limit),
+    pub(super) faults: Faults,
     pub(super) unknown_recipients: usize,
     pub(super) messages: usize,
+}
+
+/// Commands in error.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    number: usize,
+    is_new: bool,
+}
+
+impl Faults {
+    /// Counts one more.
+    pub(super) fn count(&mut self) {
+        self.number = self.number.saturating_add(1);
+        self.is_new = true;
+    }
+
+    /// Has one come since this was asked last?
+    fn is_new(&mut self) -> bool {
+        std::mem::take(&mut self.is_new)
+    }
 }
 
 impl Session {
@@ -66,7 +89,7 @@ impl Session {
         input: Input,
         output: Output,
     ) -> Self {
-        let peer = input.peer().ip();
+        let (peer, started) = (input.peer().ip(), permit.since());
         Self {
             door,
             entry,
@@ -77,8 +100,9 @@ impl Session {
             client: None,
             user: None,
             transaction: None,
-            started: Instant::now(),
-            faults: 0,
+            started,
+            until: (started, Limit::SmtpCommandTime),
+            faults: Faults::default(),
             unknown_recipients: 0,
             messages: 0,
         }
@@ -105,6 +129,7 @@ impl Session {
                 Ok(command) => self.obey(command).await?,
                 Err(fault) => self.refuse_syntax(&fault)?,
             }
+            self.bear_with_faults()?;
         }
     }
 
@@ -146,7 +171,7 @@ impl Session {
                 self.say(&Reply::new(252, "2.5.2", text));
             }
             Command::Expn => {
-                self.count_fault()?;
+                self.faults.count();
                 self.say(&Reply::new(502, "5.5.1", "lists are not told"));
             }
             Command::Help => self.say(&Reply::new(214, "2.0.0", "see RFC 5321")),
@@ -180,7 +205,7 @@ impl Session {
     /// STARTTLS (RFC 3207): nothing from before it counts afterwards.
     async fn start_tls(&mut self) -> Done {
         let Some(tls) = self.door.means.tls.clone().filter(|_| !self.input.is_tls()) else {
-            self.count_fault()?;
+            self.faults.count();
             let text = if self.input.is_tls() { "TLS is on" } else { "no TLS here" };
             self.say(&Reply::new(503, "5.5.1", text));
             return Ok(());
@@ -224,41 +249,42 @@ impl Session {
         let most = self.door.limits.command_line;
         let may_log_in = self.door.role == Role::Submission && self.user.is_none();
         let auth = if may_log_in { self.door.limits.auth_line } else { 0 };
+        let is_auth =
+            |line: &[u8]| line.get(..5).is_some_and(|verb| verb.eq_ignore_ascii_case(b"AUTH "));
         loop {
             let line = self.line(most.max(auth)).await?;
-            let is_auth = || line.get(..5).is_some_and(|verb| verb.eq_ignore_ascii_case(b"AUTH "));
-            if line.len() <= most || is_auth() {
-                return Ok(line);
-            }
-            self.count_fault()?;
+            let limit = match line {
+                Some(line) if line.len() <= most => return Ok(line),
+                Some(line) if line.len() <= auth && is_auth(&line) => return Ok(line),
+                None if auth > most => Limit::SmtpAuthLineMax,
+                _ => Limit::SmtpCommandLineMax,
+            };
+            self.door.exceeded(limit);
+            self.faults.count();
             self.say(&Reply::new(500, "5.5.2", "line too long"));
+            self.bear_with_faults()?;
         }
     }
 
-    /// The next line. While none has come, what was said leaves; a fault in it is answered here.
-    pub(super) async fn line(&mut self, most: usize) -> Done<Vec<u8>> {
-        loop {
-            if self.entry.stop().is_cancelled() {
-                return self.end_by_stop();
+    /// The next line; None for one that was too long. While none has come, what was said leaves.
+    pub(super) async fn line(&mut self, most: usize) -> Done<Option<Vec<u8>>> {
+        if self.entry.stop().is_cancelled() {
+            return self.end_by_stop();
+        }
+        self.wait_until(self.command_deadline());
+        let read = match self.input.line(most).now_or_never() {
+            Some(read) => read,
+            None => self.line_to_come(most).await?,
+        };
+        match read {
+            Ok(Some(line)) => Ok(Some(line)),
+            Ok(None) => Err(Ended::Gone),
+            Err(InputError::Line(BadLine::TooLong)) => Ok(None),
+            Err(InputError::Line(fault)) => {
+                self.log_end("a line with a lone CR or LF, or NUL");
+                self.end(&Reply::new(550, "5.5.2", fault.to_string()))
             }
-            self.input.set_deadline(Some(self.command_deadline()));
-            let read = match self.input.line(most).now_or_never() {
-                Some(read) => read,
-                None => self.line_to_come(most).await?,
-            };
-            match read {
-                Ok(Some(line)) => return Ok(line),
-                Ok(None) => return Err(Ended::Gone),
-                Err(InputError::Line(BadLine::TooLong)) => {
-                    self.count_fault()?;
-                    self.say(&Reply::new(500, "5.5.2", "line too long"));
-                }
-                Err(InputError::Line(fault)) => {
-                    self.log_end("a line with a lone CR or LF, or NUL");
-                    return self.end(&Reply::new(550, "5.5.2", fault.to_string()));
-                }
-                Err(error) => return self.end_by(&error),
-            }
+            Err(error) => self.end_by(&error),
         }
     }
 
@@ -273,26 +299,34 @@ impl Session {
         }
     }
 
-    fn command_deadline(&self) -> Instant {
-        let times = self.door.times();
-        let command = Instant::now() + times.command;
-        match self.door.role {
-            Role::Mx | Role::Lmtp => command.min(self.started + times.session),
-            Role::Submission if self.user.is_none() => {
-                command.min(self.started + self.door.limits.login)
-            }
-            // Phones on slow networks are not cut off for their mere duration.
-            Role::Submission => command,
-        }
+    /// Nothing is waited for longer.
+    pub(super) fn wait_until(&mut self, until: (Instant, Limit)) {
+        self.input.set_deadline(Some(until.0));
+        self.until = until;
+    }
+
+    fn command_deadline(&self) -> (Instant, Limit) {
+        let command = Instant::now() + self.door.times().command;
+        let end = self.end_of_patience();
+        end.filter(|(end, _)| *end < command).unwrap_or((command, Limit::SmtpCommandTime))
     }
 
     /// Until when a message's octets must have come.
-    pub(super) fn data_deadline(&self) -> Instant {
+    pub(super) fn data_deadline(&self) -> (Instant, Limit) {
+        let session = self.door.times().session;
+        self.end_of_patience().unwrap_or((Instant::now() + session, Limit::SmtpSessionTime))
+    }
+
+    /// The end of the whole session, or of the time to log in.
+    fn end_of_patience(&self) -> Option<(Instant, Limit)> {
         let session = self.door.times().session;
         match self.door.role {
-            Role::Mx | Role::Lmtp => self.started + session,
-            Role::Submission if self.user.is_none() => self.started + self.door.limits.login,
-            Role::Submission => Instant::now() + session,
+            Role::Mx | Role::Lmtp => Some((self.started + session, Limit::SmtpSessionTime)),
+            Role::Submission if self.user.is_none() => {
+                Some((self.started + self.door.limits.login, Limit::LoginTime))
+            }
+            // Phones on slow networks are not cut off for their mere duration.
+            Role::Submission => None,
         }
     }
 
@@ -300,6 +334,12 @@ impl Session {
     pub(super) fn end_by<T>(&mut self, error: &InputError) -> Done<T> {
         match error {
             InputError::TimedOut | InputError::TooSlow => {
+                if matches!(error, InputError::TimedOut) {
+                    // A pause within data has no deadline of its own here.
+                    let (end, limit) = self.until;
+                    let over = Instant::now() >= end;
+                    self.door.exceeded(if over { limit } else { Limit::SmtpDataTime });
+                }
                 self.log_end("timeout");
                 self.end(&Reply::new(421, "4.4.2", error.to_string()))
             }
@@ -324,21 +364,28 @@ impl Session {
         }
         // An address that is none says nothing about who speaks; a verb that is none does.
         if !matches!(fault, Syntax::Sender(_) | Syntax::Recipient(_)) {
-            self.count_fault()?;
+            self.faults.count();
         }
         self.say(&reply);
         Ok(())
     }
 
-    /// Counts a command in error; ends the conversation with one too many.
-    pub(super) fn count_fault(&mut self) -> Done {
-        self.faults = self.faults.saturating_add(1);
-        let limits = &self.door.limits;
-        let proven = self.user.is_some() || self.messages > 0 || self.transaction.is_some();
-        let most = if proven { limits.bad_commands } else { limits.bad_commands_at_first };
-        if self.faults <= most {
+    /// Ends the conversation behind the last command in error that is borne.
+    fn bear_with_faults(&mut self) -> Done {
+        if !self.faults.is_new() {
             return Ok(());
         }
+        let limits = &self.door.limits;
+        let proven = self.user.is_some() || self.messages > 0 || self.transaction.is_some();
+        let (most, limit) = if proven {
+            (limits.bad_commands, Limit::BadCommandsMax)
+        } else {
+            (limits.bad_commands_at_first, Limit::BadCommandsBeforeLoginMax)
+        };
+        if self.faults.number < most {
+            return Ok(());
+        }
+        self.door.exceeded(limit);
         self.log_end("too many commands in error");
         self.end(&Reply::new(421, "4.7.0", "too many errors"))
     }

@@ -17,7 +17,8 @@ use crate::{
     events::{self, Bus, Origin},
     ids::{AccountId, Uid},
     mail::{self, Mail},
-    net::{Connection, ConnectionLimits, Connections, Memory, Stream},
+    metrics::Metrics,
+    net::{Connection, ConnectionLimits, Connections, Memory, MemoryLimits, Stream},
     sessions::Sessions,
     store::{NewAccount, Options, Store},
     submission::{self, Submission},
@@ -66,7 +67,12 @@ impl House {
             .await
             .unwrap()
             .into_inner();
-        let settings = delivery::Settings { hostname: hostname.clone(), received_max: 100 };
+        let metrics = Metrics::new();
+        let settings = delivery::Settings {
+            hostname: hostname.clone(),
+            received_max: 100,
+            metrics: Arc::clone(&metrics),
+        };
         let delivery = Delivery::new(mail, settings);
         let settings = submission::Settings {
             hostname: hostname.clone(),
@@ -75,7 +81,8 @@ impl House {
             queue_max: 100,
         };
         let submission = Submission::new(delivery.clone(), settings);
-        let logins = Logins::open(&store, passwords, ThrottleLimits::default(), 0).await.unwrap();
+        let throttle = ThrottleLimits::default();
+        let logins = Logins::open(&store, passwords, throttle, &metrics, 0).await.unwrap();
         let stop = CancellationToken::new();
         let means = Means {
             hostname,
@@ -83,9 +90,10 @@ impl House {
             submission,
             logins: Arc::new(logins),
             tls: None,
-            connections: Connections::new(ConnectionLimits::default()),
+            connections: Connections::new(ConnectionLimits::default(), &metrics),
             sessions: Sessions::new(stop.clone()),
-            memory: Memory::new(1 << 24),
+            memory: Memory::new(MemoryLimits::default(), &metrics),
+            metrics,
         };
         Self { door: Door::new(role, limits, means), store, stop, _folder: folder }
     }

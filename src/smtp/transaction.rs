@@ -13,6 +13,7 @@ use super::{
 use crate::{
     delivery::{self, Addressee, Refusal},
     mail::{self, Spool},
+    metrics::{Limit, Metrics},
     wire::{
         address::Address,
         envelope::{Body, Envelope, Recipient},
@@ -42,11 +43,12 @@ pub(super) struct Chunks {
 /// Octets on their way into a spool, until a fault: from there on they are only counted.
 pub(super) struct Intake {
     spool: Result<Spool, Reply>,
+    metrics: Arc<Metrics>,
 }
 
 impl Intake {
-    pub(super) fn new(spool: Spool) -> Self {
-        Self { spool: Ok(spool) }
+    pub(super) fn new(spool: Spool, metrics: &Arc<Metrics>) -> Self {
+        Self { spool: Ok(spool), metrics: Arc::clone(metrics) }
     }
 
     /// Keeps more octets, if nothing is wrong yet.
@@ -54,13 +56,14 @@ impl Intake {
         if let Ok(spool) = &mut self.spool
             && let Err(error) = spool.write(octets)
         {
-            self.spool = Err(Reply::from(&error));
+            self.fail(&error);
         }
     }
 
-    /// Refuses the message, if nothing else was wrong before.
-    pub(super) fn refuse(&mut self, reply: impl FnOnce() -> Reply) {
+    /// Refuses the message for this bound, if nothing else was wrong before.
+    pub(super) fn refuse(&mut self, limit: Limit, reply: impl FnOnce() -> Reply) {
         if self.spool.is_ok() {
+            self.metrics.exceeded(limit);
             self.spool = Err(reply());
         }
     }
@@ -68,8 +71,17 @@ impl Intake {
     /// Says no to a message that would grow beyond what is taken, before it does.
     pub(super) fn announce(&mut self, more: u64, most: u64) {
         if self.spool.as_ref().is_ok_and(|spool| spool.len().saturating_add(more) > most) {
-            self.spool = Err(Reply::from(&mail::Error::TooBig(most)));
+            self.fail(&mail::Error::TooBig(most));
         }
+    }
+
+    fn fail(&mut self, error: &mail::Error) {
+        match error {
+            mail::Error::TooBig(_) => self.metrics.exceeded(Limit::MessageSizeMax),
+            mail::Error::DiskFull => self.metrics.exceeded(Limit::DiskFreeMin),
+            _ => {}
+        }
+        self.spool = Err(Reply::from(error));
     }
 
     /// What is wrong so far.
@@ -98,6 +110,7 @@ impl Session {
             }
         }
         if !self.door.admits(self.peer) {
+            self.door.exceeded(Limit::SmtpMessagesPerAddressPerMinute);
             return Reply::new(450, "4.7.1", "too many messages within a minute");
         }
         let envelope = Envelope {
@@ -132,6 +145,7 @@ impl Session {
             return Err(Reply::new(503, "5.5.1", "one mail after the other"));
         }
         if role == Role::Mx && self.messages >= limits.messages_per_session {
+            self.door.exceeded(Limit::SmtpMessagesPerSession);
             return Err(Reply::new(421, "4.7.0", "enough messages for one session"));
         }
         if mail.auth.is_some() && role != Role::Submission {
@@ -142,23 +156,34 @@ impl Session {
             return Err(Reply::new(553, "5.6.7", "this sender needs SMTPUTF8"));
         }
         if mail.size.is_some_and(|size| size > limits.message_size) {
+            self.door.exceeded(Limit::MessageSizeMax);
             return Err(Reply::from(&mail::Error::TooBig(limits.message_size)));
         }
-        let room = self.door.means.delivery.mail().store().check_adding();
-        room.map_err(|error| Reply::from(&mail::Error::from(error)))
+        self.door.means.delivery.mail().store().check_adding().map_err(|error| {
+            let error = mail::Error::from(error);
+            if matches!(error, mail::Error::DiskFull) {
+                self.door.exceeded(Limit::DiskFreeMin);
+            }
+            Reply::from(&error)
+        })
     }
 
     /// RCPT: does this one get mail, and by us? (RFC 5321 §4.1.1.3)
     pub(super) async fn rcpt(&mut self, rcpt: Rcpt) -> Done<Reply> {
         let most = self.door.limits.recipients;
         let Some(transaction) = &mut self.transaction else {
-            self.count_fault()?;
+            self.faults.count();
             return Ok(Reply::new(503, "5.5.1", "MAIL first"));
         };
         if transaction.chunks.is_some() {
             return Ok(Reply::new(503, "5.5.1", "the message has begun"));
         }
         if transaction.envelope.recipients.len() >= most {
+            self.door.exceeded(match self.door.role {
+                Role::Mx => Limit::SmtpRecipientsMax,
+                Role::Lmtp => Limit::LmtpRecipientsMax,
+                Role::Submission => Limit::SubmissionRecipientsMax,
+            });
             return Ok(Reply::new(452, "4.5.3", "too many recipients"));
         }
         let door = Arc::clone(&self.door);
@@ -191,11 +216,13 @@ impl Session {
         self.unknown_recipients = self.unknown_recipients.saturating_add(1);
         let limits = &self.door.limits;
         if self.unknown_recipients >= limits.unknown_recipients {
+            self.door.exceeded(Limit::SmtpUnknownRecipientsMax);
             return self.end(&Reply::new(421, "4.7.0", "too many unknown recipients"));
         }
         if self.unknown_recipients <= limits.unknown_recipients_free {
             return Ok(());
         }
+        self.door.exceeded(Limit::SmtpUnknownRecipientsFree);
         let delay = limits.unknown_recipient_delay;
         self.pause(delay).await
     }

@@ -13,6 +13,7 @@ use crate::{
     events::Origin,
     ids::{AccountId, ContentId, QueueId},
     mail::{self, Prepared, Spool},
+    metrics::{Count, Limit},
     store::{self, Committed, NewQueued, NewTrace, Reader, RecipientState, Tx},
     wire::{
         address::{Address, Domain},
@@ -92,7 +93,7 @@ pub enum Error {
     TooMany,
     /// The queue is full, for this user or for all.
     #[error("too many messages in the queue")]
-    QueueFull,
+    QueueFull(Limit),
     /// With [`Share::All`]: these recipients get no mail, so nobody does.
     #[error("recipients refused")]
     Refused(Vec<(Recipient, Refusal)>),
@@ -157,14 +158,37 @@ impl Submission {
         let Author::User(account) = author else {
             return self.hand_over(author, origin, share, outgoing).await;
         };
-        if !self.pace.admit(account, origin.at) {
-            return Err(Error::TooMany);
-        }
-        let taken = self.hand_over(author, origin, share, outgoing).await;
-        if taken.is_err() {
-            self.pace.give_back(account);
-        }
+        let taken = if self.pace.admit(account, origin.at) {
+            let taken = self.hand_over(author, origin, share, outgoing).await;
+            if taken.is_err() {
+                self.pace.give_back(account);
+            }
+            taken
+        } else {
+            Err(Error::TooMany)
+        };
+        self.count(&taken);
         taken
+    }
+
+    fn count(&self, taken: &Result<Committed<Vec<Outcome>>, Error>) {
+        let metrics = self.delivery.metrics();
+        let outcome = if taken.is_ok() { Count::Submission } else { Count::SubmissionRefused };
+        metrics.count(outcome);
+        match taken {
+            Ok(outcomes) => {
+                let local = |outcome: &&Outcome| matches!(outcome, Ok(Taken::Delivered));
+                metrics.add(Count::Delivery, outcomes.iter().filter(local).count());
+                let refused = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
+                refused.for_each(|refusal| self.delivery.count_refusal(*refusal));
+            }
+            Err(Error::TooMany) => metrics.exceeded(Limit::SubmissionMessagesPerHour),
+            Err(Error::QueueFull(limit)) => metrics.exceeded(*limit),
+            Err(Error::Refused(refused)) => {
+                refused.iter().for_each(|(_, refusal)| self.delivery.count_refusal(*refusal));
+            }
+            Err(_) => {}
+        }
     }
 
     async fn hand_over(
@@ -368,8 +392,11 @@ impl Parcel {
     fn check_queue(&self, tx: &Tx<'_>) -> Result<Option<AccountId>, Error> {
         let Author::User(account) = self.author else { return Ok(None) };
         let (own, all) = tx.queue_length(Some(account))?;
-        if own >= self.settings.queue_per_user_max || all >= self.settings.queue_max {
-            return Err(Error::QueueFull);
+        if own >= self.settings.queue_per_user_max {
+            return Err(Error::QueueFull(Limit::QueueMessagesPerUserMax));
+        }
+        if all >= self.settings.queue_max {
+            return Err(Error::QueueFull(Limit::QueueMessagesMax));
         }
         Ok(Some(account))
     }

@@ -127,7 +127,7 @@ async fn the_hour_and_the_queue_have_an_end() {
             *(if own { &mut settings.queue_per_user_max } else { &mut settings.queue_max }) = 1;
         });
         let refused = submit(&house, &full, author, away.clone(), TEXT).await;
-        assert!(matches!(refused, Err(Error::QueueFull)));
+        assert!(matches!(refused, Err(Error::QueueFull(_))));
         let here = envelope("alice@here.example", &["bob@here.example"]);
         submit(&house, &full, author, here, TEXT).await.unwrap();
         let house_itself = (Author::House, Share::All);

@@ -19,9 +19,6 @@ use crate::{
     wire::{Cursor, Syntax},
 };
 
-/// Octets of small messages that one APPEND may hold in memory; large ones are in files.
-const MOST_IN_MEMORY: usize = 4 * 1024 * 1024;
-
 struct Append {
     name: String,
     first: Head,
@@ -145,7 +142,7 @@ async fn messages(
     first: Head,
     out: &mut Replies,
 ) -> Result<Vec<NewMail>, Error> {
-    let mut held = session.door.memory.share();
+    let mut held = session.input()?.share();
     let (mut mails, mut next) = (Vec::new(), Some(first));
     let (mut sum, mut in_memory) = (0_u64, 0_usize);
     while let Some(head) = next {
@@ -165,7 +162,7 @@ async fn messages(
         if message.size() <= session.mail().store().inline_threshold() as u64 {
             in_memory += usize::try_from(message.size()).unwrap_or(usize::MAX);
         }
-        if in_memory > MOST_IN_MEMORY || !held.hold(in_memory) {
+        if !held.hold(in_memory) {
             session.swallow_rest().await?;
             return Err(Error::no(Code::Limit, "too much for one APPEND"));
         }
