@@ -1,9 +1,9 @@
 //! One store job for all of a message's recipients here: octets stored once, a place in each INBOX,
 //! and a report for those senders who asked for one.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use super::recipient::{Addressee, Refusal, fits, owner, resolve};
+use super::recipient::{Addressee, Quota, Refusal, owner, resolve};
 use crate::{
     events::Origin,
     ids::{AccountId, ContentId},
@@ -26,6 +26,8 @@ pub struct Settings {
     pub hostname: Domain,
     /// Received fields of a message; more mean a loop (RFC 5321 §6.3).
     pub received_max: usize,
+    /// How long mail for a full account is put off before it is refused for good.
+    pub quota_refused_after: Duration,
     /// Where it is counted what is delivered and refused.
     pub metrics: Arc<Metrics>,
 }
@@ -100,11 +102,6 @@ impl Delivery {
         &self.mail
     }
 
-    /// The limit of Received fields, which holds for mail from everywhere.
-    pub fn received_max(&self) -> usize {
-        self.settings.received_max
-    }
-
     /// Where it is counted what is delivered and refused.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.settings.metrics
@@ -116,6 +113,7 @@ impl Delivery {
         metrics.count(Count::DeliveryRefused);
         match refusal {
             Refusal::OverQuota => metrics.exceeded(Limit::Quota),
+            Refusal::LongOverQuota => metrics.exceeded(Limit::QuotaRefusedAfter),
             Refusal::DiskFull => metrics.exceeded(Limit::DiskFreeMin),
             Refusal::Loop => metrics.exceeded(Limit::ReceivedFieldsMax),
             Refusal::UnknownUser | Refusal::UnknownDomain | Refusal::Disabled => {}
@@ -139,8 +137,13 @@ impl Delivery {
 
     /// Whom an address means, and whether a message of `size` octets (0 when it was not announced)
     /// could be taken for it now. [`Refusal::UnknownDomain`] leaves it to the asker whether to relay.
-    pub async fn recipient(&self, recipient: &Recipient, size: u64) -> Result<Addressee, Error> {
-        let found = self.look_up(recipient, size).await;
+    pub async fn recipient(
+        &self,
+        origin: Origin,
+        recipient: &Recipient,
+        size: u64,
+    ) -> Result<Addressee, Error> {
+        let found = self.look_up(origin, recipient, size).await;
         match &found {
             // Submission asks too, and may send it elsewhere.
             Ok(_) | Err(Error::Refused(Refusal::UnknownDomain) | Error::Mail(_)) => {}
@@ -149,24 +152,61 @@ impl Delivery {
         found
     }
 
-    async fn look_up(&self, recipient: &Recipient, size: u64) -> Result<Addressee, Error> {
-        let (recipient, quota) = (recipient.clone(), self.mail.limits().quota_octets);
-        let addressee = self
-            .mail
-            .store()
-            .read(move |r| {
-                let addressee = resolve(r, &recipient)??;
-                for id in &addressee.accounts {
-                    let account = r.account_by_id(*id)?.ok_or(Refusal::UnknownUser)?;
-                    if !fits(&account, size, quota) {
-                        return Err(Error::Refused(Refusal::OverQuota));
-                    }
+    async fn look_up(
+        &self,
+        origin: Origin,
+        recipient: &Recipient,
+        size: u64,
+    ) -> Result<Addressee, Error> {
+        let (recipient, quota) = (recipient.clone(), self.quota());
+        let job = move |r: &store::Reader<'_>| {
+            let addressee = resolve(r, &recipient)??;
+            for id in &addressee.accounts {
+                let account = r.account_by_id(*id)?.ok_or(Refusal::UnknownUser)?;
+                if let Err(refusal) = quota.check(&account, size, origin.at) {
+                    let newly = account.full_since.is_none().then_some(*id);
+                    return Ok::<_, Error>((addressee, Some((refusal, newly))));
                 }
-                Ok(addressee)
-            })
-            .await?;
+            }
+            Ok((addressee, None))
+        };
+        let (addressee, refused) = self.mail.store().read(job).await?;
+        if let Some((refusal, newly)) = refused {
+            self.note_full(origin, newly.into_iter().collect(), size).await;
+            return Err(refusal.into());
+        }
         self.mail.store().check_adding()?;
         Ok(addressee)
+    }
+
+    /// How much room accounts have.
+    pub fn quota(&self) -> Quota {
+        let patience = self.settings.quota_refused_after.as_secs();
+        Quota {
+            octets: self.mail.limits().quota_octets,
+            refused_after: i64::try_from(patience).unwrap_or(i64::MAX),
+        }
+    }
+
+    /// Remembers since when those of these accounts are full that have no room for so many octets.
+    async fn note_full(&self, origin: Origin, accounts: Vec<AccountId>, octets: u64) {
+        if accounts.is_empty() {
+            return;
+        }
+        let quota = self.quota();
+        let job = move |tx: &mut Tx<'_>| {
+            for id in accounts {
+                let account = tx.account_by_id(id)?;
+                if account.is_some_and(|account| quota.check(&account, octets, origin.at).is_err())
+                {
+                    tx.mark_full(id)?;
+                }
+            }
+            Ok::<_, store::Error>(())
+        };
+        if let Err(error) = self.mail.store().write(origin, job).await {
+            tracing::debug!(%error, "it is not remembered that an account is full");
+        }
     }
 
     /// The postmaster who is addressed without a domain (RFC 5321 §4.5.1).
@@ -202,6 +242,7 @@ impl Delivery {
     ) -> Result<Committed<Vec<Outcome>>, Error> {
         let Incoming { trace, envelope, addressees, received, message } = incoming;
         let mut head = return_path(&envelope.reverse_path);
+        let own_hops = hops(&received);
         head.extend(received);
         let prepared = self
             .mail
@@ -210,9 +251,11 @@ impl Delivery {
                 head
             })
             .await?;
-        check_hops(&prepared, self.settings.received_max)?;
-        let quota = self.mail.limits().quota_octets;
-        self.mail
+        self.check_hops(hops(prepared.header()).saturating_sub(own_hops))?;
+        let (quota, size) = (self.quota(), prepared.size());
+        let accounts: Vec<_> = addressees.iter().flat_map(|to| to.accounts.clone()).collect();
+        let filed = self
+            .mail
             .store()
             .write(origin, move |tx| {
                 let letter = Letter { trace: &trace, message: &prepared, quota };
@@ -228,7 +271,20 @@ impl Delivery {
                 }
                 Ok(outcomes)
             })
-            .await
+            .await;
+        let full = match &filed {
+            Ok(outcomes) => outcomes.contains(&Err(Refusal::OverQuota)),
+            Err(error) => matches!(error, Error::Refused(Refusal::OverQuota)),
+        };
+        if full {
+            self.note_full(origin, accounts, size).await;
+        }
+        filed
+    }
+
+    /// Refuses a message that has been through too many servers before us (RFC 5321 §6.3).
+    pub fn check_hops(&self, hops: usize) -> Result<(), Refusal> {
+        if hops > self.settings.received_max { Err(Refusal::Loop) } else { Ok(()) }
     }
 }
 
@@ -239,8 +295,8 @@ pub struct Letter<'a> {
     pub trace: &'a str,
     /// Its octets and what was computed of them.
     pub message: &'a Prepared,
-    /// Octets of all mail of a user without a quota of its own.
-    pub quota: u64,
+    /// How much room accounts have.
+    pub quota: Quota,
 }
 
 /// Puts a message into the INBOX of each addressee, as a part of a store job. An account that is
@@ -278,10 +334,12 @@ fn check_room(
         match tx.account_by_id(*id)? {
             None => return Ok(Err(Refusal::UnknownUser)),
             Some(account) if !account.enabled => return Ok(Err(Refusal::Disabled)),
-            Some(account) if !fits(&account, letter.message.size(), letter.quota) => {
-                return Ok(Err(Refusal::OverQuota));
+            Some(account) => {
+                let checked = letter.quota.check(&account, letter.message.size(), tx.now());
+                if checked.is_err() {
+                    return Ok(checked);
+                }
             }
-            Some(_) => {}
         }
     }
     Ok(Ok(()))
@@ -352,8 +410,7 @@ pub fn return_path(reverse_path: &ReversePath) -> Vec<u8> {
     format!("Return-Path: <{reverse_path}>\r\n").into_bytes()
 }
 
-/// Refuses a message that has been through too many servers (RFC 5321 §6.3).
-pub fn check_hops(message: &Prepared, received_max: usize) -> Result<(), Refusal> {
-    let hops = field::fields(message.header()).filter(|field| field.is(b"Received")).count();
-    if hops > received_max { Err(Refusal::Loop) } else { Ok(()) }
+/// Through how many servers a message has been, by its header.
+pub fn hops(header: &[u8]) -> usize {
+    field::fields(header).filter(|field| field.is(b"Received")).count()
 }

@@ -12,7 +12,7 @@ pub(crate) mod tests;
 
 pub use self::{
     deliver::{
-        Delivery, Error, Incoming, Letter, Outcome, Settings, Share, check_hops, keep, return_path,
+        Delivery, Error, Incoming, Letter, Outcome, Settings, Share, hops, keep, return_path,
     },
-    recipient::{Addressee, Refusal, is_own_address, resolve},
+    recipient::{Addressee, Quota, Refusal, is_own_address, resolve},
 };

@@ -44,6 +44,9 @@ pub enum Refusal {
     /// The account's quota is used up.
     #[error("mailbox full")]
     OverQuota,
+    /// It has been for days, and nobody makes room.
+    #[error("mailbox full for a long time")]
+    LongOverQuota,
     /// Nobody's mail can be taken now.
     #[error("insufficient storage")]
     DiskFull,
@@ -132,9 +135,25 @@ pub fn is_own_address(
     }
 }
 
-/// Whether so many octets more would fit into an account.
-pub(super) fn fits(account: &Account, octets: u64, default_quota: u64) -> bool {
-    let room = account.quota_octets.unwrap_or(default_quota);
-    let places = account.quota_messages.unwrap_or(u64::MAX);
-    account.used_octets.saturating_add(octets) <= room && account.used_messages < places
+/// How much room an account has, and how long mail for a full one is put off.
+#[derive(Clone, Copy, Debug)]
+pub struct Quota {
+    /// Octets of all mail of a user without a quota of its own.
+    pub octets: u64,
+    /// Seconds after which mail for a full account is refused for good.
+    pub refused_after: i64,
+}
+
+impl Quota {
+    /// Whether so many octets more would fit into an account, `now` in seconds since 1970.
+    pub(super) fn check(self, account: &Account, octets: u64, now: i64) -> Result<(), Refusal> {
+        let room = account.quota_octets.unwrap_or(self.octets);
+        let places = account.quota_messages.unwrap_or(u64::MAX);
+        if account.used_octets.saturating_add(octets) <= room && account.used_messages < places {
+            return Ok(());
+        }
+        let since = account.full_since.unwrap_or(now);
+        let long = now.saturating_sub(since) >= self.refused_after;
+        Err(if long { Refusal::LongOverQuota } else { Refusal::OverQuota })
+    }
 }

@@ -1,6 +1,6 @@
 //! Mail for a small house: alice, who runs it, and bob.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tempfile::TempDir;
 
@@ -11,7 +11,7 @@ use crate::{
     events::{Bus, Door, Origin},
     ids::{AccountId, QueueId, Uid},
     mail::{self, Mail, Spool},
-    metrics::Metrics,
+    metrics::{Limit, Metrics},
     store::{self, NewAccount, Options, RecipientState, Store, Tx},
     wire::{
         address::{Address, Domain, ReversePath},
@@ -56,7 +56,12 @@ impl House {
         let hostname = Domain::parse("mail.here.example").unwrap();
         let delivery = Delivery::new(
             mail.clone(),
-            Settings { hostname, received_max: 3, metrics: Metrics::new() },
+            Settings {
+                hostname,
+                received_max: 3,
+                quota_refused_after: Duration::from_hours(7 * 24),
+                metrics: Metrics::new(),
+            },
         );
         let house = Self { store, mail, delivery, _folder: folder };
         house
@@ -101,7 +106,7 @@ impl House {
     }
 
     async fn whom(&self, address: &str) -> Result<Addressee, Refusal> {
-        match self.delivery.recipient(&recipient(address), 0).await {
+        match self.delivery.recipient(ORIGIN, &recipient(address), 0).await {
             Ok(addressee) => Ok(addressee),
             Err(Error::Refused(refusal)) => Err(refusal),
             Err(Error::Mail(error)) => panic!("{error}"),
@@ -116,7 +121,7 @@ impl House {
     ) -> Result<Vec<Outcome>, Error> {
         let mut addressees = Vec::new();
         for recipient in to {
-            addressees.push(self.delivery.recipient(recipient, 0).await.unwrap());
+            addressees.push(self.delivery.recipient(ORIGIN, recipient, 0).await.unwrap());
         }
         let reverse_path = ReversePath::parse("carol@there.example").unwrap();
         let incoming = Incoming {
@@ -171,11 +176,52 @@ async fn who_is_disabled_or_full_gets_no_mail() {
     let house = House::new().await;
     house.change(|tx| tx.set_quota(BOB, Some(10), None)).await;
     assert!(house.whom("bob@here.example").await.is_ok());
-    let asked = house.delivery.recipient(&recipient("bob@here.example"), 11).await;
+    let asked = house.delivery.recipient(ORIGIN, &recipient("bob@here.example"), 11).await;
     assert!(matches!(asked, Err(Error::Refused(Refusal::OverQuota))));
     house.change(|tx| tx.set_enabled(BOB, false)).await;
     assert_eq!(house.whom("bob@here.example").await, Err(Refusal::Disabled));
     assert_eq!(house.whom("team@here.example").await.unwrap().accounts, [ALICE]);
+}
+
+#[tokio::test]
+async fn after_seven_days_without_room_mail_is_refused_for_good() {
+    const DAY: i64 = 24 * 3600;
+    let house = House::new().await;
+    let asks = async |day: i64, size: u64| {
+        let origin = Origin::new(Door::House, ORIGIN.at + day * DAY);
+        let asked = house.delivery.recipient(origin, &recipient("bob@here.example"), size).await;
+        match asked {
+            Ok(_) => None,
+            Err(Error::Refused(refusal)) => Some(refusal),
+            Err(Error::Mail(error)) => panic!("{error}"),
+        }
+    };
+    house.change(|tx| tx.set_quota(BOB, Some(100), None)).await;
+    assert_eq!(asks(0, 101).await, Some(Refusal::OverQuota));
+    assert_eq!(asks(6, 101).await, Some(Refusal::OverQuota));
+    assert_eq!(asks(7, 101).await, Some(Refusal::LongOverQuota));
+    assert_eq!(asks(7, 100).await, None, "what fits is taken");
+    house.deliver(Share::All, &[recipient("bob@here.example")], "\r\n").await.unwrap();
+    assert_eq!(asks(8, 101).await, Some(Refusal::OverQuota), "there was a break");
+    assert_eq!(asks(15, 101).await, Some(Refusal::LongOverQuota));
+    house.change(|tx| tx.set_quota(BOB, Some(101), None)).await;
+    assert_eq!(asks(15, 102).await, Some(Refusal::OverQuota), "the owner gave room");
+    let metrics = house.delivery.metrics();
+    assert_eq!(metrics.times_exceeded(Limit::Quota), 4);
+    assert_eq!(metrics.times_exceeded(Limit::QuotaRefusedAfter), 2);
+}
+
+#[tokio::test]
+async fn a_message_that_was_not_announced_begins_the_seven_days_too() {
+    let house = House::new().await;
+    house.change(|tx| tx.set_quota(BOB, Some(10), None)).await;
+    let to = ["bob@here.example"].map(recipient);
+    for share in [Share::All, Share::Each] {
+        house.change(|tx| tx.set_quota(BOB, Some(10), None)).await;
+        let _refused = house.deliver(share, &to, "\r\nhi\r\n").await;
+        let bob = house.store.read(|r| r.account_by_id(BOB)).await.unwrap().unwrap();
+        assert_eq!(bob.full_since, Some(ORIGIN.at));
+    }
 }
 
 #[tokio::test]
@@ -219,7 +265,7 @@ async fn an_alias_of_several_serves_all_of_them_or_none() {
 async fn a_message_with_too_many_hops_is_a_loop() {
     let house = House::new().await;
     let to = [recipient("alice@here.example")];
-    for (hops, looping) in [(2, false), (3, true)] {
+    for (hops, looping) in [(2, false), (3, false), (4, true)] {
         let text = format!("{}\r\n", "received: x\r\n".repeat(hops));
         let outcome = house.deliver(Share::All, &to, &text).await;
         assert_eq!(matches!(outcome, Err(Error::Refused(Refusal::Loop))), looping);

@@ -106,6 +106,7 @@ impl House {
             delivery::Settings {
                 hostname: hostname.clone(),
                 received_max: limits.received_fields_max,
+                quota_refused_after: *limits.quota_refused_after,
                 metrics: Arc::clone(&metrics),
             },
         );
@@ -114,7 +115,7 @@ impl House {
             delivery.clone(),
             submission::Settings {
                 hostname: hostname.clone(),
-                messages_per_hour: limits.submission_messages_per_hour,
+                messages_per_hour: whole(limits.submission_messages_per_hour),
                 queue_per_user_max: whole(limits.queue_messages_per_user_max),
                 queue_max: whole(limits.queue_messages_max),
             },

@@ -29,6 +29,7 @@ impl From<Refusal> for Reply {
             Refusal::UnknownDomain => return Self::new(550, "5.7.1", "relaying denied"),
             Refusal::Disabled => (550, "5.2.1"),
             Refusal::OverQuota => (452, "4.2.2"),
+            Refusal::LongOverQuota => (552, "5.2.2"),
             Refusal::DiskFull => (452, "4.3.1"),
             Refusal::Loop => (554, "5.4.6"),
         };
@@ -71,6 +72,7 @@ impl From<&submission::Error> for Reply {
             Error::HeaderTooLong => (552, "5.3.4"),
             Error::NoRecipients => (554, "5.5.1"),
             Error::TooMany => (450, "4.7.1"),
+            Error::Loop => return Self::from(Refusal::Loop),
             Error::QueueFull(_) => (452, "4.3.1"),
             Error::Refused(refused) => {
                 let Some((recipient, refusal)) = refused.first() else {

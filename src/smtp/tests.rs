@@ -71,6 +71,7 @@ impl House {
         let settings = delivery::Settings {
             hostname: hostname.clone(),
             received_max: 100,
+            quota_refused_after: std::time::Duration::from_hours(7 * 24),
             metrics: Arc::clone(&metrics),
         };
         let delivery = Delivery::new(mail, settings);

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     delivery::{self, Addressee, Refusal},
+    events::Origin,
     mail::{self, Spool},
     metrics::{Limit, Metrics},
     wire::{
@@ -170,7 +171,8 @@ impl Session {
 
     /// RCPT: does this one get mail, and by us? (RFC 5321 §4.1.1.3)
     pub(super) async fn rcpt(&mut self, rcpt: Rcpt) -> Done<Reply> {
-        let most = self.door.limits.recipients;
+        let (door, origin) = (Arc::clone(&self.door), self.origin());
+        let most = door.limits.recipients;
         let Some(transaction) = &mut self.transaction else {
             self.faults.count();
             return Ok(Reply::new(503, "5.5.1", "MAIL first"));
@@ -179,15 +181,14 @@ impl Session {
             return Ok(Reply::new(503, "5.5.1", "the message has begun"));
         }
         if transaction.envelope.recipients.len() >= most {
-            self.door.exceeded(match self.door.role {
+            door.exceeded(match door.role {
                 Role::Mx => Limit::SmtpRecipientsMax,
                 Role::Lmtp => Limit::LmtpRecipientsMax,
                 Role::Submission => Limit::SubmissionRecipientsMax,
             });
             return Ok(Reply::new(452, "4.5.3", "too many recipients"));
         }
-        let door = Arc::clone(&self.door);
-        let (name, found) = match find(&door, transaction, rcpt).await {
+        let (name, found) = match find(&door, origin, transaction, rcpt).await {
             Ok(found) => found,
             Err(reply) => return Ok(reply),
         };
@@ -243,6 +244,7 @@ type Found = Result<(Recipient, Option<Addressee>), delivery::Error>;
 /// Asks the room that knows; the inner refusal is its own, the outer one is grammar.
 async fn find(
     door: &Door,
+    origin: Origin,
     transaction: &Transaction,
     rcpt: Rcpt,
 ) -> Result<(String, Found), Reply> {
@@ -266,11 +268,11 @@ async fn find(
     let size = transaction.size;
     let found = match door.role {
         Role::Submission => {
-            let taken = door.means.submission.recipient(&recipient, size).await;
+            let taken = door.means.submission.recipient(origin, &recipient, size).await;
             taken.map(|()| (recipient, None))
         }
         Role::Mx | Role::Lmtp => {
-            let taken = door.means.delivery.recipient(&recipient, size).await;
+            let taken = door.means.delivery.recipient(origin, &recipient, size).await;
             taken.map(|addressee| (recipient, Some(addressee)))
         }
     };

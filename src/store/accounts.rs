@@ -86,11 +86,13 @@ pub struct Account {
     pub used_octets: u64,
     /// Messages in all its mailboxes.
     pub used_messages: u64,
+    /// Since when mail for it has been put off for lack of room, without a break; seconds since 1970.
+    pub full_since: Option<i64>,
 }
 
 const COLUMNS: &str = "id, address, address_key, full_name, owner, enabled, password, scram_salt,
     scram_iterations, scram_sha256, scram_sha1, quota_octets, quota_messages, used_octets,
-    used_messages";
+    used_messages, full_since";
 
 fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
     let sha256: Option<Vec<u8>> = row.get(9)?;
@@ -110,6 +112,7 @@ fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
         quota_messages: row.get::<_, Option<i64>>(12)?.map(unsigned),
         used_octets: unsigned(row.get(13)?),
         used_messages: unsigned(row.get(14)?),
+        full_since: row.get(15)?,
     })
 }
 
@@ -273,7 +276,8 @@ impl Tx<'_> {
         octets: Option<u64>,
         messages: Option<u64>,
     ) -> Result<()> {
-        let sql = "UPDATE account SET quota_octets = ?2, quota_messages = ?3 WHERE id = ?1";
+        let sql = "UPDATE account SET quota_octets = ?2, quota_messages = ?3, full_since = NULL
+            WHERE id = ?1";
         if self.execute(sql, (id, octets.map(signed), messages.map(signed)))? == 0 {
             return Err(Error::NotFound("account"));
         }
@@ -288,6 +292,13 @@ impl Tx<'_> {
             return Err(Error::NotFound("account"));
         }
         self.happened_to(Some(id), Kind::AccountChange);
+        Ok(())
+    }
+
+    /// Remembers that mail for an account is put off for lack of room, unless it was already.
+    pub fn mark_full(&mut self, id: AccountId) -> Result<()> {
+        let sql = "UPDATE account SET full_since = ?2 WHERE id = ?1 AND full_since IS NULL";
+        self.execute(sql, (id, self.now()))?;
         Ok(())
     }
 

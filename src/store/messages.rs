@@ -220,10 +220,11 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Counts octets and messages against an account's quota; negative numbers give back.
+    /// Counts octets and messages against an account's quota; negative numbers give back. Who gets
+    /// mail, or removes some, is not full without a break.
     pub(super) fn use_quota(&self, account: AccountId, octets: i64, messages: i64) -> Result<()> {
         let sql = "UPDATE account SET used_octets = max(0, used_octets + ?2),
-            used_messages = max(0, used_messages + ?3) WHERE id = ?1";
+            used_messages = max(0, used_messages + ?3), full_since = NULL WHERE id = ?1";
         self.execute(sql, (account, octets, messages))?;
         Ok(())
     }

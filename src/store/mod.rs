@@ -24,6 +24,7 @@ mod schema;
 mod settings;
 mod space;
 mod sql;
+mod submissions;
 mod sweeper;
 mod threads;
 mod traces;

@@ -37,6 +37,8 @@ pub struct Swept {
     pub tombstones: usize,
     /// Trace steps forgotten.
     pub traces: usize,
+    /// Submissions that count no more.
+    pub submissions: usize,
     /// Contents removed.
     pub contents: usize,
     /// Runs of inline octets removed.
@@ -65,6 +67,15 @@ impl Store {
         loop {
             let gone = self.write(origin, move |tx| tx.forget_traces(before, STEP as u64)).await?;
             swept.traces += *gone;
+            if *gone < STEP {
+                break;
+            }
+        }
+        loop {
+            let now = origin.at;
+            let gone =
+                self.write(origin, move |tx| tx.forget_submissions(now, STEP as u64)).await?;
+            swept.submissions += *gone;
             if *gone < STEP {
                 break;
             }

@@ -6,7 +6,6 @@
 //! is the same cut in two, for who has more to do in that job. The queue does the sending.
 
 mod headers;
-mod pace;
 mod submit;
 #[cfg(test)]
 mod tests;

@@ -1,15 +1,15 @@
 //! The one way for mail to start here, whatever the door.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use aws_lc_rs::rand;
 
-use super::{
-    headers::{self, Repair, Writers},
-    pace::Pace,
-};
+use super::headers::{self, Repair, Writers};
 use crate::{
-    delivery::{self, Addressee, Delivery, Letter, Refusal, Share, is_own_address},
+    delivery::{self, Addressee, Delivery, Letter, Quota, Refusal, Share, is_own_address},
     events::Origin,
     ids::{AccountId, ContentId, QueueId},
     mail::{self, Prepared, Spool},
@@ -30,7 +30,7 @@ pub struct Settings {
     /// Our own name, in Message-IDs and Authentication-Results.
     pub hostname: Domain,
     /// Messages that a user may submit in an hour.
-    pub messages_per_hour: usize,
+    pub messages_per_hour: u64,
     /// Messages of one user in the queue.
     pub queue_per_user_max: u64,
     /// Messages in the queue.
@@ -79,6 +79,9 @@ pub enum Error {
     /// From and Sender do not say who wrote it.
     #[error("From and Sender do not name one author")]
     NoAuthor,
+    /// It has been through too many servers.
+    #[error("mail loop: too many hops")]
+    Loop,
     /// The header is longer than can be looked through.
     #[error("the header is too long")]
     HeaderTooLong,
@@ -113,14 +116,12 @@ impl From<store::Error> for Error {
 pub struct Submission {
     delivery: Delivery,
     settings: Arc<Settings>,
-    pace: Arc<Pace>,
 }
 
 impl Submission {
     /// Makes the room.
     pub fn new(delivery: Delivery, settings: Settings) -> Self {
-        let pace = Arc::new(Pace::new(settings.messages_per_hour));
-        Self { delivery, settings: Arc::new(settings), pace }
+        Self { delivery, settings: Arc::new(settings) }
     }
 
     /// The room that takes mail for our own users.
@@ -137,11 +138,16 @@ impl Submission {
 
     /// Would mail for this recipient be taken? Anybody elsewhere may be written to, but not by an
     /// address literal.
-    pub async fn recipient(&self, recipient: &Recipient, size: u64) -> Result<(), delivery::Error> {
+    pub async fn recipient(
+        &self,
+        origin: Origin,
+        recipient: &Recipient,
+        size: u64,
+    ) -> Result<(), delivery::Error> {
         if recipient.address.domain().ip().is_some() {
             return Err(Refusal::UnknownDomain.into());
         }
-        match self.delivery.recipient(recipient, size).await {
+        match self.delivery.recipient(origin, recipient, size).await {
             Ok(_) | Err(delivery::Error::Refused(Refusal::UnknownDomain)) => Ok(()),
             Err(error) => Err(error),
         }
@@ -155,19 +161,10 @@ impl Submission {
         share: Share,
         outgoing: Outgoing,
     ) -> Result<Committed<Vec<Outcome>>, Error> {
-        let Author::User(account) = author else {
-            return self.hand_over(author, origin, share, outgoing).await;
-        };
-        let taken = if self.pace.admit(account, origin.at) {
-            let taken = self.hand_over(author, origin, share, outgoing).await;
-            if taken.is_err() {
-                self.pace.give_back(account);
-            }
-            taken
-        } else {
-            Err(Error::TooMany)
-        };
-        self.count(&taken);
+        let taken = self.hand_over(author, origin, share, outgoing).await;
+        if author != Author::House {
+            self.count(&taken);
+        }
         taken
     }
 
@@ -179,13 +176,17 @@ impl Submission {
             Ok(outcomes) => {
                 let local = |outcome: &&Outcome| matches!(outcome, Ok(Taken::Delivered));
                 metrics.add(Count::Delivery, outcomes.iter().filter(local).count());
-                let refused = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
-                refused.for_each(|refusal| self.delivery.count_refusal(*refusal));
+                for refusal in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
+                    self.delivery.count_refusal(*refusal);
+                }
             }
+            Err(Error::Loop) => metrics.exceeded(Limit::ReceivedFieldsMax),
             Err(Error::TooMany) => metrics.exceeded(Limit::SubmissionMessagesPerHour),
             Err(Error::QueueFull(limit)) => metrics.exceeded(*limit),
             Err(Error::Refused(refused)) => {
-                refused.iter().for_each(|(_, refusal)| self.delivery.count_refusal(*refusal));
+                for (_, refusal) in refused {
+                    self.delivery.count_refusal(*refusal);
+                }
             }
             Err(_) => {}
         }
@@ -212,6 +213,7 @@ impl Submission {
         outgoing: Outgoing,
     ) -> Result<Parcel, Error> {
         let Outgoing { trace, envelope, received, message } = outgoing;
+        self.check_pace(author, now).await?;
         if envelope.recipients.is_empty() {
             return Err(Error::NoRecipients);
         }
@@ -226,16 +228,30 @@ impl Submission {
         let own_id = self.settings.hostname.ascii().to_owned();
         let message_id = format!("{}@{own_id}", unique(&trace));
         let repair = Repair { front, now, message_id, own_id };
-        let edit = move |header: Vec<u8>| headers::repair(&header, repair);
+        // The repair takes Received fields out.
+        let hops = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&hops);
+        let edit = move |header: Vec<u8>| {
+            seen.store(delivery::hops(&header), Ordering::Relaxed);
+            headers::repair(&header, repair)
+        };
         let message = self.delivery.mail().prepare(message, edit).await?;
         // What lies beyond was not repaired: a Bcc there would leave.
         if message.header().len() >= HEADER_MAX {
             return Err(Error::HeaderTooLong);
         }
+        self.delivery.check_hops(hops.load(Ordering::Relaxed)).map_err(|_| Error::Loop)?;
         self.check_writers(author, &message).await?;
         let settings = Arc::clone(&self.settings);
-        let quota = self.delivery.mail().limits().quota_octets;
+        let quota = self.delivery.quota();
         Ok(Parcel { author, share, trace, envelope, ways, message, settings, quota })
+    }
+
+    /// Spares the work for a message that the store job would refuse.
+    async fn check_pace(&self, author: Author, now: i64) -> Result<(), Error> {
+        let Author::User(account) = author else { return Ok(()) };
+        let sent = self.read(move |r| r.submissions(account, now)).await?;
+        if sent >= self.settings.messages_per_hour { Err(Error::TooMany) } else { Ok(()) }
     }
 
     async fn check_sender(&self, author: Author, envelope: &Envelope) -> Result<(), Error> {
@@ -323,12 +339,17 @@ pub struct Parcel {
     ways: Vec<Result<Way, Refusal>>,
     message: Prepared,
     settings: Arc<Settings>,
-    quota: u64,
+    quota: Quota,
 }
 
 impl Parcel {
     /// Delivers to those here and queues for the rest; one outcome for each recipient, in order.
     pub fn hand_over(&self, tx: &mut Tx<'_>) -> Result<Vec<Outcome>, Error> {
+        if let Author::User(account) = self.author
+            && !tx.count_submission(account, self.settings.messages_per_hour)?
+        {
+            return Err(Error::TooMany);
+        }
         let letter = Letter { trace: &self.trace, message: &self.message, quota: self.quota };
         let local: Vec<_> = self.ways.iter().filter_map(local).collect();
         let (kept, content) = delivery::keep(tx, &letter, &local)?;

@@ -6,7 +6,9 @@ use crate::{
         Refusal, Share,
         tests::{ALICE, BOB, House, ORIGIN, recipient},
     },
-    ids::QueueId,
+    events::{Door, Origin},
+    ids::{AccountId, QueueId},
+    metrics::{Count, Limit},
     store::RecipientState,
     wire::{
         address::{Domain, ReversePath},
@@ -122,6 +124,9 @@ async fn the_hour_and_the_queue_have_an_end() {
     submit(&house, &few, author, away.clone(), TEXT).await.unwrap();
     let second = submit(&house, &few, author, away.clone(), TEXT).await;
     assert!(matches!(second, Err(Error::TooMany)));
+    let anew = submission(&house, |settings| settings.messages_per_hour = 1);
+    let third = submit(&house, &anew, author, away.clone(), TEXT).await;
+    assert!(matches!(third, Err(Error::TooMany)), "a restart forgets nothing");
     for own in [true, false] {
         let full = submission(&house, |settings| {
             *(if own { &mut settings.queue_per_user_max } else { &mut settings.queue_max }) = 1;
@@ -135,6 +140,44 @@ async fn the_hour_and_the_queue_have_an_end() {
             .await
             .unwrap();
     }
+}
+
+#[tokio::test]
+async fn the_limit_holds_for_any_hour_for_each_account_and_counts_what_was_taken() {
+    const HOUR: i64 = 3600;
+    let house = House::new().await;
+    let submission = submission(&house, |settings| settings.messages_per_hour = 2);
+    let sends = async |author: AccountId, from: &str, to: &str, at: i64| {
+        let message = house.spool(&TEXT.replace("alice@here.example", from));
+        let received = b"Received: by mail.here.example\r\n".into();
+        let envelope = envelope(from, &[to]);
+        let outgoing = Outgoing { trace: "t".into(), envelope, received, message };
+        let origin = Origin::new(Door::Submission, at);
+        let taken = submission.submit(Author::User(author), origin, Share::All, outgoing).await;
+        match taken {
+            Ok(_) | Err(Error::Refused(_)) => true,
+            Err(Error::TooMany) => false,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let alice = async |at| sends(ALICE, "alice@here.example", "bob@here.example", at).await;
+    assert!(alice(0).await);
+    assert!(
+        sends(ALICE, "alice@here.example", "nobody@here.example", 5).await,
+        "it does not count"
+    );
+    assert!(alice(10).await);
+    assert!(!alice(HOUR - 1).await);
+    assert!(sends(BOB, "bob@here.example", "alice@here.example", HOUR - 1).await);
+    assert!(alice(HOUR).await);
+    assert!(!alice(HOUR + 9).await);
+    assert!(alice(HOUR + 10).await);
+    assert!(alice(-HOUR).await, "the clock was set back");
+    let metrics = house.delivery.metrics();
+    assert_eq!(metrics.times_exceeded(Limit::SubmissionMessagesPerHour), 2);
+    assert_eq!(metrics.counted(Count::Submission), 6);
+    let swept = house.store.sweep(Origin::new(Door::House, 3 * HOUR)).await.unwrap();
+    assert!(swept.submissions > 0);
 }
 
 #[tokio::test]
