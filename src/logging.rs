@@ -1,7 +1,10 @@
 //! The log: lines on standard error, as text or JSON, with the spans (connection, message) that an
 //! event belongs to.
 //!
-//! What peers send may stand in a field; no control character of theirs reaches the terminal.
+//! What peers send may stand in a field; no control character of theirs reaches the terminal, and
+//! none of them can fill the log ([`peers`]).
+
+pub mod peers;
 
 use std::{
     io::{self, Write},
@@ -25,7 +28,8 @@ pub fn start(log: &Log) {
         fmt::layer().with_ansi(false).with_target(false).with_writer(|| Escaped(io::stderr()))
     });
     let json = (log.format == LogFormat::Json).then(|| lines.json().flatten_event(true));
-    let subscriber = tracing_subscriber::registry().with(filter).with(text).with(json);
+    let subscriber =
+        tracing_subscriber::registry().with(filter).with(peers::PerPeer).with(text).with(json);
     // A second start, as in tests, keeps the first log.
     if subscriber.try_init().is_ok() {
         let _ = FILTER.set(handle);

@@ -123,6 +123,7 @@ impl Server {
         let config = &loaded.config;
         tell_what_is_odd(&loaded);
         let house = Arc::new(open_house(&loaded).await?);
+        bounds::log_peers(&config.limits, &house.metrics).install();
         let tls = if let (Some(cert), Some(key)) = (&config.tls.cert, &config.tls.key) {
             ServerTls::load(cert, key)?
         } else {

@@ -57,6 +57,8 @@ section! {
         output_waiting_max: Size = Size::mib(1),
         /// How long a reader may not take its output before the connection is ended.
         output_waiting_time: Span = Span::mins(5),
+        /// Lines of the log that one address may cause in a minute; errors of ours apart.
+        log_lines_per_peer_per_minute: usize = 1_000,
         /// Memory of one connection.
         connection_memory_max: Size = Size::mib(4),
         /// Memory of all input buffers together.

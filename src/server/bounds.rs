@@ -1,10 +1,15 @@
 //! The bounds of the configuration in the words of each room and door.
 
+use std::sync::Arc;
+
 use crate::{
     auth::ThrottleLimits,
     config::Limits,
-    imap, mail,
+    imap,
+    logging::peers::Peers,
+    mail,
     mail::name::NameLimits,
+    metrics::Metrics,
     net::{ConnectionLimits, MemoryLimits, OutputLimits, Rate},
     smtp,
     wire::Bounds,
@@ -31,6 +36,12 @@ pub(super) fn throttle(limits: &Limits) -> ThrottleLimits {
         delay_first: limits.auth_delay_first.0,
         delay_max: limits.auth_delay_max.0,
     }
+}
+
+/// How much of the log one peer can fill.
+pub(super) fn log_peers(limits: &Limits, metrics: &Arc<Metrics>) -> Peers {
+    let exempt = limits.unlimited_networks.iter().map(|network| network.0).collect();
+    Peers::new(limits.log_lines_per_peer_per_minute, exempt, metrics)
 }
 
 /// What connections may hold in memory.
@@ -139,6 +150,16 @@ mod tests {
     use std::fmt::Debug;
 
     use super::*;
+    use crate::{config::example, metrics::Limit};
+
+    #[test]
+    fn what_is_counted_is_a_key_of_the_configuration() {
+        let example = example();
+        for limit in Limit::ALL {
+            let line = format!("\n#{} = ", limit.name());
+            assert!(example.contains(&line), "{}", limit.name());
+        }
+    }
 
     /// A door's own defaults are what the configuration's defaults say, so that tests of the door
     /// and the running server mean the same.
