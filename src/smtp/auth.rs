@@ -19,16 +19,25 @@ use crate::{
 impl Session {
     /// AUTH, from its command to 235 or a refusal.
     pub(super) async fn auth(&mut self, auth: Auth) -> Done {
+        if let Err(fault) = self.exchange(auth).await? {
+            self.faults.count();
+            self.say(&fault);
+        }
+        Ok(())
+    }
+
+    /// The exchange itself; the reply to what the client did wrong.
+    async fn exchange(&mut self, auth: Auth) -> Done<Result<(), Reply>> {
         let mechanism = match self.may_log_in(&auth) {
             Ok(mechanism) => mechanism,
-            Err(reply) => return self.fail(&reply),
+            Err(reply) => return Ok(Err(reply)),
         };
         let initial = match auth.initial.as_deref() {
             None => None,
             Some("=") => Some(Zeroizing::new(Vec::new())),
             Some(text) => match BASE64_STANDARD.decode(text) {
                 Ok(octets) => Some(Zeroizing::new(octets)),
-                Err(_) => return self.fail(&not_base64()),
+                Err(_) => return Ok(Err(not_base64())),
             },
         };
         let mut steps = usize::from(initial.is_some());
@@ -36,7 +45,7 @@ impl Session {
         let mut exchange = logins.exchange(mechanism, self.input.channel_binding());
         let mut octets = initial.as_ref().map_or(0, |octets| octets.len());
         if octets > self.door.limits.auth_exchange {
-            return self.too_long();
+            return Ok(Err(self.too_long()));
         }
         let initial = initial.as_ref().map(|octets| octets.as_slice());
         let stop = self.entry.stop().clone();
@@ -50,22 +59,26 @@ impl Session {
                 Ok(Step::Challenge(challenge)) => challenge,
                 Ok(Step::Done(user)) => {
                     self.logged_in(mechanism, user)?;
-                    return self.flush().await;
+                    return self.flush().await.map(Ok);
                 }
                 Err(refused) => return self.refuse_login(mechanism, &refused),
             };
             if steps >= self.door.limits.auth_steps {
                 self.door.exceeded(Limit::SaslStepsMax);
-                return self.fail(&Reply::new(500, "5.5.6", "the exchange has too many steps"));
+                return Ok(Err(Reply::new(500, "5.5.6", "the exchange has too many steps")));
             }
             steps = steps.saturating_add(1);
             let response = match self.ask(&challenge).await? {
-                Ok(response) => response,
-                Err(reply) => return self.fail(&reply),
+                Answer::Response(response) => response,
+                Answer::Bad(reply) => return Ok(Err(reply)),
+                Answer::Cancel => {
+                    self.say(&Reply::new(501, "5.7.0", "cancelled"));
+                    return Ok(Ok(()));
+                }
             };
             octets = octets.saturating_add(response.len());
             if octets > self.door.limits.auth_exchange {
-                return self.too_long();
+                return Ok(Err(self.too_long()));
             }
             let visitor = self.visitor();
             step = tokio::select! {
@@ -75,9 +88,9 @@ impl Session {
         }
     }
 
-    fn too_long(&mut self) -> Done {
+    fn too_long(&self) -> Reply {
         self.door.exceeded(Limit::SaslExchangeMax);
-        self.fail(&Reply::new(500, "5.5.6", "the exchange is too long"))
+        Reply::new(500, "5.5.6", "the exchange is too long")
     }
 
     fn may_log_in(&self, auth: &Auth) -> Result<Mechanism, Reply> {
@@ -104,20 +117,21 @@ impl Session {
 
     /// Sends a challenge and reads the response. What the client sent before it saw the challenge
     /// is no response.
-    async fn ask(&mut self, challenge: &[u8]) -> Done<Result<Zeroizing<Vec<u8>>, Reply>> {
+    async fn ask(&mut self, challenge: &[u8]) -> Done<Answer> {
         if self.input.has_spoken() {
             return self.end(&Reply::new(554, "5.5.0", "you must wait for the challenge"));
         }
         self.say(&Reply::plain(334, BASE64_STANDARD.encode(challenge)));
         let Some(line) = self.line(self.door.limits.auth_line).await? else {
             self.door.exceeded(Limit::SmtpAuthLineMax);
-            return Ok(Err(Reply::new(500, "5.5.6", "the response is too long")));
+            return Ok(Answer::Bad(Reply::new(500, "5.5.6", "the response is too long")));
         };
         let line = Zeroizing::new(line);
         if *line == b"*" {
-            return Ok(Err(Reply::new(501, "5.7.0", "cancelled")));
+            return Ok(Answer::Cancel);
         }
-        Ok(BASE64_STANDARD.decode(&*line).map(Zeroizing::new).map_err(|_| not_base64()))
+        let response = BASE64_STANDARD.decode(&*line).map(Zeroizing::new);
+        Ok(response.map_or_else(|_| Answer::Bad(not_base64()), Answer::Response))
     }
 
     fn logged_in(&mut self, mechanism: Mechanism, user: LoggedIn) -> Done {
@@ -132,30 +146,32 @@ impl Session {
         Ok(())
     }
 
-    fn refuse_login(&mut self, mechanism: Mechanism, refused: &Refused) -> Done {
+    fn refuse_login(&mut self, mechanism: Mechanism, refused: &Refused) -> Done<Result<(), Reply>> {
         tracing::info!(session = %self.entry.id(), door = "submission", peer = %self.peer,
             ?mechanism, why = %refused, "login refused");
         match refused {
             Refused::Wrong => {
                 self.say(&Reply::new(535, "5.7.8", "authentication failed"));
-                Ok(())
+                Ok(Ok(()))
             }
             Refused::TooMany => self.end(&Reply::new(421, "4.7.0", "too many failed logins")),
-            Refused::Malformed => self.fail(&Reply::new(501, "5.5.2", "malformed response")),
+            Refused::Malformed => Ok(Err(Reply::new(501, "5.5.2", "malformed response"))),
             Refused::Internal(error) => {
                 tracing::error!(session = %self.entry.id(), %error, "login");
                 self.say(&Reply::new(454, "4.7.0", "a failure of ours, try again later"));
-                Ok(())
+                Ok(Ok(()))
             }
         }
     }
+}
 
-    /// The exchange came to nothing by the client's fault.
-    fn fail(&mut self, reply: &Reply) -> Done {
-        self.faults.count();
-        self.say(reply);
-        Ok(())
-    }
+/// What a client says to a challenge.
+enum Answer {
+    Response(Zeroizing<Vec<u8>>),
+    /// `*` (RFC 4954 §4), which is no fault.
+    Cancel,
+    /// Nothing that could be one.
+    Bad(Reply),
 }
 
 fn not_base64() -> Reply {

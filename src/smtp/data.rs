@@ -34,7 +34,8 @@ impl Session {
         let Some(transaction) = self.begin_data() else { return Ok(()) };
         self.say(&Reply::plain(354, "go ahead, end with a dot alone on a line"));
         self.flush().await?;
-        let mut intake = Intake::new(self.door.means.delivery.mail().spool(), &self.door.means.metrics);
+        let mut intake =
+            Intake::new(self.door.means.delivery.mail().spool(), &self.door.means.metrics);
         let mut body = DataBody::new(self.door.times().rate(&self.door.limits));
         self.wait_until(self.data_deadline());
         let stop = self.entry.stop().clone();

@@ -16,7 +16,7 @@ pub struct Times {
 }
 
 /// Every bound of the door; those per role are given to the door of that role.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Octets of a command line.
     pub command_line: usize,

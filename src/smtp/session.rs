@@ -253,12 +253,15 @@ impl Session {
             |line: &[u8]| line.get(..5).is_some_and(|verb| verb.eq_ignore_ascii_case(b"AUTH "));
         loop {
             let line = self.line(most.max(auth)).await?;
-            let limit = match line {
-                Some(line) if line.len() <= most => return Ok(line),
-                Some(line) if line.len() <= auth && is_auth(&line) => return Ok(line),
-                None if auth > most => Limit::SmtpAuthLineMax,
-                _ => Limit::SmtpCommandLineMax,
+            let may_log_in = auth > 0 && line.as_deref().is_none_or(is_auth);
+            let (most, limit) = if may_log_in {
+                (auth, Limit::SmtpAuthLineMax)
+            } else {
+                (most, Limit::SmtpCommandLineMax)
             };
+            if let Some(line) = line.filter(|line| line.len() <= most) {
+                return Ok(line);
+            }
             self.door.exceeded(limit);
             self.faults.count();
             self.say(&Reply::new(500, "5.5.2", "line too long"));
@@ -314,7 +317,7 @@ impl Session {
     /// Until when a message's octets must have come.
     pub(super) fn data_deadline(&self) -> (Instant, Limit) {
         let session = self.door.times().session;
-        self.end_of_patience().unwrap_or((Instant::now() + session, Limit::SmtpSessionTime))
+        self.end_of_patience().unwrap_or_else(|| (Instant::now() + session, Limit::SmtpSessionTime))
     }
 
     /// The end of the whole session, or of the time to log in.
