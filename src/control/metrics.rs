@@ -36,11 +36,7 @@ async fn metrics(State(house): State<Arc<House>>) -> Result<Text, Refusal> {
             help: "Octets in all input buffers.",
             value: number(house.memory.used()),
         },
-        Gauge {
-            name: "mailade_queue_messages",
-            help: "Messages on their way out.",
-            value: queued,
-        },
+        Gauge { name: "mailade_queue_messages", help: "Messages on their way out.", value: queued },
     ];
     Ok(([(CONTENT_TYPE, TEXT)], house.metrics.text(&gauges)))
 }

@@ -3,8 +3,6 @@
 //! Message data is not read here: a request that takes some ends with the literal that announces
 //! it, and the running command reads on.
 
-use std::sync::Arc;
-
 use tokio::time::Instant;
 
 use super::{

@@ -566,7 +566,8 @@ mod tests {
         let _peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (ours, _) = listener.accept().await.unwrap();
         let output = OutputLimits { stalled: Duration::ZERO, ..OutputLimits::default() };
-        let (limits, metrics) = (MemoryLimits { output, ..MemoryLimits::default() }, Metrics::new());
+        let (limits, metrics) =
+            (MemoryLimits { output, ..MemoryLimits::default() }, Metrics::new());
         let memory = Memory::new(limits, &metrics);
         let (_input, mut output) = open(Stream::new(ours).unwrap(), LineEnds::Strict, &memory);
         output.put(vec![0; 100_000_000]);

@@ -75,8 +75,7 @@ impl Sink {
             while let Ok((tcp, _)) = listener.accept().await {
                 heard.lock().unwrap().connections += 1;
                 let script = says.lock().unwrap().clone();
-                let (input, output) =
-                    open(Stream::new(tcp).unwrap(), LineEnds::Strict, &memory());
+                let (input, output) = open(Stream::new(tcp).unwrap(), LineEnds::Strict, &memory());
                 let talk = Talk { input, output, script, notes: Arc::clone(&heard), lost: false };
                 tokio::spawn(talk.serve());
             }

@@ -24,8 +24,14 @@ const ARROWS: &[(&str, &str)] = &[
         "control",
         "auth config delivery events flags ids mail metrics queue server store submission wire",
     ),
-    ("imap", "auth delivery events flags ids mail metrics net queue sessions store submission wire"),
-    ("smtp", "auth delivery events flags ids mail metrics net queue sessions store submission wire"),
+    (
+        "imap",
+        "auth delivery events flags ids mail metrics net queue sessions store submission wire",
+    ),
+    (
+        "smtp",
+        "auth delivery events flags ids mail metrics net queue sessions store submission wire",
+    ),
     ("queue", "delivery events flags ids mail metrics net store submission wire"),
     ("submission", "auth delivery events flags ids mail metrics store wire"),
     ("delivery", "auth events flags ids mail metrics store wire"),

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{IpAddr, SocketAddr, TcpStream},
     sync::Arc,
     time::Duration,
 };
@@ -30,7 +30,23 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn open(address: SocketAddr) -> Self {
-        let tcp = TcpStream::connect(address).unwrap();
+        Self::over(TcpStream::connect(address).unwrap())
+    }
+
+    /// A connection from this address of ours.
+    pub(crate) fn from(source: IpAddr, address: SocketAddr) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let connect = async {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind((source, 0).into()).unwrap();
+            socket.connect(address).await.unwrap().into_std().unwrap()
+        };
+        let tcp = runtime.block_on(connect);
+        tcp.set_nonblocking(false).unwrap();
+        Self::over(tcp)
+    }
+
+    fn over(tcp: TcpStream) -> Self {
         tcp.set_nodelay(true).unwrap();
         tcp.set_read_timeout(Some(PATIENCE)).unwrap();
         tcp.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -56,6 +72,15 @@ impl Connection {
         Self { layer: Layer::Tls(Box::new(stream)), buffered: Vec::new() }
     }
 
+    /// Waits so long for what is read.
+    pub(crate) fn set_patience(&mut self, patience: Duration) {
+        let tcp = match &self.layer {
+            Layer::Plain(tcp) => tcp,
+            Layer::Tls(tls) => &tls.sock,
+        };
+        tcp.set_read_timeout(Some(patience)).unwrap();
+    }
+
     pub(crate) fn send(&mut self, octets: &[u8]) -> io::Result<()> {
         match &mut self.layer {
             Layer::Plain(tcp) => tcp.write_all(octets),
@@ -69,14 +94,19 @@ impl Connection {
 
     /// The next line without its end; an empty one and `UnexpectedEof` when the server has closed.
     pub(crate) fn read_line(&mut self) -> io::Result<Vec<u8>> {
+        let mut line = self.read_line_with_end()?;
+        line.pop();
+        line.pop_if(|octet| *octet == b'\r');
+        Ok(line)
+    }
+
+    /// The next line as it came.
+    pub(crate) fn read_line_with_end(&mut self) -> io::Result<Vec<u8>> {
         let mut seen = 0;
         loop {
             let rest = self.buffered.get(seen..).unwrap_or_default();
             if let Some(at) = rest.iter().position(|&octet| octet == b'\n') {
-                let mut line: Vec<u8> = self.buffered.drain(..=seen + at).collect();
-                line.pop();
-                line.pop_if(|octet| *octet == b'\r');
-                return Ok(line);
+                return Ok(self.buffered.drain(..=seen + at).collect());
             }
             seen = self.buffered.len();
             self.fill()?;

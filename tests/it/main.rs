@@ -23,6 +23,8 @@ mod disk;
 mod faults;
 mod fetched;
 mod house;
+mod injection;
+mod limits;
 mod model;
 mod mutations;
 mod outbound;

@@ -19,6 +19,9 @@ use crate::{
     wire::{Cursor, Syntax},
 };
 
+/// Octets of small messages that one APPEND may hold in memory; large ones are in files.
+const MOST_IN_MEMORY: usize = 4 * 1024 * 1024;
+
 struct Append {
     name: String,
     first: Head,
@@ -162,7 +165,7 @@ async fn messages(
         if message.size() <= session.mail().store().inline_threshold() as u64 {
             in_memory += usize::try_from(message.size()).unwrap_or(usize::MAX);
         }
-        if !held.hold(in_memory) {
+        if in_memory > MOST_IN_MEMORY || !held.hold(in_memory) {
             session.swallow_rest().await?;
             return Err(Error::no(Code::Limit, "too much for one APPEND"));
         }
