@@ -1,5 +1,8 @@
 //! APPEND (RFC 9051 §6.3.12): one message or several (RFC 3502), also with NUL (RFC 3516) or marked
 //! as UTF-8 (RFC 6855 §4). Messages go to a spool as they come; all are kept, or none.
+//!
+//! Headers in eight bits are taken from everybody. RFC 6855 §4 would refuse them before ENABLE; but
+//! such mail is older than that rule, and mail is never refused for being broken.
 
 use super::{
     Command, Parsed, Running,
