@@ -17,12 +17,28 @@ pub fn write(out: &mut Buffer, marks: Marks, recent: bool, messages: &Messages) 
     out.list(names, Buffer::put);
 }
 
-/// All flags a mailbox with these keywords knows, without brackets: what FLAGS lists (RFC 9051
-/// §7.3.5).
-pub fn known(keywords: &[(u8, Arc<str>)]) -> String {
-    let fixed = Flags::NAMES.iter().map(|(_, name)| *name);
-    let own = keywords.iter().map(|(_, name)| &**name);
-    fixed.chain(own).collect::<Vec<_>>().join(" ")
+/// All flags that a mailbox knows: what FLAGS lists (RFC 9051 §7.3.5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Their names, without brackets.
+    pub names: String,
+    /// There may be further keywords.
+    pub takes_more: bool,
+}
+
+impl Known {
+    /// The flags of a mailbox with these keywords, of which there may be `most`.
+    pub fn of(keywords: &[(u8, Arc<str>)], most: usize) -> Self {
+        let fixed = Flags::NAMES.iter().map(|(_, name)| *name);
+        let own = keywords.iter().map(|(_, name)| &**name);
+        let names = fixed.chain(own).collect::<Vec<_>>().join(" ");
+        Self { names, takes_more: keywords.len() < most }
+    }
+
+    /// What PERMANENTFLAGS lists: with `\*` as long as new keywords can be made (RFC 9051 §7.1).
+    pub fn permanent(&self) -> String {
+        format!("({}{})", self.names, if self.takes_more { " \\*" } else { "" })
+    }
 }
 
 /// `flag-list`, for APPEND.

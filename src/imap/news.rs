@@ -3,10 +3,10 @@
 
 use super::{
     error::Error,
-    flags,
+    flags::{self, Known},
     picture::{Changed, Expunged, Picture, Target},
-    reply::{Replies, Vanished},
-    selected::Selected,
+    reply::{Code, Replies, Vanished},
+    selected::{Access, Selected},
     session::Enabled,
 };
 use crate::{
@@ -26,7 +26,7 @@ pub struct Untold {
     pub exists: Option<u32>,
     /// How many of them are `\Recent`.
     pub recent: u64,
-    flags: Option<String>,
+    flags: Option<Known>,
     changed: Vec<Change>,
 }
 
@@ -39,12 +39,13 @@ struct Change {
 }
 
 impl Untold {
-    /// Takes the news out of the picture; those of expunges and of keywords only if asked to.
+    /// Takes the news out of the picture; those of expunges only if asked to, those of keywords if
+    /// it is said how many there may be.
     pub fn take(
         picture: &mut Picture,
         messages: &Messages,
         expunges: bool,
-        keywords: bool,
+        keywords: Option<usize>,
     ) -> Self {
         let living = messages.uids();
         let before = picture.last_told();
@@ -66,7 +67,7 @@ impl Untold {
         };
         let mut changed: Vec<_> = changed.into_iter().filter_map(told).collect();
         changed.sort_unstable_by_key(|change| change.target.number);
-        let flags = keywords.then(|| flags::known(messages.keyword_names()));
+        let flags = keywords.map(|most| Known::of(messages.keyword_names(), most));
         Self { expunged, exists, recent: 0, flags, changed }
     }
 
@@ -110,9 +111,12 @@ impl Untold {
         if let Some(flags) = &self.flags {
             out.line(|out| {
                 out.put("FLAGS (");
-                out.put(flags.as_str());
+                out.put(flags.names.as_str());
                 out.put(")");
             });
+            if !flags.takes_more && selected.access == Access::ReadWrite {
+                out.ok(&Code::PermanentFlags(flags.permanent()), "no further keywords");
+            }
         }
         for chunk in self.changed.chunks(AT_ONCE) {
             let view = mail.view(&selected.mailbox).await?;

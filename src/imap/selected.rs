@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     error::Error,
-    flags,
+    flags::Known,
     news::Untold,
     picture::{By, Picture, Target},
     reply::{Code, Replies},
@@ -52,7 +52,7 @@ pub struct Selected {
 #[derive(Debug)]
 pub struct Opened {
     /// All flags it knows.
-    pub flags: String,
+    pub flags: Known,
     /// How many messages.
     pub exists: u32,
     /// How many of them are `\Recent`.
@@ -82,7 +82,7 @@ impl Selected {
             && mail.cached_view(&mailbox).is_none()
             && let Some(outline) = mail.unchanged(&mailbox, since).await?
         {
-            let opened = Opened::outlined(&outline);
+            let opened = Opened::outlined(&outline, mail.limits().keywords);
             let last = opened.uid_next.saturating_sub(1);
             let picture = Picture::unseen(opened.exists, last, opened.mod_seq);
             return Ok((Self::new(mailbox, access, picture, events, session), opened));
@@ -98,7 +98,7 @@ impl Selected {
             recent.insert_range(u32::try_from(recent_from).unwrap_or(u32::MAX)..=last.get());
         }
         let opened = Opened {
-            flags: flags::known(messages.keyword_names()),
+            flags: Known::of(messages.keyword_names(), mail.limits().keywords),
             exists: count(messages.len() as u64),
             recent: among(&recent, messages.uids()),
             unseen: first_unseen(&messages),
@@ -247,10 +247,10 @@ impl Selected {
     ) -> Result<(), Error> {
         self.hear_all();
         if self.heard {
-            let keywords_changed = self.keywords_changed;
+            let keywords = self.keywords_changed.then_some(mail.limits().keywords);
             let take = |picture: &mut Picture, messages: &Messages| {
                 let before = picture.last_told();
-                (Untold::take(picture, messages, expunges, keywords_changed), before)
+                (Untold::take(picture, messages, expunges, keywords), before)
             };
             let (mut untold, before) = self.look(mail, take).await?;
             self.keywords_changed = false;
@@ -299,10 +299,10 @@ impl Selected {
 
 impl Opened {
     /// Of a mailbox where nothing is `\Recent`.
-    fn outlined(outline: &Outline) -> Self {
+    fn outlined(outline: &Outline, most_keywords: usize) -> Self {
         let status = &outline.row.status;
         Self {
-            flags: flags::known(&outline.keywords),
+            flags: Known::of(&outline.keywords, most_keywords),
             exists: count(status.messages),
             recent: 0,
             unseen: outline.first_unseen.map(count),

@@ -44,7 +44,7 @@ pub use self::{
     spool::Spool,
     view::{Messages, View},
 };
-use crate::{events::Origin, ids::AccountId, store::Store};
+use crate::{events::Origin, flags::Keywords, ids::AccountId, store::Store};
 
 /// Who does something, and by which way.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +68,8 @@ pub struct Limits {
     pub quota_octets: u64,
     /// Octets of a keyword.
     pub keyword_octets: usize,
+    /// Keywords of a mailbox's own.
+    pub keywords: usize,
 }
 
 impl Default for Limits {
@@ -78,6 +80,7 @@ impl Default for Limits {
             mailboxes: 5000,
             quota_octets: 5 << 30,
             keyword_octets: 100,
+            keywords: Keywords::LIMIT,
         }
     }
 }

@@ -67,6 +67,7 @@ pub(super) fn mail(limits: &Limits) -> mail::Limits {
         mailboxes: limits.mailboxes_per_user_max,
         quota_octets: limits.quota.octets(),
         keyword_octets: limits.keyword_length_max.len(),
+        keywords: limits.keywords_per_mailbox_max,
     }
 }
 

@@ -177,7 +177,7 @@ fn describe(
     let mailbox = &selected.mailbox;
     out.line(|out| {
         out.put("FLAGS (");
-        out.put(opened.flags.as_str());
+        out.put(opened.flags.names.as_str());
         out.put(")");
     });
     out.line(|out| {
@@ -196,7 +196,7 @@ fn describe(
         }
     }
     let kept = match selected.access {
-        Access::ReadWrite => format!("({} \\*)", opened.flags),
+        Access::ReadWrite => opened.flags.permanent(),
         Access::ReadOnly => "()".to_owned(),
     };
     out.ok(&Code::PermanentFlags(kept), "flags that are kept");
