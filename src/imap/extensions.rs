@@ -221,6 +221,18 @@ pub static EXTENSIONS: &[Extension] = &[
     ]),
     extension("QUOTA=RES-STORAGE", 9208, always, &[]),
     extension("QUOTA=RES-MESSAGE", 9208, always, &[]),
+    extension("SORT", 5256, always, &[
+        selected("SORT", sort::parse).still().reads(),
+        selected("UID SORT", sort::parse_uid).reads(),
+    ]),
+    extension("SORT=DISPLAY", 5957, always, &[]),
+    extension("ESORT", 5267, always, &[]),
+    extension("THREAD=ORDEREDSUBJECT", 5256, always, &[
+        selected("THREAD", thread::parse).still().reads(),
+        selected("UID THREAD", thread::parse_uid).reads(),
+    ]),
+    extension("THREAD=REFERENCES", 5256, always, &[]),
+    extension("THREAD=REFS", 5256, always, &[]),
     extension("CONDSTORE", 7162, always, &[]),
     extension("QRESYNC", 7162, always, &[]),
     extension("ESEARCH", 4731, always, &[]),

@@ -100,7 +100,8 @@ impl Encode for Code {
                 out.put("APPENDUID ");
                 out.put(validity.0);
                 out.put(" ");
-                in_order(uids, out);
+                let uids: Vec<u32> = uids.iter().map(|uid| uid.get()).collect();
+                out.put(InOrder(&uids));
             }
             Self::AuthenticationFailed => out.put("AUTHENTICATIONFAILED"),
             Self::AuthorizationFailed => out.put("AUTHORIZATIONFAILED"),
@@ -168,19 +169,22 @@ impl Encode for Code {
     }
 }
 
-/// A uid-set that keeps its order: the first UID is that of the first message appended.
-fn in_order(uids: &[Uid], out: &mut Buffer) {
-    let mut comma = "";
-    let runs = uids.chunk_by(|a, b| a.get().checked_add(1) == Some(b.get()));
-    for run in runs {
-        let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
-        out.put(comma);
-        out.put(first.get());
-        if last != first {
-            out.put(":");
-            out.put(last.get());
+/// A set of numbers that keeps its order; ranges only where the numbers rise one by one.
+pub struct InOrder<'n>(pub &'n [u32]);
+
+impl Encode for InOrder<'_> {
+    fn encode(&self, out: &mut Buffer) {
+        let mut comma = "";
+        for run in self.0.chunk_by(|one, next| one.checked_add(1) == Some(*next)) {
+            let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+            out.put(comma);
+            out.put(*first);
+            if last != first {
+                out.put(":");
+                out.put(*last);
+            }
+            comma = ",";
         }
-        comma = ",";
     }
 }
 

@@ -14,6 +14,7 @@ pub mod encoding;
 mod error;
 pub mod extract;
 pub mod field;
+mod keyed;
 mod lexer;
 mod mailbox;
 pub mod name;
@@ -24,9 +25,11 @@ pub mod rewrite;
 mod rights;
 pub mod search;
 pub mod section;
+mod sort;
 mod spool;
 pub mod structure;
 pub mod summary;
+mod thread;
 mod view;
 mod views;
 pub mod words;
@@ -41,7 +44,9 @@ pub use self::{
     mailbox::{Mailbox, MailboxInfo, Outline, Quota},
     prepare::Prepared,
     rights::Rights,
+    sort::{SortCriterion, SortKey},
     spool::Spool,
+    thread::{ThreadAlgorithm, Threads},
     view::{Messages, View},
 };
 use crate::{events::Origin, flags::Keywords, ids::AccountId, store::Store};

@@ -117,6 +117,11 @@ pub struct ContentParts {
 }
 
 impl Reader<'_> {
+    /// The encoded summary of a content.
+    pub fn summary(&self, id: ContentId) -> Result<Option<Vec<u8>>> {
+        self.row("SELECT summary FROM summary WHERE content = ?1", [id], |row| row.get(0))
+    }
+
     /// What is known of a content.
     pub fn content(&self, content: ContentId, want: Want) -> Result<ContentParts> {
         let mut parts = ContentParts::default();

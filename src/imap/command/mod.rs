@@ -26,10 +26,12 @@ pub mod quota;
 pub mod rename;
 pub mod search;
 pub mod select;
+pub mod sort;
 pub mod starttls;
 pub mod status;
 pub mod store;
 pub mod subscribe;
+pub mod thread;
 
 use std::pin::Pin;
 

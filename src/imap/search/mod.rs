@@ -1,8 +1,10 @@
 //! SEARCH: how its keys are read, what they become for the house, how the result is told.
 //!
 //! [`key`] reads the grammar; [`compile`] turns numbers, charsets and what only this session knows
-//! into a program that `mail::search` evaluates; [`result`] tells what was found.
+//! into a program that `mail::search` evaluates; [`query`] is what SEARCH, SORT and THREAD share of
+//! this; [`result`] tells what was found.
 
 pub mod compile;
 pub mod key;
+pub mod query;
 pub mod result;

@@ -2,8 +2,12 @@
 //! RFC 4731 §3.1).
 
 use crate::{
-    ids::ModSeq,
-    imap::{error::Error, picture::By, reply::Replies},
+    ids::{ModSeq, Uid},
+    imap::{
+        error::Error,
+        picture::By,
+        reply::{InOrder, Replies},
+    },
     wire::{Cursor, Ranges, Syntax},
 };
 
@@ -51,19 +55,21 @@ impl Options {
     /// What `$` stands for from now on (RFC 5182 §2.1): all, or only what was asked for when that was
     /// no more than the lowest and the highest.
     pub fn saved(self, uids: &[u32]) -> Ranges {
-        if self.all || self.count || !(self.min || self.max) {
-            return uids.iter().copied().collect();
-        }
-        let lowest = uids.first().filter(|_| self.min);
-        let highest = uids.last().filter(|_| self.max);
-        lowest.into_iter().chain(highest).copied().collect()
+        let mut saved: Vec<u32> = if self.all || self.count || !(self.min || self.max) {
+            uids.to_vec()
+        } else {
+            let lowest = uids.first().filter(|_| self.min);
+            lowest.into_iter().chain(uids.last().filter(|_| self.max)).copied().collect()
+        };
+        saved.sort_unstable();
+        saved.into_iter().collect()
     }
 }
 
 /// What was found.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
-    /// UIDs, rising.
+    /// UIDs, rising or in the order that was asked for.
     pub uids: Vec<u32>,
     /// The numbers of the same messages.
     pub numbers: Vec<u32>,
@@ -72,6 +78,12 @@ pub struct Found {
 }
 
 impl Found {
+    /// The number or UID of a message; the UIDs must rise.
+    pub fn number(&self, uid: Uid, by: By) -> Option<u32> {
+        let place = self.uids.binary_search(&uid.get()).ok()?;
+        self.told(by).get(place).copied()
+    }
+
     /// As the client reads them.
     fn told(&self, by: By) -> &[u32] {
         match by {
@@ -92,10 +104,16 @@ impl Found {
     }
 }
 
-/// `* SEARCH 2 84 882 (MODSEQ 917162500)`
-pub async fn search(found: &Found, by: By, out: &mut Replies) -> Result<(), Error> {
+/// `* SEARCH 2 84 882 (MODSEQ 917162500)`, or the same of a SORT
+pub async fn plain(
+    word: &'static str,
+    found: &Found,
+    by: By,
+    out: &mut Replies,
+) -> Result<(), Error> {
     let numbers = found.told(by);
-    out.buffer().put("* SEARCH");
+    out.buffer().put("* ");
+    out.buffer().put(word);
     for number in numbers {
         out.buffer().put(" ");
         out.buffer().put(*number);
@@ -130,7 +148,7 @@ pub fn esearch(tag: &str, by: By, options: Options, found: &Found, out: &mut Rep
         }
         if options.all && !numbers.is_empty() {
             out.put(" ALL ");
-            out.put(numbers.iter().copied().collect::<Ranges>());
+            out.put(InOrder(numbers));
         }
         if options.count {
             out.put(" COUNT ");

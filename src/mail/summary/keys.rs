@@ -56,14 +56,15 @@ impl Keys {
 /// The first of a list, as a person sees it (RFC 5957 §3).
 fn display(list: &[Address]) -> String {
     let Some(first) = list.first() else { return String::new() };
-    let mut text = match (&first.name, &first.mailbox, &first.host) {
-        (Some(name), _, _) => words::decode(name.get(..KEY_MAX).unwrap_or(name)),
-        (None, Some(mailbox), Some(host)) => {
+    let name = first.name.as_deref().map(|name| words::decode(name.get(..KEY_MAX).unwrap_or(name)));
+    let name = name.filter(|name| !name.is_empty());
+    let mut text = name.unwrap_or_else(|| match (&first.mailbox, &first.host) {
+        (Some(mailbox), Some(host)) => {
             format!("{}@{}", words::decode(mailbox), String::from_utf8_lossy(host))
         }
-        (None, Some(group), None) => words::decode(group),
-        (None, None, _) => String::new(),
-    };
+        (Some(group), None) => words::decode(group),
+        (None, _) => String::new(),
+    });
     shorten(&mut text);
     text
 }
@@ -226,5 +227,6 @@ mod tests {
         let encoded = Address::new(Some("=?utf-8?q?K=C3=A4the?="), "k", "x.example");
         assert_eq!(display(&[encoded]), "Käthe");
         assert_eq!(display(&[Address::new(None, "k", "x.example")]), "k@x.example");
+        assert_eq!(display(&[Address::new(Some("=?utf-8?q??="), "k", "x.example")]), "k@x.example");
     }
 }

@@ -1,0 +1,148 @@
+//! SORT and UID SORT (RFC 5256 §3, RFC 5957), with the return options of ESORT (RFC 5267 §3).
+
+use super::{Command, Parsed, Running};
+use crate::{
+    imap::{
+        extensions::Numbers,
+        picture::By,
+        reply::{Done, Replies},
+        search::{
+            query::Query,
+            result::{self, Options},
+        },
+        session::Session,
+    },
+    mail::{SortCriterion, SortKey},
+    wire::{Cursor, Syntax},
+};
+
+/// Criteria of one SORT; each can be named twice, once reversed.
+const MOST_CRITERIA: usize = 2 * KEYS.len();
+
+const KEYS: [(&str, SortKey); 9] = [
+    ("ARRIVAL", SortKey::Arrival),
+    ("CC", SortKey::Cc),
+    ("DATE", SortKey::Date),
+    ("FROM", SortKey::From),
+    ("SIZE", SortKey::Size),
+    ("SUBJECT", SortKey::Subject),
+    ("TO", SortKey::To),
+    ("DISPLAYFROM", SortKey::DisplayFrom),
+    ("DISPLAYTO", SortKey::DisplayTo),
+];
+
+struct Sort {
+    by: By,
+    /// What a RETURN asked for.
+    options: Option<Options>,
+    criteria: Vec<SortCriterion>,
+    query: Query,
+}
+
+/// `"SORT" [SP search-return-opts] SP sort-criteria SP search-criteria`
+pub fn parse(args: &mut Cursor<'_>) -> Parsed {
+    read(args, By::Number)
+}
+
+/// `"UID" SP sort`
+pub fn parse_uid(args: &mut Cursor<'_>) -> Parsed {
+    read(args, By::Uid)
+}
+
+fn read(args: &mut Cursor<'_>, by: By) -> Parsed {
+    args.space()?;
+    let mut options = None;
+    if args.clone().take_word("RETURN") {
+        options = Some(result::options(args)?);
+        args.space()?;
+    }
+    let criteria = criteria(args)?;
+    args.space()?;
+    let query = Query::with_charset(args)?;
+    Ok(Box::new(Sort { by, options, criteria, query }))
+}
+
+/// `sort-criteria = "(" sort-criterion *(SP sort-criterion) ")"` where
+/// `sort-criterion = ["REVERSE" SP] sort-key`
+fn criteria(args: &mut Cursor<'_>) -> Result<Vec<SortCriterion>, Syntax> {
+    let mut count = 0;
+    let criteria = args.list(|args| {
+        count += 1;
+        if count > MOST_CRITERIA {
+            return Err(Syntax::Limit("sort criteria"));
+        }
+        let reverse = args.take_word("REVERSE");
+        if reverse {
+            args.space()?;
+        }
+        let word = args.word()?;
+        let known = KEYS.iter().find(|(name, _)| name.eq_ignore_ascii_case(word));
+        let key = known.map(|(_, key)| *key).ok_or(Syntax::Expected("a sort criterion"))?;
+        Ok(SortCriterion { key, reverse })
+    })?;
+    if criteria.is_empty() { Err(Syntax::Expected("a sort criterion")) } else { Ok(criteria) }
+}
+
+impl Command for Sort {
+    fn run<'a>(self: Box<Self>, session: &'a mut Session, out: &'a mut Replies) -> Running<'a> {
+        Box::pin(async move {
+            session.tell(Numbers::Still, out).await?;
+            self.query.enable(session, out);
+            let (mail, tag) = (session.mail(), session.tag.clone());
+            let selected = session.selected()?;
+            let uids = self.query.matching(&mail, selected).await?;
+            let sorted = mail.sort(&selected.mailbox, uids, self.criteria).await?;
+            let found = self.query.numbered(&mail, selected, sorted).await?;
+            match self.options {
+                Some(options) => {
+                    if options.save {
+                        selected.saved = options.saved(&found.uids);
+                    }
+                    if options.tell() {
+                        result::esearch(&tag, self.by, options, &found, out);
+                    }
+                }
+                None => result::plain("SORT", &found, self.by, out).await?,
+            }
+            Ok(self.query.done(Done::ok("sorted")))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn criteria_and_charset_come_before_the_keys() {
+        for good in [
+            " (SUBJECT) UTF-8 SINCE 1-Feb-1994",
+            " (subject reverse date) \"us-ascii\" ALL",
+            " RETURN () (REVERSE DATE) UTF-8 UNDELETED UNKEYWORD $Junk",
+            " RETURN (MIN COUNT) (ARRIVAL CC FROM SIZE TO DISPLAYFROM DISPLAYTO) UTF-8 1:*",
+        ] {
+            assert!(parse(&mut Cursor::new(good.as_bytes())).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            " SUBJECT UTF-8 ALL",
+            " () UTF-8 ALL",
+            " (SUBJECT) UTF-8",
+            " (REVERSE) UTF-8 ALL",
+            " (REVERSE REVERSE DATE) UTF-8 ALL",
+            " (BODY) UTF-8 ALL",
+            " (SUBJECT)UTF-8 ALL",
+            " RETURN (SUBJECT) UTF-8 ALL",
+        ] {
+            assert!(parse(&mut Cursor::new(bad.as_bytes())).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn so_many_criteria_are_read_and_not_one_more() {
+        let many = |n| format!("({})", vec!["DATE"; n].join(" "));
+        let read = |n| criteria(&mut Cursor::new(many(n).as_bytes())).map(|c| c.len());
+        assert_eq!(read(MOST_CRITERIA), Ok(MOST_CRITERIA));
+        assert_eq!(read(MOST_CRITERIA + 1), Err(Syntax::Limit("sort criteria")));
+    }
+}

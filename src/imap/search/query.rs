@@ -1,0 +1,104 @@
+//! What SEARCH, SORT and THREAD share: a charset and keys, the messages that match them, and the
+//! numbers these have at this client.
+
+use super::{
+    compile::{Charset, Context},
+    key::{self, Key},
+    result::Found,
+};
+use crate::{
+    ids::Uid,
+    imap::{
+        error::Error,
+        reply::{Done, Replies},
+        selected::Selected,
+        session::{Session, now},
+    },
+    mail::Mail,
+    wire::{Cursor, Syntax},
+};
+
+/// Which messages are meant.
+#[derive(Debug)]
+pub struct Query {
+    charset: Option<String>,
+    key: Key,
+}
+
+impl Query {
+    /// `[("CHARSET" SP charset SP)] search-key *(SP search-key)`
+    pub fn for_search(args: &mut Cursor<'_>) -> Result<Self, Syntax> {
+        let mut charset = None;
+        if args.take_word("CHARSET") {
+            args.space()?;
+            charset = Some(args.astring_text()?.into_owned());
+            args.space()?;
+        }
+        Ok(Self { charset, key: key::keys(args)? })
+    }
+
+    /// `search-criteria = charset 1*(SP search-key)` (RFC 5256 §5)
+    pub fn with_charset(args: &mut Cursor<'_>) -> Result<Self, Syntax> {
+        let charset = Some(args.astring_text()?.into_owned());
+        args.space()?;
+        Ok(Self { charset, key: key::keys(args)? })
+    }
+
+    /// Is a charset named?
+    pub fn names_charset(&self) -> bool {
+        self.charset.is_some()
+    }
+
+    /// Who asks for mod-sequences wants them from now on (RFC 7162 §3.1).
+    pub fn enable(&self, session: &mut Session, out: &mut Replies) {
+        if self.key.names_mod_seq() {
+            session.enable_condstore(out);
+        }
+    }
+
+    /// The messages that match, UIDs rising.
+    pub async fn matching(&self, mail: &Mail, selected: &mut Selected) -> Result<Vec<Uid>, Error> {
+        let charset = Charset::named(self.charset.as_deref())?;
+        let (saved, recent) = (selected.saved.clone(), selected.recent().clone());
+        let compiled = selected.look(mail, |picture, messages| {
+            let now = now();
+            let (saved, recent) = (&saved, &recent);
+            let context = Context { picture, messages, saved, recent, charset, now };
+            Ok::<_, Error>((context.program(&self.key)?, picture.last_told()))
+        });
+        let (program, last) = compiled.await??;
+        Ok(mail.search(&selected.mailbox, program, last).await?)
+    }
+
+    /// The same messages in the same order, as the client counts them. What went meanwhile is passed
+    /// over: it has no number any more.
+    pub async fn numbered(
+        &self,
+        mail: &Mail,
+        selected: &mut Selected,
+        uids: Vec<Uid>,
+    ) -> Result<Found, Error> {
+        let with_mod_seqs = self.key.names_mod_seq();
+        let numbered = selected.look(mail, |picture, messages| {
+            let living = messages.uids();
+            let mut found = Found::default();
+            for uid in uids {
+                let Some(number) = picture.number(uid, living) else { continue };
+                found.uids.push(uid.get());
+                found.numbers.push(number);
+                if with_mod_seqs {
+                    let place = messages.place(uid).ok();
+                    let mod_seq = place.and_then(|place| messages.mod_seqs().get(place));
+                    found.mod_seqs.push(mod_seq.copied().unwrap_or_default());
+                }
+            }
+            found
+        });
+        numbered.await
+    }
+
+    /// The tagged end: nothing is renumbered when the client counted by number.
+    pub fn done(&self, done: Done) -> Done {
+        if self.key.names_numbers() { done.still() } else { done }
+    }
+}
