@@ -107,7 +107,7 @@ pub async fn serve(door: Arc<Door>, connection: Connection) {
     let mut session = Session {
         id: entry.id(),
         entry,
-        login_by: within(door.limits.login_time),
+        login_by: permit.since().checked_add(door.limits.login_time),
         enabled: Enabled::default(),
         tag: String::new(),
         user: None,

@@ -15,6 +15,7 @@ use crate::{
         request::connection,
         session::Session,
     },
+    metrics::Limit,
     net::{BadLine, InputError},
     wire::{Cursor, Syntax},
 };
@@ -64,17 +65,24 @@ impl Command for Authenticate {
             let mut octets = self.initial.as_ref().map_or(0, |initial| initial.len());
             let initial = self.initial.as_ref().map(|initial| initial.as_slice());
             let mut step = exchange.start(initial, visitor(session)?).await;
-            for _ in 0..limits.sasl_steps {
+            let mut steps = usize::from(initial.is_some());
+            loop {
                 let challenge = match step {
                     Ok(Step::Challenge(challenge)) => challenge,
                     Ok(Step::Done(who)) => return welcome(session, who),
                     Err(refused) => return Err(refusal(refused)),
                 };
+                if steps >= limits.sasl_steps {
+                    door.metrics.exceeded(Limit::SaslStepsMax);
+                    break;
+                }
+                steps += 1;
                 out.go_on(&STANDARD.encode(challenge));
                 out.flush().await?;
                 let response = response(session).await?;
                 octets += response.len();
                 if octets > limits.sasl {
+                    door.metrics.exceeded(Limit::SaslExchangeMax);
                     break;
                 }
                 step = exchange.respond(&response, visitor(session)?).await;
