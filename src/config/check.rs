@@ -61,6 +61,10 @@ impl Config {
             let allowed = "0 to 256";
             return Err(wrong("limits.keywords_per_mailbox_max", "is too much", allowed));
         }
+        if !(78..=998).contains(&limits.text_line_sent_max.octets()) {
+            let fault = "cannot be kept to (RFC 5322 §2.1.1)";
+            return Err(wrong("limits.text_line_sent_max", fault, "78 to 998"));
+        }
         if limits.message_size_max > Size::gib(1) {
             return Err(wrong("limits.message_size_max", "is too much", "up to 1 GiB"));
         }

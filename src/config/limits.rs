@@ -85,7 +85,8 @@ section! {
         smtp_auth_line_max: Size = Size(12_288),
         /// Octets of a text line of a message that is received.
         text_line_received_max: Size = Size::kib(64),
-        /// Octets of a text line of a message that is sent; longer ones are encoded again.
+        /// Octets of a text line of a message that is sent, 78 to 998. Longer ones are folded or
+        /// encoded; with less than 998 all text is, and what others signed is broken by that.
         text_line_sent_max: Size = Size(998),
         /// Octets of a message, by whatever door; announced by SIZE and APPENDLIMIT. CATENATE and
         /// its kind may build no larger one.

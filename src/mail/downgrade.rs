@@ -1,6 +1,6 @@
 //! Makes a message fit for a next hop that takes less: without 8BITMIME only seven bits (RFC 6152
 //! §3), without BINARYMIME no binary parts (RFC 3030 §3), and in no case lines of more than 998
-//! octets.
+//! octets, or of fewer if we shall send only such.
 //!
 //! Text becomes quoted-printable, other content base64; what fits already is not touched, so a
 //! signed message that fits arrives as it was signed. Eight-bit header fields stay: a hop without
@@ -46,30 +46,45 @@ impl Hop {
     }
 }
 
+/// Octets of a line, its end apart (RFC 5322 §2.1.1).
+pub const LINE_MAX: usize = 998;
+
 /// What has to be done before the hop can take the message; nothing if it can.
 pub fn downgrade(structure: StructureRef<'_>, hop: Hop) -> Option<Rewrite> {
+    downgrade_to_lines(structure, hop, LINE_MAX)
+}
+
+/// The same, and no line has more octets than this: all text is encoded, whose lines are then short,
+/// when it is fewer than a line may have.
+pub fn downgrade_to_lines(
+    structure: StructureRef<'_>,
+    hop: Hop,
+    line_max: usize,
+) -> Option<Rewrite> {
     let mut text_follows = false;
+    let refused = |octets: Octets| line_max < LINE_MAX || octets.has(hop.refuses());
     plan(structure, |seen| {
         if std::mem::take(&mut text_follows) {
             return Treatment { header: Edit::default(), body: How::Quoted };
         }
-        text_follows = seen.only_text.is_some_and(|text| text.octets.has(hop.refuses()));
-        treat(&seen, hop, text_follows)
+        text_follows = seen.only_text.is_some_and(|text| refused(text.octets));
+        treat(&seen, hop, line_max, text_follows)
     })
 }
 
-fn treat(seen: &Seen<'_>, hop: Hop, becomes_text: bool) -> Treatment {
+fn treat(seen: &Seen<'_>, hop: Hop, line_max: usize, becomes_text: bool) -> Treatment {
     let part = &seen.part;
+    let short = line_max < LINE_MAX;
     let mut header = Edit {
         of_message: seen.of_message,
-        fold: part.header_octets.has(Octets::LONG_LINE),
+        fold: (short || part.header_octets.has(Octets::LONG_LINE)).then_some(line_max),
         line_ends: part.header_octets.has(Octets::NUL.with(Octets::BARE_CR).with(Octets::BARE_LF)),
         ..Edit::default()
     };
-    let refused = part.octets.has(hop.refuses());
+    let refused = short || part.octets.has(hop.refuses());
     let body = match (part.kind, refused) {
         (Kind::Leaf, true) => encoded(part, seen.has_header),
-        (Kind::Multipart | Kind::Message, true) => How::Mask,
+        (Kind::Multipart | Kind::Message, true) => How::Mask(line_max),
         (_, false) => How::Copy,
     };
     header.encoding = match body {

@@ -31,8 +31,8 @@ pub(super) enum How {
     Rewrap,
     /// Text in quoted-printable, put into short lines of seven bits.
     Requote,
-    /// Text that nobody reads, made harmless: seven bits, short lines.
-    Mask,
+    /// Text that nobody reads, made harmless: seven bits, lines of at most so many octets.
+    Mask(usize),
     Header(Edit),
 }
 
@@ -118,7 +118,7 @@ impl Rewrite {
             How::Quoted => Work::Quoted(encode::Quoted::default()),
             How::Rewrap => Work::Rewrap(encode::Rewrap::default()),
             How::Requote => Work::Requote(encode::Requote::default()),
-            How::Mask => Work::Mask(encode::Mask::default()),
+            How::Mask(most) => Work::Mask(encode::Mask::new(most)),
             How::Header(edit) => Work::Header(header::Editor::new(edit)),
         };
         true

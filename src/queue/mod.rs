@@ -69,6 +69,8 @@ pub struct Settings {
     pub connections_max: usize,
     /// Messages sent over one connection.
     pub messages_per_connection: usize,
+    /// Octets of a text line that is sent, at most 998.
+    pub text_line_max: usize,
     /// The wall clock, in seconds since 1970.
     pub clock: Arc<dyn Fn() -> i64 + Send + Sync>,
 }

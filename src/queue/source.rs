@@ -5,7 +5,7 @@ use crate::{
     ids::ContentId,
     mail::{
         self, Mail,
-        downgrade::{Hop, downgrade},
+        downgrade::{Hop, downgrade_to_lines},
         rewrite::Rewrite,
         structure::{self, StructureRef},
     },
@@ -24,6 +24,8 @@ const RETURN_PATH: &[u8] = b"Return-Path:";
 pub(super) struct Letter {
     content: ContentId,
     pub(super) size: u64,
+    /// Octets of a line of text that is sent.
+    line_max: usize,
     structure: Vec<u8>,
     /// Octets above 127 in a body.
     pub(super) eight_bit: bool,
@@ -35,7 +37,12 @@ pub(super) struct Letter {
 
 impl Letter {
     /// Looks at a stored message.
-    pub(super) async fn open(mail: &Mail, content: ContentId, size: u64) -> mail::Result<Self> {
+    pub(super) async fn open(
+        mail: &Mail,
+        content: ContentId,
+        size: u64,
+        line_max: usize,
+    ) -> mail::Result<Self> {
         let want = Want { summary: true, ..Want::default() };
         let parts = mail.contents(vec![content], want).await?.pop();
         let structure = parts.transpose()?.unwrap_or_default().structure;
@@ -47,13 +54,12 @@ impl Letter {
                 eight_bit_header |= part.header_octets.has(structure::Octets::EIGHT_BIT);
             }
         }
-        Ok(Self { content, size, structure, eight_bit, eight_bit_header, binary })
+        Ok(Self { content, size, line_max, structure, eight_bit, eight_bit_header, binary })
     }
 
     /// Its octets as they are, or fit for a hop that takes less.
     pub(super) fn source(&self, mail: &Mail, hop: Option<Hop>) -> Source {
-        let rewrite =
-            hop.and_then(|hop| downgrade(StructureRef::parse(&self.structure).ok()?, hop));
+        let rewrite = hop.and_then(|hop| self.rewrite(hop));
         Source {
             octets: Octets::Stored(mail.octets(self.content, 0..self.size)),
             rewrite,
@@ -63,7 +69,11 @@ impl Letter {
 
     /// Whether it has to be changed for such a hop.
     pub(super) fn changes_for(&self, hop: Hop) -> bool {
-        StructureRef::parse(&self.structure).is_ok_and(|read| downgrade(read, hop).is_some())
+        self.rewrite(hop).is_some()
+    }
+
+    fn rewrite(&self, hop: Hop) -> Option<Rewrite> {
+        downgrade_to_lines(StructureRef::parse(&self.structure).ok()?, hop, self.line_max)
     }
 }
 

@@ -93,6 +93,7 @@ impl Office {
             connections_per_destination: 1,
             connections_max: 5,
             messages_per_connection: 50,
+            text_line_max: 998,
             clock: Arc::new(move || clock.load(Ordering::Relaxed)),
         };
         change(&mut settings);
@@ -319,6 +320,28 @@ async fn a_server_of_seven_bits_gets_seven_bits() {
         assert!(heard.data.contains(body), "{}", heard.data);
         assert_eq!(heard.mail.contains("BODY=8BITMIME"), !offers.is_empty());
         running.end().await;
+    }
+}
+
+#[tokio::test]
+async fn no_line_that_is_sent_is_longer_than_allowed() {
+    for (most, offers) in [(998, &["8BITMIME"][..]), (998, &[]), (100, &["8BITMIME"]), (78, &[])] {
+        for length in [most - 1, most, most + 1, 5_000] {
+            let office = Office::new(script(offers, &[])).await;
+            let running = office.start(|settings| settings.text_line_max = most);
+            let (word, line) = ("w".repeat(length - 3), "x".repeat(length));
+            let text = format!("From: alice@here.example\r\nX: {word}\r\n\r\n{line}\r\n");
+            office.submit(&["bob@there.example"], |_| {}, &text).await;
+            office.until_empty().await;
+            running.end().await;
+            let heard = office.sink.notes().messages.remove(0).data;
+            let longest = heard.lines().map(str::len).max().unwrap();
+            assert!(longest <= most, "{most}, {length}: {longest}");
+            let touched = heard.contains("Content-Transfer-Encoding: quoted-printable");
+            assert_eq!(touched, most < 998 || length > most, "{most}, {length}");
+            let whole = heard.replace("=\r\n", "");
+            assert!(whole.contains(&line), "{most}, {length}: nothing is lost");
+        }
     }
 }
 

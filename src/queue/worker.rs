@@ -112,7 +112,8 @@ impl Worker<'_> {
             return;
         }
         let mail = self.inner.submission.delivery().mail();
-        let letter = Letter::open(mail, message.content, message.size).await;
+        let line_max = self.inner.settings.text_line_max;
+        let letter = Letter::open(mail, message.content, message.size, line_max).await;
         for due in due.chunks(RECIPIENTS) {
             let (answers, reports) = match &letter {
                 Ok(letter) => self.deliver(&message, letter, due).await,

@@ -56,6 +56,7 @@ fn settings(config: &Config, hostname: &str) -> Settings {
         connections_per_destination: limits.queue_connections_per_destination,
         connections_max: limits.queue_connections_max,
         messages_per_connection: limits.queue_messages_per_connection,
+        text_line_max: limits.text_line_sent_max.len(),
         clock: Arc::new(control::now),
     }
 }

@@ -11,8 +11,6 @@ use crate::mail::words::hex;
 const COLUMNS: usize = 76;
 /// Octets of a line of base64.
 const QUANTA: usize = COLUMNS / 4 * 3;
-/// Octets of a line, its end apart (RFC 5322 §2.1.1).
-const LINE_MAX: usize = 998;
 
 /// Octets to lines of base64.
 #[derive(Debug, Default)]
@@ -206,27 +204,33 @@ impl Requote {
 
 /// Text around the parts: what is not seven bits becomes `?`, long lines are broken. Lines that may
 /// be boundaries stay.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Mask {
+    /// Octets of a line.
+    most: usize,
     column: usize,
     dashes: usize,
 }
 
 impl Mask {
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, column: 0, dashes: 0 }
+    }
+
     pub(super) fn feed(&mut self, octets: &[u8], out: &mut Vec<u8>) {
         for octet in octets {
             if *octet == b'\n' {
                 out.push(*octet);
-                *self = Self::default();
+                *self = Self::new(self.most);
                 continue;
             }
             if *octet == b'-' && self.dashes == self.column {
                 self.dashes = self.dashes.saturating_add(1);
             }
             let boundary = self.dashes >= 2;
-            if self.column >= LINE_MAX && *octet != b'\r' && !boundary {
+            if self.column >= self.most && *octet != b'\r' && !boundary {
                 out.extend_from_slice(b"\r\n");
-                *self = Self::default();
+                *self = Self::new(self.most);
             }
             self.column = self.column.saturating_add(1);
             out.push(if (octet.is_ascii() && *octet != 0) || boundary { *octet } else { b'?' });

@@ -5,9 +5,6 @@ use crate::mail::field::{Field, fields, find};
 
 /// A longer header is only copied.
 const HEADER_MAX: usize = 1 << 20;
-/// Octets of a line, its end apart (RFC 5322 §2.1.1).
-const LINE_MAX: usize = 998;
-
 /// What to change.
 #[allow(clippy::struct_excessive_bools, reason = "each is a change of its own, in any mixture")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,15 +17,15 @@ pub(in crate::mail) struct Edit {
     pub of_message: bool,
     /// The header lacks its empty line and gets one.
     pub empty_line: bool,
-    /// Lines that are too long are folded.
-    pub fold: bool,
+    /// Lines of more octets than this are folded.
+    pub fold: Option<usize>,
     /// Line ends become CRLF.
     pub line_ends: bool,
 }
 
 impl Edit {
     pub(super) fn is_nothing(&self) -> bool {
-        !self.adds() && !self.fold && !self.line_ends
+        !self.adds() && self.fold.is_none() && !self.line_ends
     }
 
     /// Whether there will be another field.
@@ -105,12 +102,12 @@ impl Edit {
     }
 
     fn put_field(&self, field: &Field<'_>, out: &mut Vec<u8>) {
-        if !self.fold {
+        let Some(most) = self.fold else {
             out.extend_from_slice(field.raw);
             return;
-        }
+        };
         for line in field.raw.split_inclusive(|octet| *octet == b'\n') {
-            fold(line, out);
+            fold(line, most, out);
         }
     }
 }
@@ -124,10 +121,11 @@ fn put_encoding(out: &mut Vec<u8>, encoding: Option<&str>) {
 }
 
 /// Breaks a line that is too long before its blanks, or where nothing else helps anywhere.
-fn fold(line: &[u8], out: &mut Vec<u8>) {
+fn fold(line: &[u8], most: usize, out: &mut Vec<u8>) {
     let mut rest = line;
-    while rest.trim_ascii_end().len() > LINE_MAX {
-        let Some((head, tail)) = rest.split_at_checked(LINE_MAX) else { break };
+    let mut room = most;
+    while rest.trim_ascii_end().len() > room {
+        let Some((head, tail)) = rest.split_at_checked(room) else { break };
         let blank = head.iter().rposition(|octet| matches!(octet, b' ' | b'\t'));
         // A line of nothing but blanks would end the header for some readers.
         let good = blank.filter(|at| head.get(..*at).is_some_and(|h| !h.trim_ascii().is_empty()));
@@ -135,6 +133,7 @@ fn fold(line: &[u8], out: &mut Vec<u8>) {
             Some((head, tail)) => (head, tail, &b"\r\n"[..]),
             None => (head, tail, &b"\r\n "[..]),
         };
+        room = if line_end.ends_with(b" ") { most.saturating_sub(1) } else { most };
         out.extend_from_slice(head);
         out.extend_from_slice(line_end);
         rest = tail;
@@ -173,12 +172,13 @@ mod tests {
 
     #[test]
     fn long_lines_are_folded() {
-        let edit = Edit { fold: true, ..Edit::default() };
         let header =
             format!("To: {}\r\nX: {}\r\n\r\n", "a@b.example, ".repeat(200), "x".repeat(2500));
-        let folded = edited(edit, &header);
-        assert!(folded.lines().all(|line| line.len() <= LINE_MAX + 1));
-        let plain = |text: &str| text.replace("\r\n", "").replace(' ', "");
-        assert_eq!(plain(&folded), plain(&header));
+        for most in [78, 998] {
+            let folded = edited(Edit { fold: Some(most), ..Edit::default() }, &header);
+            assert_eq!(folded.lines().map(str::len).max(), Some(most));
+            let plain = |text: &str| text.replace("\r\n", "").replace(' ', "");
+            assert_eq!(plain(&folded), plain(&header));
+        }
     }
 }
