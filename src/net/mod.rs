@@ -25,4 +25,4 @@ pub use memory::{Memory, MemoryLimits, OutputLimits, Share};
 pub use output::{Output, OutputError};
 pub use pace::Rate;
 pub use stream::{Stream, open};
-pub use tls::{ClientTls, ServerTls, TlsError};
+pub use tls::{ClientTls, Protocol, ServerTls, TlsError};

@@ -7,7 +7,7 @@ use std::{
     fs, io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
     time::{Duration, SystemTime},
 };
 
@@ -57,18 +57,54 @@ pub fn install_provider() {
     let _there_already = CryptoProvider::install_default(aws_lc_rs::default_provider());
 }
 
-/// The server's side: a certificate chain with its key, and what goes on between handshakes.
+/// What is spoken within TLS. A client that names protocols must name this one (RFC 7301 §3.2), so
+/// that nobody is led to a door that was not meant (ALPACA); one that names none is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// `imap` (RFC 9325 and the IANA registry)
+    Imap,
+    /// `smtp`
+    Smtp,
+    /// `lmtp`
+    Lmtp,
+    /// `managesieve`
+    ManageSieve,
+}
+
+impl Protocol {
+    const ALL: [Self; 4] = [Self::Imap, Self::Smtp, Self::Lmtp, Self::ManageSieve];
+
+    const fn id(self) -> &'static [u8] {
+        match self {
+            Self::Imap => b"imap",
+            Self::Smtp => b"smtp",
+            Self::Lmtp => b"lmtp",
+            Self::ManageSieve => b"managesieve",
+        }
+    }
+}
+
+/// The server's side: a certificate chain with its key, and what goes on between handshakes. Cheap to
+/// clone; all clones load anew together.
+#[derive(Clone)]
 pub struct ServerTls {
-    cert: PathBuf,
-    key: PathBuf,
-    tickets: Arc<dyn ProducesTickets>,
+    shared: Arc<Shared>,
+    protocol: Option<Protocol>,
     handshake: Duration,
+}
+
+struct Shared {
+    tickets: Arc<dyn ProducesTickets>,
     current: RwLock<Loaded>,
 }
 
 struct Loaded {
-    config: Arc<ServerConfig>,
+    cert: PathBuf,
+    key: PathBuf,
     stamp: Stamp,
+    /// For whatever protocol, then for each of them.
+    any: Arc<ServerConfig>,
+    each: [Arc<ServerConfig>; Protocol::ALL.len()],
 }
 
 /// When the two files were changed last.
@@ -78,14 +114,9 @@ impl ServerTls {
     /// Loads a chain and its key from PEM files.
     pub fn load(cert: &Path, key: &Path) -> Result<Self, TlsError> {
         let tickets = aws_lc_rs::Ticketer::new()?;
-        let loaded = load(cert, key, &tickets)?;
-        Ok(Self {
-            cert: cert.to_owned(),
-            key: key.to_owned(),
-            tickets,
-            handshake: HANDSHAKE,
-            current: RwLock::new(loaded),
-        })
+        let current = RwLock::new(load(cert, key, &tickets)?);
+        let shared = Arc::new(Shared { tickets, current });
+        Ok(Self { shared, protocol: None, handshake: HANDSHAKE })
     }
 
     /// Uses the pair in `folder` that was signed by itself; makes one if there is none that is good
@@ -95,7 +126,14 @@ impl ServerTls {
         Self::load(&cert, &key)
     }
 
+    /// The same for one protocol alone.
+    #[must_use]
+    pub fn speaking(&self, protocol: Protocol) -> Self {
+        Self { protocol: Some(protocol), ..self.clone() }
+    }
+
     /// Waits so long for the other side of a handshake, instead of 10 s.
+    #[must_use]
     pub fn with_handshake_time(self, handshake: Duration) -> Self {
         Self { handshake, ..self }
     }
@@ -103,15 +141,32 @@ impl ServerTls {
     /// Loads the files again; connections that stand keep what they have. After a fault all stays as
     /// it was.
     pub fn reload(&self) -> Result<(), TlsError> {
-        let loaded = load(&self.cert, &self.key, &self.tickets)?;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = loaded;
+        let (cert, key) = {
+            let current = self.current();
+            (current.cert.clone(), current.key.clone())
+        };
+        self.load_anew(&cert, &key)
+    }
+
+    /// Loads other files from now on. After a fault all stays as it was.
+    pub fn load_anew(&self, cert: &Path, key: &Path) -> Result<(), TlsError> {
+        let loaded = load(cert, key, &self.shared.tickets)?;
+        *self.shared.current.write().unwrap_or_else(PoisonError::into_inner) = loaded;
         Ok(())
+    }
+
+    /// The same with the pair in `folder` that was signed by itself; see [`Self::own`].
+    pub fn own_anew(&self, folder: &Path, host: &str, now: SystemTime) -> Result<(), TlsError> {
+        let (cert, key) = own::pair(folder, host, now)?;
+        self.load_anew(&cert, &key)
     }
 
     /// Loads the files again if one of them has changed; says whether it did.
     pub fn reload_if_changed(&self) -> Result<bool, TlsError> {
-        let known = self.current.read().unwrap_or_else(PoisonError::into_inner).stamp;
-        let changed = known != stamp(&self.cert, &self.key);
+        let changed = {
+            let current = self.current();
+            current.stamp != stamp(&current.cert, &current.key)
+        };
         if changed {
             self.reload()?;
         }
@@ -119,8 +174,8 @@ impl ServerTls {
     }
 
     /// The file with our certificate chain.
-    pub fn cert_path(&self) -> &Path {
-        &self.cert
+    pub fn cert_path(&self) -> PathBuf {
+        self.current().cert.clone()
     }
 
     /// How long a handshake may take.
@@ -130,14 +185,21 @@ impl ServerTls {
 
     /// What the next handshake is done with. Whatever name a client asks for, it gets our chain.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        TlsAcceptor::from(Arc::clone(&current.config))
+        let current = self.current();
+        let each = Protocol::ALL.iter().zip(&current.each);
+        let ours = each.filter(|(protocol, _)| Some(**protocol) == self.protocol);
+        let config = ours.map(|(_, config)| config).next().unwrap_or(&current.any);
+        TlsAcceptor::from(Arc::clone(config))
+    }
+
+    fn current(&self) -> RwLockReadGuard<'_, Loaded> {
+        self.shared.current.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl std::fmt::Debug for ServerTls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ServerTls").field("cert", &self.cert).finish_non_exhaustive()
+        f.debug_struct("ServerTls").field("cert", &self.cert_path()).finish_non_exhaustive()
     }
 }
 
@@ -154,7 +216,13 @@ fn load(cert: &Path, key: &Path, tickets: &Arc<dyn ProducesTickets>) -> Result<L
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = Arc::clone(tickets);
     config.send_tls13_tickets = 1;
-    Ok(Loaded { config: Arc::new(config), stamp })
+    let each = Protocol::ALL.map(|protocol| {
+        let mut config = config.clone();
+        config.alpn_protocols = vec![protocol.id().to_vec()];
+        Arc::new(config)
+    });
+    let (cert, key) = (cert.to_owned(), key.to_owned());
+    Ok(Loaded { cert, key, stamp, any: Arc::new(config), each })
 }
 
 fn stamp(cert: &Path, key: &Path) -> Stamp {
@@ -326,7 +394,7 @@ mod tests {
     async fn both_ends_derive_the_same_binding_and_talk() {
         let folder = tempfile::tempdir().unwrap();
         let server = own(folder.path());
-        let client = ClientTls::verified(Some(server.cert_path())).unwrap();
+        let client = ClientTls::verified(Some(&server.cert_path())).unwrap();
         let (ours, theirs) = shake(&server, &client, "mail.example.org").await.unwrap();
         assert!(ours.is_tls() && ours.is_secured());
         assert!(ours.channel_binding().is_some());
@@ -345,13 +413,37 @@ mod tests {
     async fn the_certificate_holds_for_its_names_and_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let server = own(folder.path());
-        let client = ClientTls::verified(Some(server.cert_path())).unwrap();
+        let client = ClientTls::verified(Some(&server.cert_path())).unwrap();
         for host in ["localhost", "127.0.0.1", "::1"] {
             assert!(shake(&server, &client, host).await.is_ok(), "{host}");
         }
         assert!(shake(&server, &client, "other.example.org").await.is_err());
         let anybody = ClientTls::opportunistic().unwrap();
         assert!(shake(&server, &anybody, "other.example.org").await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_names_protocols_must_name_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = own(folder.path());
+        let anybody = ClientTls::opportunistic().unwrap();
+        for (ours, theirs, welcome) in [
+            (Protocol::Imap, &["imap"][..], true),
+            (Protocol::Smtp, &["smtp"], true),
+            (Protocol::ManageSieve, &["managesieve"], true),
+            (Protocol::Imap, &["h2", "http/1.1", "imap"], true),
+            (Protocol::Imap, &[], true),
+            (Protocol::Imap, &["http/1.1"], false),
+            (Protocol::Imap, &["smtp"], false),
+            (Protocol::Smtp, &["imap"], false),
+            (Protocol::Smtp, &["h2", "http/1.1"], false),
+        ] {
+            let mut config = ClientConfig::clone(anybody.0.config());
+            config.alpn_protocols = theirs.iter().map(|name| name.as_bytes().to_vec()).collect();
+            let client = ClientTls(TlsConnector::from(Arc::new(config)));
+            let shaken = shake(&server.speaking(ours), &client, "localhost").await;
+            assert_eq!(shaken.is_ok(), welcome, "{ours:?} {theirs:?}");
+        }
     }
 
     #[tokio::test]
@@ -414,7 +506,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let server = own(folder.path());
         assert!(!server.reload_if_changed().unwrap());
-        let cert = server.cert_path().to_owned();
+        let cert = server.cert_path();
         fs::write(&cert, "nothing").unwrap();
         fs::File::open(&cert).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
         assert!(matches!(server.reload_if_changed(), Err(TlsError::NoCertificate(_))));
