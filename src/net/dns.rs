@@ -3,6 +3,9 @@
 //! Answers are typed, bounded in time and number, and say whether asking again may help. Which
 //! host is tried when is the queue's. [`Resolver::fixed`] answers out of a table, without a socket.
 
+#[cfg(test)]
+pub(crate) mod responder;
+
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
@@ -242,17 +245,17 @@ fn key(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
-    use hickory_resolver::proto::{
-        op::Message,
-        rr::{Record, RecordType, rdata::A},
+    use hickory_resolver::proto::rr::RecordType;
+
+    use super::{
+        responder::{Responder, Zone, a, aaaa, cname, mx},
+        *,
     };
-    use tokio::net::UdpSocket;
-
-    use super::*;
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const HERE_6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
     fn exchanges(hosts: &[(u16, &str)]) -> MailHosts {
         sorted(hosts.iter().map(|(preference, host)| Exchange {
@@ -261,54 +264,15 @@ mod tests {
         }))
     }
 
-    /// A name server on this machine that knows a few names.
-    async fn server() -> Resolver {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let address = socket.local_addr().unwrap();
-        tokio::spawn(async move {
-            let mut packet = [0; 1500];
-            loop {
-                let (length, peer) = socket.recv_from(&mut packet).await.unwrap();
-                let question = Message::from_vec(&packet[..length]).unwrap();
-                socket.send_to(&answer(&question).to_vec().unwrap(), peer).await.unwrap();
-            }
-        });
-        Resolver::new(&[address]).unwrap()
-    }
-
-    fn answer(question: &Message) -> Message {
-        let query = question.queries[0].clone();
-        let mut answer = Message::response(question.metadata.id, question.metadata.op_code);
-        let mx = |preference, host: &str| {
-            RData::MX(MX::new(preference, Name::from_ascii(host).unwrap()))
-        };
-        let name = query.name().to_ascii().to_lowercase();
-        let found = match (name.as_str(), query.query_type()) {
-            ("two.example.", RecordType::MX) => {
-                vec![mx(20, "Backup.example."), mx(10, "mail.example.")]
-            }
-            ("null.example.", RecordType::MX) => vec![mx(0, ".")],
-            ("mail.example.", RecordType::A) => vec![RData::A(A(Ipv4Addr::LOCALHOST))],
-            ("mail.example.", _) => Vec::new(),
-            ("broken.example.", _) => {
-                answer.metadata.response_code = ResponseCode::ServFail;
-                Vec::new()
-            }
-            _ => {
-                answer.metadata.response_code = ResponseCode::NXDomain;
-                Vec::new()
-            }
-        };
-        for data in found {
-            answer.add_answer(Record::from_rdata(query.name().clone(), 60, data));
-        }
-        answer.add_query(query);
-        answer
-    }
-
     #[tokio::test]
     async fn a_name_server_is_asked_and_its_answers_are_told_apart() {
-        let resolver = server().await;
+        let zone = Zone::default()
+            .with("two.example", &[mx(20, "Backup.example"), mx(10, "mail.example")])
+            .with("null.example", &[mx(0, ".")])
+            .with("mail.example", &[a("127.0.0.1")])
+            .failing("broken.example");
+        let responder = Responder::start(zone).await;
+        let resolver = Resolver::new(&[responder.address]).unwrap();
         let two = exchanges(&[(10, "mail.example"), (20, "backup.example")]);
         assert_eq!(resolver.mx("two.example").await, Ok(two));
         assert_eq!(resolver.mx("null.example").await, Ok(MailHosts::Null));
@@ -318,6 +282,35 @@ mod tests {
         assert_eq!(resolver.mx("none.example").await, none);
         let broken = resolver.mx("broken.example").await;
         assert!(matches!(broken, Err(DnsError::Temporary { .. })), "{broken:?}");
+    }
+
+    #[tokio::test]
+    async fn aliases_are_followed_and_both_families_found() {
+        let zone = Zone::default()
+            .with("other.example", &[cname("two.example")])
+            .with("two.example", &[mx(10, "mail.example")])
+            .with("mail.example", &[cname("host.example")])
+            .with("host.example", &[a("127.0.0.1"), aaaa("::1")]);
+        let responder = Responder::start(zone).await;
+        let resolver = Resolver::new(&[responder.address]).unwrap();
+        assert_eq!(resolver.mx("other.example").await, Ok(exchanges(&[(10, "mail.example")])));
+        let mut found = resolver.addresses("mail.example").await.unwrap();
+        found.sort();
+        assert_eq!(found, [HERE, HERE_6]);
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_remembered_and_a_server_that_says_nothing_is_not_waited_for_long() {
+        let zone = Zone::default().with("mail.example", &[a("127.0.0.1")]).silent("mute.example");
+        let responder = Responder::start(zone).await;
+        let resolver = Resolver::new(&[responder.address]).unwrap();
+        for _ in 0..3 {
+            resolver.addresses("mail.example").await.unwrap();
+        }
+        assert_eq!(responder.asked("mail.example", RecordType::A), 1);
+        let mute = resolver.mx("mute.example").await;
+        assert!(matches!(mute, Err(DnsError::Temporary { .. })), "{mute:?}");
+        assert!(responder.asked("mute.example", RecordType::MX) >= ATTEMPTS);
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 
 use super::client::{Security, Times, Ways};
 use crate::{
@@ -28,6 +28,8 @@ pub(super) struct Script {
     pub(super) replies: HashMap<&'static str, &'static str>,
     /// Leaves without a word where it would say this.
     pub(super) leaves_at: Option<&'static str>,
+    /// Waits before it says this, until it is released.
+    pub(super) holds_at: Option<&'static str>,
     /// What stands behind the go-ahead of STARTTLS, in the same packet.
     pub(super) injected: &'static str,
     pub(super) tls: Option<Arc<ServerTls>>,
@@ -55,7 +57,15 @@ pub(super) struct Sink {
     pub(super) address: SocketAddr,
     notes: Arc<Mutex<Notes>>,
     script: Arc<Mutex<Script>>,
+    gate: Arc<Gate>,
     task: JoinHandle<()>,
+}
+
+/// Where a conversation waits.
+#[derive(Default)]
+struct Gate {
+    held: Notify,
+    release: Notify,
 }
 
 impl Drop for Sink {
@@ -66,25 +76,41 @@ impl Drop for Sink {
 
 impl Sink {
     pub(super) async fn start(script: Script) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::at("127.0.0.1:0".parse().unwrap(), script).await
+    }
+
+    pub(super) async fn at(address: SocketAddr, script: Script) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let notes = Arc::new(Mutex::new(Notes::default()));
         let script = Arc::new(Mutex::new(script));
-        let (heard, says) = (Arc::clone(&notes), Arc::clone(&script));
+        let gate = Arc::new(Gate::default());
+        let (heard, says, hold) = (Arc::clone(&notes), Arc::clone(&script), Arc::clone(&gate));
         let task = tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
                 heard.lock().unwrap().connections += 1;
                 let script = says.lock().unwrap().clone();
                 let (input, output) = open(Stream::new(tcp).unwrap(), LineEnds::Strict, &memory());
-                let talk = Talk { input, output, script, notes: Arc::clone(&heard), lost: false };
+                let (notes, gate) = (Arc::clone(&heard), Arc::clone(&hold));
+                let talk = Talk { input, output, script, notes, gate, lost: false };
                 tokio::spawn(talk.serve());
             }
         });
-        Self { address, notes, script, task }
+        Self { address, notes, script, gate, task }
     }
 
     pub(super) fn notes(&self) -> Notes {
         self.notes.lock().unwrap().clone()
+    }
+
+    /// Waits until a conversation stands where the script holds it.
+    pub(super) async fn held(&self) {
+        self.gate.held.notified().await;
+    }
+
+    /// Lets it go on.
+    pub(super) fn release(&self) {
+        self.gate.release.notify_one();
     }
 
     /// From the next connection on.
@@ -98,6 +124,7 @@ struct Talk {
     output: Output,
     script: Script,
     notes: Arc<Mutex<Notes>>,
+    gate: Arc<Gate>,
     lost: bool,
 }
 
@@ -209,6 +236,10 @@ impl Talk {
         if self.script.leaves_at.is_some_and(|at| line.starts_with(at)) {
             self.lost = true;
             return false;
+        }
+        if self.script.holds_at.is_some_and(|at| line.starts_with(at)) {
+            self.gate.held.notify_one();
+            self.gate.release.notified().await;
         }
         let text = self.planned(line, usual);
         self.say(&text).await;

@@ -8,6 +8,8 @@ use std::{
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+mod by_mx;
+
 use super::sink::{Script, Sink};
 use super::*;
 use crate::{
@@ -70,15 +72,19 @@ impl Office {
     }
 
     fn start(&self, change: impl FnOnce(&mut Settings)) -> Running {
-        let ways = sink::ways(Security::Plain);
         let here = [Ipv4Addr::LOCALHOST.into()];
         let names = Table::default()
             .mx("there.example", &[(10, "mx.there.example")])
             .host("mx.there.example", &here)
             .mx("ours.example", &[(10, "mail.here.example")])
             .mx("null.example", &[]);
+        self.start_by(Resolver::fixed(names), change)
+    }
+
+    fn start_by(&self, names: Resolver, change: impl FnOnce(&mut Settings)) -> Running {
+        let ways = sink::ways(Security::Plain);
         let outside = Outside {
-            names: Arc::new(Resolver::fixed(names)),
+            names: Arc::new(names),
             anybody: ways.anybody,
             verified: ways.verified,
             memory: ways.memory,
@@ -100,7 +106,7 @@ impl Office {
         let queue = Queue::new(self.submission.clone(), outside, settings);
         let stop = CancellationToken::new();
         let token = stop.clone();
-        Running { stop, task: tokio::spawn(async move { queue.run(token).await }) }
+        Running { stop, task: tokio::spawn(queue.run(token, CancellationToken::new())) }
     }
 
     async fn submit(&self, to: &[&str], change: impl FnOnce(&mut Envelope), text: &str) {
@@ -111,7 +117,13 @@ impl Office {
         };
         change(&mut envelope);
         let message = self.house.spool(text);
-        let outgoing = Outgoing { trace: "t".into(), envelope, received: Vec::new(), message };
+        let outgoing = Outgoing {
+            trace: "t".into(),
+            envelope,
+            received: Vec::new(),
+            arrival: String::new(),
+            message,
+        };
         let author = Author::User(ALICE);
         let taken = self.submission.submit(author, ORIGIN, Share::All, outgoing).await;
         let _ = taken.unwrap();
@@ -299,7 +311,8 @@ async fn no_report_is_made_on_a_report() {
     let mut envelope = Envelope { reverse_path: null, ..Envelope::default() };
     envelope.recipients.push(recipient("carol@there.example"));
     let message = office.house.spool(TEXT);
-    let outgoing = Outgoing { trace: "t".into(), envelope, received: Vec::new(), message };
+    let (trace, received, arrival) = ("t".into(), Vec::new(), String::new());
+    let outgoing = Outgoing { trace, envelope, received, arrival, message };
     let taken = office.submission.submit(Author::House, ORIGIN, Share::All, outgoing).await;
     let _ = taken.unwrap();
     office.until_empty().await;
@@ -427,4 +440,52 @@ async fn a_header_of_eight_bits_goes_only_where_it_is_taken() {
         }
         running.end().await;
     }
+}
+
+#[tokio::test]
+async fn other_settings_hold_for_what_waits_and_what_is_in_flight_lands() {
+    let office = Office::new(Script::default()).await;
+    let ways = sink::ways(Security::Plain);
+    let outside = || Outside {
+        names: Arc::new(Resolver::fixed(Table::default())),
+        anybody: ways.anybody.clone(),
+        verified: ways.verified.clone(),
+        memory: Arc::clone(&ways.memory),
+    };
+    let settings = |port| Settings {
+        hostname: "mail.here.example".into(),
+        relay: Some(Relay {
+            host: "127.0.0.1".into(),
+            port,
+            security: Security::Plain,
+            login: None,
+        }),
+        port: 25,
+        schedule: Schedule::default(),
+        times: Times::default(),
+        connections_per_destination: 1,
+        connections_max: 5,
+        messages_per_connection: 50,
+        clock: Arc::new(|| ORIGIN.at),
+    };
+    let slow = Sink::start(Script { holds_at: Some("end"), ..Script::default() }).await;
+    let old = Queue::new(office.submission.clone(), outside(), settings(slow.address.port()));
+    let (stop, retired) = (CancellationToken::new(), CancellationToken::new());
+    let before = tokio::spawn(old.clone().run(stop.clone(), retired.clone()));
+    office.submit(&["carol@there.example"], |_| {}, TEXT).await;
+    slow.held().await;
+    office.submit(&["dan@there.example"], |_| {}, TEXT).await;
+    retired.cancel();
+    let port = office.sink.address.port();
+    let new = old.renewed(office.submission.clone(), outside(), settings(port));
+    let after = tokio::spawn(new.run(stop.clone(), CancellationToken::new()));
+    office.until(|queue| queue.len() == 1).await;
+    assert_eq!(office.sink.notes().messages[0].rcpt, ["RCPT TO:<dan@there.example>"]);
+    slow.release();
+    office.until_empty().await;
+    assert_eq!(slow.notes().messages[0].rcpt, ["RCPT TO:<carol@there.example>"]);
+    before.await.unwrap();
+    stop.cancel();
+    after.await.unwrap();
+    assert_eq!((slow.notes().messages.len(), office.sink.notes().messages.len()), (1, 1));
 }
