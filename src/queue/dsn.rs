@@ -10,7 +10,7 @@ use mail_builder::{
     mime::MimePart,
 };
 
-use super::answer::split_line;
+use super::answer::{Status, split_line};
 use crate::{
     mail::field,
     store::{Queued, QueuedRecipient, RecipientState},
@@ -107,7 +107,10 @@ pub(super) fn notification(report: &Report<'_>) -> Option<Notification> {
     let to = report.message.envelope.reverse_path.address()?;
     let worst = report.told.iter().map(|to| Action::of(to)).min()?;
     let status = status(report);
-    let international = !status.is_ascii() || !report.header.is_ascii();
+    // A header that nobody declared to be UTF-8 is returned as it came, in the forms for all
+    // (RFC 6533 §3).
+    let declared = report.message.envelope.utf8;
+    let international = !status.is_ascii() || declared && !report.header.is_ascii();
     let kind = |plain: &'static str, global: &'static str| {
         ContentType::new(if international { global } else { plain })
     };
@@ -118,10 +121,10 @@ pub(super) fn notification(report: &Report<'_>) -> Option<Notification> {
     )
     .transfer_encoding(encoding(international));
     let (kind, original) = match report.full {
-        Some(full) => {
+        Some(full) if declared || report.header.is_ascii() => {
             (kind("message/rfc822", "message/global"), without_return_path(full).to_vec())
         }
-        None => (kind("text/rfc822-headers", "message/global-headers"), headers(report.header)),
+        _ => (kind("text/rfc822-headers", "message/global-headers"), headers(report.header)),
     };
     let eight_bit = !original.is_ascii();
     let original = MimePart::new(kind, original).transfer_encoding(encoding(eight_bit));
@@ -171,9 +174,35 @@ fn text(report: &Report<'_>) -> String {
                     if to.remote.is_empty() { String::new() } else { format!("{}: ", to.remote) };
                 let _ = write!(text, "    {by}{}\r\n", clean(said));
             }
+            if let Some(advice) = advice(action, to) {
+                let _ = write!(text, "    {advice}\r\n");
+            }
         }
     }
     text
+}
+
+/// What it means in plain words, and what can be done; none where only the server's own words help.
+fn advice(action: Action, to: &QueuedRecipient) -> Option<&'static str> {
+    if action != Action::Failed {
+        return None;
+    }
+    Some(match split_line(&to.reply).0 {
+        Status(5, 1, 1) => "There is no such mailbox. Please check what stands before the @.",
+        Status(5, 1, 2) => "There is no such domain. Please check what stands behind the @.",
+        Status(5, 1, 10) => "This domain takes no mail. Please check what stands behind the @.",
+        Status(5, 2, 1) => "The mailbox is closed. Please ask the recipient in another way.",
+        Status(_, 2, 2) => "The mailbox is full. Please try again later.",
+        Status(5, 3, 4) => "The message is too large. Please send it without its attachments.",
+        Status(5, 4, 4) => "The domain names no server that can be found.",
+        Status(5, 4, 6) => "The message would go round in a circle. Please tell your postmaster.",
+        Status(5, 6, 7) => {
+            "The server there knows only addresses and subjects in plain letters (A to Z)."
+        }
+        Status(5, 7, _) => "The server there does not want this message, or none from you.",
+        Status(4, ..) => "This was tried many times, for days. Please try again later.",
+        _ => return None,
+    })
 }
 
 /// For programs: `delivery-status-content` (RFC 3464 §2.1).
@@ -206,6 +235,7 @@ fn status(report: &Report<'_>) -> String {
         if let Some(last) = to.last_attempt {
             put(&mut out, "Last-Attempt-Date", &date(last));
         }
+        put(&mut out, "Final-Log-ID", &report.message.trace);
         if action == Action::Delayed {
             put(&mut out, "Will-Retry-Until", &date(report.until));
         }
@@ -335,7 +365,10 @@ mod tests {
         assert_eq!((kind.ctype(), kind.subtype()), ("multipart", Some("report")));
         assert_eq!(kind.attribute("report-type"), Some("delivery-status"));
         assert_eq!(parsed.in_reply_to().as_text(), Some("1@x"));
-        assert!(parsed.body_text(0).unwrap().contains("no such user"));
+        let people = parsed.body_text(0).unwrap();
+        assert!(
+            people.contains("no such user") && people.contains("check what stands before the @")
+        );
         let status = "Reporting-MTA: dns; here.example\r\n\
             Original-Envelope-Id: QQ 314\r\n\
             Arrival-Date: Thu, 1 Jan 1970 00:00:00 +0000\r\n\r\n\
@@ -345,7 +378,8 @@ mod tests {
             Status: 5.1.1\r\n\
             Remote-MTA: dns; mx.there.example\r\n\
             Diagnostic-Code: smtp; 550 5.1.1 no such user X: injected\r\n\
-            Last-Attempt-Date: Thu, 1 Jan 1970 00:01:00 +0000\r\n";
+            Last-Attempt-Date: Thu, 1 Jan 1970 00:01:00 +0000\r\n\
+            Final-Log-ID: t\r\n";
         assert!(octets.contains(status), "{octets}");
         assert!(octets.contains("Content-Type: text/rfc822-headers"));
         assert!(octets.contains("Subject: secret plans"));
@@ -370,6 +404,21 @@ mod tests {
         assert!(envelope.utf8);
         assert!(octets.contains("Content-Type: message/global-delivery-status"));
         assert!(octets.contains("Final-Recipient: utf-8;тётя@there.example"));
+    }
+
+    #[test]
+    fn a_header_that_was_not_declared_comes_back_as_plain_text() {
+        let header = "Subject: gr\u{fc}\u{df}e\r\n\r\n".as_bytes();
+        let full = [header, b"hi\r\n"].concat();
+        let mut message = failed("a@here.example", "b@x");
+        let (_, octets) = report(&message, header, Some(&full));
+        assert!(octets.contains("Content-Type: text/rfc822-headers"), "{octets}");
+        assert!(octets.contains("Content-Type: message/delivery-status"));
+        assert!(!octets.contains("\r\nhi\r\n"));
+        message.envelope.utf8 = true;
+        let (_, octets) = report(&message, header, Some(&full));
+        assert!(octets.contains("Content-Type: message/global\r\n"), "{octets}");
+        assert!(octets.contains("Content-Type: message/global-delivery-status"));
     }
 
     #[test]

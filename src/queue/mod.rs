@@ -21,7 +21,7 @@ mod source;
 mod tests;
 mod worker;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use self::{
     client::Ways,
@@ -103,6 +103,19 @@ struct Inner {
 impl Queue {
     /// Makes the room; nothing is sent before [`Queue::run`].
     pub fn new(submission: Submission, outside: Outside, settings: Settings) -> Self {
+        Self::with_plan(submission, outside, settings, Plan::default())
+    }
+
+    /// The same room by other settings. Who is in a worker's hands here stays there; the rest is for
+    /// the new room, which may run before this one has ended.
+    #[must_use]
+    pub fn renewed(&self, submission: Submission, outside: Outside, settings: Settings) -> Self {
+        let plan = self.0.plan.lock().unwrap_or_else(PoisonError::into_inner).renewed();
+        Self::with_plan(submission, outside, settings, plan)
+    }
+
+    fn with_plan(submission: Submission, outside: Outside, settings: Settings, plan: Plan) -> Self {
+        let plan = Mutex::new(plan);
         let Outside { names, anybody, verified, memory } = outside;
         let relay = settings.relay.as_ref();
         let ways = Ways {
@@ -114,7 +127,7 @@ impl Queue {
             verified,
             memory,
         };
-        Self(Arc::new(Inner { submission, settings, names, ways, plan: Mutex::default() }))
+        Self(Arc::new(Inner { submission, settings, names, ways, plan }))
     }
 }
 

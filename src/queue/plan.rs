@@ -1,6 +1,9 @@
 //! Who is due, and in whose hands: the runner's memory, bounded whatever waits in the store.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use crate::{ids::QueueId, store::Due, wire::address::Address};
 
@@ -30,10 +33,13 @@ pub(super) struct Connections {
     pub(super) in_all: usize,
 }
 
+/// Recipients in somebody's hands, whichever plan they stand in.
+type Held = Arc<Mutex<HashSet<(QueueId, u32)>>>;
+
 /// Who is due, and in whose hands.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    held: HashSet<(QueueId, u32)>,
+    held: Held,
     waiting: HashMap<Destination, VecDeque<Job>>,
     /// Destinations with jobs, those that were served longest ago first.
     turns: VecDeque<Destination>,
@@ -42,17 +48,31 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// A plan of its own that takes nobody who is in a worker's hands here. Who only waits here is put
+    /// back.
+    pub(super) fn renewed(&mut self) -> Self {
+        self.put_back();
+        Self { held: Arc::clone(&self.held), ..Self::default() }
+    }
+
     /// How many recipients are held.
     pub(super) fn held(&self) -> usize {
-        self.held.len()
+        self.hands().len()
+    }
+
+    fn hands(&self) -> MutexGuard<'_, HashSet<(QueueId, u32)>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes over recipients that are due; those held already are passed over. With a smarthost all
     /// go there.
     pub(super) fn take(&mut self, due: &[Due], relay: bool) {
         for Due { queue, number, address, .. } in due {
-            if self.held.len() >= HELD_MAX || !self.held.insert((*queue, *number)) {
-                continue;
+            {
+                let mut hands = self.hands();
+                if hands.len() >= HELD_MAX || !hands.insert((*queue, *number)) {
+                    continue;
+                }
             }
             let domain = || {
                 let address = Address::parse(address).ok();
@@ -111,10 +131,20 @@ impl Plan {
         }
     }
 
+    /// Forgets whoever waits for a worker; the store still knows them.
+    pub(super) fn put_back(&mut self) {
+        for job in std::mem::take(&mut self.waiting).into_values().flatten() {
+            self.settled(&job);
+        }
+        self.turns.clear();
+        self.turning.clear();
+    }
+
     /// What became of these is on the disk.
     pub(super) fn settled(&mut self, job: &Job) {
+        let mut hands = self.hands();
         for number in &job.numbers {
-            self.held.remove(&(job.queue, *number));
+            hands.remove(&(job.queue, *number));
         }
     }
 }
@@ -161,6 +191,23 @@ mod tests {
         assert_eq!(workers, [domain("x"), domain("x"), domain("y")]);
         plan.worker_ended(&domain("x"));
         assert_eq!(plan.next_worker(FEW).map(|(to, _)| to), Some(domain("y")));
+    }
+
+    #[test]
+    fn another_plan_takes_who_waits_and_nobody_who_is_in_hand() {
+        let mut old = Plan::default();
+        let all = [due(1, 0, "a@x"), due(2, 0, "b@x"), due(3, 0, "c@x")];
+        old.take(&all, true);
+        let one = Connections { per_destination: 1, in_all: 1 };
+        let (relay, at_work) = old.next_worker(one).unwrap();
+        let mut new = old.renewed();
+        new.take(&all, true);
+        assert_eq!((at_work.queue, new.held()), (QueueId(1), 3));
+        assert_eq!(new.next_worker(one).map(|(_, job)| job.queue), Some(QueueId(2)));
+        assert_eq!((old.next_job(&relay), new.next_worker(one)), (None, None));
+        old.worker_ended(&relay);
+        old.settled(&at_work);
+        assert_eq!((new.held(), new.next_worker(one)), (2, None));
     }
 
     #[test]

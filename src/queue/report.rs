@@ -48,12 +48,20 @@ async fn one(inner: &Inner, id: QueueId) -> Result<(), submission::Error> {
     let (ended, delayed): (Vec<_>, Vec<_>) =
         (ended.iter().map(number).collect(), delayed.iter().map(number).collect());
     let notification = write(inner, &message, &told).await?;
+    let lines: Vec<_> = told.iter().map(|to| (to.recipient.address.clone(), to.state)).collect();
+    let (heard, trace) = (notification.is_some(), message.trace.clone());
     let parcel = match notification {
         Some(notification) => parcel(inner, &message, notification).await?,
         None => None,
     };
     let origin = Origin::new(Door::House, inner.now());
     let job = inner.store().write(origin, move |tx| {
+        // Somebody else may have told it meanwhile, or the owner removed it.
+        let open = tx.queued(id)?.map(|message| message.recipients).unwrap_or_default();
+        let open: Vec<_> = open.iter().filter(|to| is_due(to)).map(|to| to.number).collect();
+        if !ended.iter().chain(&delayed).all(|number| open.contains(number)) {
+            return Ok(());
+        }
         if let Some(parcel) = parcel {
             match parcel.hand_over(tx) {
                 Ok(_) => {}
@@ -63,7 +71,11 @@ async fn one(inner: &Inner, id: QueueId) -> Result<(), submission::Error> {
         }
         Ok::<_, submission::Error>(tx.queue_reported(id, &ended, &delayed)?)
     });
-    job.await.map(|_| ())
+    let _committed = job.await?;
+    for (about, state) in lines {
+        tracing::info!(trace, queue = %id, %about, ?state, heard, "reported");
+    }
+    Ok(())
 }
 
 fn is_due(to: &QueuedRecipient) -> bool {
@@ -111,8 +123,8 @@ async fn parcel(
     for piece in octets.chunks(64 << 10) {
         spool.write(piece)?;
     }
-    let outgoing =
-        Outgoing { trace: message.trace.clone(), envelope, received: Vec::new(), message: spool };
+    let (trace, received, arrival) = (message.trace.clone(), Vec::new(), String::new());
+    let outgoing = Outgoing { trace, envelope, received, arrival, message: spool };
     match inner.submission.parcel(Author::House, inner.now(), Share::Each, outgoing).await {
         Ok(parcel) => Ok(Some(parcel)),
         Err(submission::Error::Refused(_)) => {

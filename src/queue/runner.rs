@@ -7,7 +7,7 @@ use std::{
 
 use tokio::{
     task::JoinSet,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -42,8 +42,9 @@ enum Ended {
 }
 
 impl Queue {
-    /// Sends what is due until the token fires; then lets what is in flight land.
-    pub async fn run(self, stop: CancellationToken) {
+    /// Sends what is due until the house closes or this room is `retired`; then lets what is in flight
+    /// land, in a house that closes not for long.
+    pub async fn run(self, stop: CancellationToken, retired: CancellationToken) {
         let mut news = self.0.store().bus().subscribe(Interest::Queue);
         let mut tasks = JoinSet::new();
         let mut looked: Place = BEGINNING;
@@ -60,7 +61,7 @@ impl Queue {
                 }
             }
             match self.0.store().check_writing() {
-                Ok(()) => self.0.put_to_work(&mut tasks, &stop),
+                Ok(()) => self.0.put_to_work(&mut tasks, &stop, &retired),
                 Err(error) => {
                     tracing::warn!(%error, "nothing is sent now: it could not be recorded");
                     wake = Instant::now() + AFTER_FAULT;
@@ -77,6 +78,7 @@ impl Queue {
             }
             tokio::select! {
                 () = stop.cancelled() => break,
+                () = retired.cancelled() => break,
                 heard = news.next() => if heard == News::Closed { break },
                 Some(ended) = tasks.join_next() => match ended {
                     Ok(Ended::Reports { all }) => {
@@ -100,10 +102,15 @@ impl Queue {
                 }
             }
         }
-        let landing = async { while tasks.join_next().await.is_some() {} };
-        if timeout(LANDING, landing).await.is_err() {
-            tracing::info!("some messages in flight will be sent again");
+        let out_of_time = async {
+            stop.cancelled().await;
+            sleep(LANDING).await;
+        };
+        tokio::select! {
+            () = async { while tasks.join_next().await.is_some() {} } => {}
+            () = out_of_time => tracing::info!("some messages in flight will be sent again"),
         }
+        self.0.plan.lock().unwrap_or_else(PoisonError::into_inner).put_back();
     }
 }
 
@@ -149,12 +156,19 @@ impl Inner {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner).held()
     }
 
-    fn put_to_work(self: &Arc<Self>, tasks: &mut JoinSet<Ended>, stop: &CancellationToken) {
+    fn put_to_work(
+        self: &Arc<Self>,
+        tasks: &mut JoinSet<Ended>,
+        stop: &CancellationToken,
+        retired: &CancellationToken,
+    ) {
         loop {
             let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
             let Some((to, job)) = plan.next_worker(self.connections()) else { return };
             drop(plan);
-            let work = worker::work(Arc::clone(self), to, job, stop.clone());
+            let (stop, retired) = (stop.clone(), retired.clone());
+            let may_go_on = move || !stop.is_cancelled() && !retired.is_cancelled();
+            let work = worker::work(Arc::clone(self), to, job, may_go_on);
             tasks.spawn(async move {
                 work.await;
                 Ended::Worker

@@ -8,7 +8,6 @@ use std::{
 
 use aws_lc_rs::rand;
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     Inner,
@@ -32,8 +31,13 @@ const RECIPIENTS: usize = 100;
 const RECORD_AGAIN: Duration = Duration::from_secs(1);
 const RECORD_AGAIN_MAX: Duration = Duration::from_mins(1);
 
-/// Works until there is nothing left to do for the destination, or the house closes.
-pub(super) async fn work(inner: Arc<Inner>, to: Destination, first: Job, stop: CancellationToken) {
+/// Works until there is nothing left to do for the destination, or it may not go on.
+pub(super) async fn work(
+    inner: Arc<Inner>,
+    to: Destination,
+    first: Job,
+    may_go_on: impl Fn() -> bool,
+) {
     let seat = Seat { inner: &inner, to: &to };
     let mut worker =
         Worker { inner: &inner, to: &to, client: None, sent: 0, hops: None, down: None };
@@ -46,7 +50,7 @@ pub(super) async fn work(inner: Arc<Inner>, to: Destination, first: Job, stop: C
         }
         worker.serve(&held.job).await;
         drop(held);
-        if stop.is_cancelled() {
+        if !may_go_on() {
             break;
         }
         next = inner.plan.lock().unwrap_or_else(PoisonError::into_inner).next_job(&to);
@@ -278,7 +282,8 @@ impl Worker<'_> {
         let write = self.inner.store().write(Origin::new(Door::House, now), move |tx| {
             tx.settle_queued(id, &attempts)?;
             for (step, detail) in steps.iter() {
-                tx.trace(&NewTrace { trace: &trace, account, place: None, step, detail })?;
+                let trace = &trace;
+                tx.trace(&NewTrace { trace, account, step, detail, ..NewTrace::default() })?;
             }
             Ok::<_, store::Error>(())
         });
