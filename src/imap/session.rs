@@ -359,8 +359,6 @@ impl Session {
         if self.permit.logged_in(Instant::now()).is_err() {
             return Err(Error::Bye(Some(Code::Limit), "too many connections from you"));
         }
-        let peer = self.input.as_ref().map(Input::peer);
-        tracing::info!(session = %self.id, user = %user.address, ?peer, "imap login");
         self.entry.login(Some(user.account), user.device);
         self.user = Some(user);
         self.bad = 0;

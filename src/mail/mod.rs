@@ -13,6 +13,7 @@ mod email_id;
 pub mod encoding;
 mod error;
 pub mod extract;
+mod fetched;
 pub mod field;
 mod keyed;
 mod lexer;
@@ -95,6 +96,7 @@ impl Default for Limits {
 pub struct Mail {
     store: Store,
     views: Arc<views::Views>,
+    fetched: Arc<fetched::Fetched>,
     limits: Limits,
 }
 
@@ -103,7 +105,13 @@ impl Mail {
     pub fn new(store: Store, limits: Limits) -> Self {
         let views = Arc::new(views::Views::default());
         store.bus().observe(vec![Arc::clone(&views) as Arc<dyn crate::events::Observer>]);
-        Self { store, views, limits }
+        Self { store, views, fetched: Arc::default(), limits }
+    }
+
+    /// The same room with other limits.
+    #[must_use]
+    pub fn with_limits(&self, limits: Limits) -> Self {
+        Self { limits, ..self.clone() }
     }
 
     /// The store below.

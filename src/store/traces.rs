@@ -3,7 +3,7 @@
 use super::{error::Result, reader::Reader, sql::signed, tx::Tx};
 use crate::{
     events::Kind,
-    ids::{AccountId, MailboxId, Uid},
+    ids::{AccountId, ContentId, MailboxId, Uid},
 };
 
 /// A step to be recorded.
@@ -15,6 +15,8 @@ pub struct NewTrace<'a> {
     pub account: Option<AccountId>,
     /// Where it is, when it is somewhere.
     pub place: Option<(MailboxId, Uid)>,
+    /// What it holds, when it was put into a mailbox.
+    pub content: Option<ContentId>,
     /// What happened: `received`, `delivered`, `queued`, `sent`, `deferred`, `failed`, `fetched` …
     pub step: &'a str,
     /// More of it in plain words.
@@ -55,13 +57,35 @@ impl Reader<'_> {
 impl Tx<'_> {
     /// Records a step.
     pub fn trace(&mut self, new: &NewTrace<'_>) -> Result<()> {
-        let sql = "INSERT INTO trace (at, trace, account, mailbox, uid, step, detail)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let sql = "INSERT INTO trace (at, trace, account, mailbox, uid, content, step, detail)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        let NewTrace { trace, account, content, step, detail, .. } = *new;
         let (mailbox, uid) = new.place.unzip();
-        let row = (self.now(), new.trace, new.account, mailbox, uid, new.step, new.detail);
+        let row = (self.now(), trace, account, mailbox, uid, content, step, detail);
         self.execute(sql, row)?;
         self.happened_to(new.account, Kind::Trace);
         Ok(())
+    }
+
+    /// Records that a message that was delivered here was fetched, unless that is known of this fetcher:
+    /// a few words that say who it was. Says whether it was new.
+    pub fn trace_fetched(
+        &mut self,
+        account: AccountId,
+        content: ContentId,
+        fetcher: &str,
+    ) -> Result<bool> {
+        let sql = "INSERT INTO trace (at, trace, account, content, step, detail)
+            SELECT ?1, trace, ?2, ?3, 'fetched', ?4 FROM trace
+            WHERE content = ?3 AND step = 'delivered' AND NOT EXISTS
+                (SELECT 1 FROM trace WHERE content = ?3 AND step = 'fetched'
+                 AND account = ?2 AND detail = ?4)
+            ORDER BY id DESC LIMIT 1";
+        let new = self.execute(sql, (self.now(), account, content, fetcher))? > 0;
+        if new {
+            self.happened_to(Some(account), Kind::Trace);
+        }
+        Ok(new)
     }
 
     /// Forgets at most `limit` steps that are older than `before`; says how many.

@@ -239,6 +239,7 @@ impl<'w> Work<'w> {
         let mut more: Vec<_> = self.unasked.to_vec();
         more.retain(|item| !items.contains(item));
         let with_more: Vec<_> = items.iter().cloned().chain(more).collect();
+        let bring_text = item::bring_text(items);
         let mut targets: VecDeque<Target> = targets.iter().copied().collect();
         let mut load = self.load(&mut targets, has_flags, wanted).await?;
         while let Some(Load { mut gathered, extracts }) = load {
@@ -270,6 +271,10 @@ impl<'w> Work<'w> {
                     }
                     Err(error) => return Err(error.into()),
                 }
+            }
+            if bring_text {
+                let contents = gathered.messages.iter().map(|message| message.entry.content);
+                self.mail.fetched(self.actor, contents);
             }
         }
         Ok(())

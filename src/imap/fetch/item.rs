@@ -91,6 +91,17 @@ pub fn items(args: &mut Cursor<'_>) -> Result<Vec<Item>, Syntax> {
     if items.is_empty() { Err(Syntax::Expected("something to fetch")) } else { Ok(items) }
 }
 
+/// Do these bring text of a message, and not only its header or how long it is?
+pub fn bring_text(items: &[Item]) -> bool {
+    items.iter().any(|item| match item {
+        Item::Octets(octets) => {
+            let text = matches!(octets.cut.section.text, SectionText::All | SectionText::Text);
+            text && octets.name != Name::BinarySize
+        }
+        _ => false,
+    })
+}
+
 /// `fetch-att`
 fn item(args: &mut Cursor<'_>) -> Result<Item, Syntax> {
     let word = args.word()?.to_ascii_uppercase();

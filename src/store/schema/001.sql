@@ -262,8 +262,10 @@ CREATE TABLE trace (
     account INTEGER,
     mailbox INTEGER,
     uid     INTEGER,
+    content INTEGER,
     step    TEXT NOT NULL,
     detail  TEXT NOT NULL
 ) STRICT;
 
 CREATE INDEX trace_of_message ON trace (trace);
+CREATE INDEX trace_of_content ON trace (content) WHERE content IS NOT NULL;
