@@ -4,7 +4,8 @@
 //! A door decodes what its client sends and passes it to an [`Exchange`], or hands in name and
 //! password as they are by [`Logins::login`]; then it says the outcome in its own words. Who failed
 //! too often waits here before anything is judged, so that nobody learns the outcome sooner by
-//! hanging up. An unknown user costs the same work and gives the same answer as a wrong password.
+//! hanging up. An unknown user costs the same work and gives the same answer as a wrong password. Each
+//! login and each refusal is one line of the log.
 
 use std::{
     io,
@@ -113,6 +114,35 @@ pub enum Step {
     Done(LoggedIn),
 }
 
+/// An attempt to log in, as it is logged.
+#[derive(Clone, Copy)]
+struct Attempt<'a> {
+    /// Under which name.
+    name: &'a str,
+    /// How.
+    mechanism: Mechanism,
+    visitor: Visitor,
+}
+
+impl Attempt<'_> {
+    /// Characters of a name that are logged: anything may stand there.
+    const NAME: usize = 100;
+
+    fn refused(self, why: &str) {
+        let Visitor { ip, origin: Origin { door, session, .. }, .. } = self.visitor;
+        let name: String = self.name.chars().take(Self::NAME).collect();
+        let (session, mechanism) = (session.map(|id| id.0), self.mechanism.name());
+        tracing::info!(session, ?door, peer = %ip, mechanism, user = name, why, "login refused");
+    }
+
+    fn succeeded(self, user: &LoggedIn) {
+        let Visitor { ip, origin: Origin { door, session, .. }, .. } = self.visitor;
+        let (session, mechanism) = (session.map(|id| id.0), self.mechanism.name());
+        let device = user.device.map(|id| id.0);
+        tracing::info!(session, ?door, peer = %ip, mechanism, user = user.address, device, "login");
+    }
+}
+
 /// The room of logins.
 pub struct Logins {
     store: Store,
@@ -154,6 +184,11 @@ impl Logins {
         })
     }
 
+    /// From now on so many failures are taken as mishaps.
+    pub fn renew(&self, limits: ThrottleLimits) {
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner).renew(limits);
+    }
+
     /// Checks a name and a password. Can be dropped without harm.
     pub async fn login(
         &self,
@@ -161,10 +196,11 @@ impl Logins {
         visitor: Visitor,
     ) -> Result<LoggedIn, Refused> {
         let Credentials { authorization, name, password } = credentials;
+        let attempt = Attempt { name: &name, mechanism: Mechanism::Login, visitor };
         if acts_for_itself(&authorization, &name).is_err() {
-            return Err(self.failed(&name, visitor));
+            return Err(self.failed(attempt));
         }
-        self.verify(&name, &Secret::new(password.to_string()), visitor).await
+        self.verify(attempt, &Secret::new(password.to_string())).await
     }
 
     /// Begins an exchange; `binding` is the connection's channel binding, when it has one.
@@ -179,45 +215,43 @@ impl Logins {
         }
     }
 
-    async fn verify(
-        &self,
-        name: &str,
-        password: &Secret,
-        visitor: Visitor,
-    ) -> Result<LoggedIn, Refused> {
-        self.admit(name, visitor).await?;
-        let found = self.find(name).await?;
+    async fn verify(&self, attempt: Attempt<'_>, password: &Secret) -> Result<LoggedIn, Refused> {
+        self.admit(attempt).await?;
+        let found = self.find(attempt.name).await?;
         let keyring = found.as_ref().map(|(_, keyring)| keyring);
-        let now = visitor.now.into_std();
+        let now = attempt.visitor.now.into_std();
         let identity = self.passwords.verify(keyring, password, now).await?;
         match (identity, found) {
-            (Some(identity), Some((account, _))) => {
-                Ok(self.welcome(name, identity, account, visitor))
-            }
-            _ => Err(self.failed(name, visitor)),
+            (Some(identity), Some((account, _))) => Ok(self.welcome(attempt, identity, account)),
+            _ => Err(self.failed(attempt)),
         }
     }
 
     /// Lets somebody try: at once, or after a while, or not at all.
-    async fn admit(&self, name: &str, visitor: Visitor) -> Result<(), Refused> {
+    async fn admit(&self, attempt: Attempt<'_>) -> Result<(), Refused> {
+        let Attempt { name, visitor, .. } = attempt;
         let verdict = {
             let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
             throttle.verdict(visitor.ip, name, visitor.now.into_std())
         };
-        match verdict {
-            Verdict::Go => Ok(()),
+        let seat = match verdict {
+            Verdict::Go => return Ok(()),
             Verdict::Wait(delay, limit) => {
                 self.metrics.exceeded(limit);
-                let seat = self.waiting.try_acquire();
-                let _seat = seat.map_err(|_| self.sent_away())?;
-                sleep(delay).await;
-                Ok(())
+                self.waiting.try_acquire().ok().map(|seat| (seat, delay))
             }
             Verdict::Refuse(limit) => {
                 self.metrics.exceeded(limit);
-                Err(self.sent_away())
+                None
             }
-        }
+        };
+        let Some((_seat, delay)) = seat else {
+            self.metrics.count(Count::LoginRefused);
+            attempt.refused("too many failed logins");
+            return Err(Refused::TooMany);
+        };
+        sleep(delay).await;
+        Ok(())
     }
 
     /// The account of a login name, and what it can be known by.
@@ -238,32 +272,27 @@ impl Logins {
         }))
     }
 
-    fn sent_away(&self) -> Refused {
-        self.metrics.count(Count::LoginRefused);
-        Refused::TooMany
-    }
-
-    fn failed(&self, name: &str, visitor: Visitor) -> Refused {
+    fn failed(&self, attempt: Attempt<'_>) -> Refused {
+        let Attempt { name, visitor, .. } = attempt;
         self.metrics.count(Count::LoginRefused);
         let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
         throttle.failed(visitor.ip, name, visitor.now.into_std());
+        drop(throttle);
+        attempt.refused("authentication failed");
         Refused::Wrong
     }
 
-    fn welcome(
-        &self,
-        name: &str,
-        identity: Identity,
-        account: Account,
-        visitor: Visitor,
-    ) -> LoggedIn {
+    fn welcome(&self, attempt: Attempt<'_>, identity: Identity, account: Account) -> LoggedIn {
+        let Attempt { name, visitor, .. } = attempt;
         let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
         throttle.succeeded(visitor.ip, name, visitor.now.into_std());
         drop(throttle);
         self.metrics.count(Count::Login);
         self.note(identity, visitor);
         let Account { address, owner, .. } = account;
-        LoggedIn { account: identity.account, device: identity.device, address, owner }
+        let user = LoggedIn { account: identity.account, device: identity.device, address, owner };
+        attempt.succeeded(&user);
+        user
     }
 
     /// Writes down that there was a login, now and then. Nobody waits for it.
@@ -323,7 +352,7 @@ impl Exchange<'_> {
         let step = match step {
             sasl::Step::Find(name) => {
                 self.name = name;
-                self.logins.admit(&self.name, visitor).await?;
+                self.logins.admit(self.attempt(visitor)).await?;
                 let found = self.logins.find(&self.name).await?;
                 let sasl = self.sasl.as_mut().ok_or(Refused::Malformed)?;
                 let keyring = found.as_ref().map(|(_, keyring)| keyring);
@@ -336,23 +365,28 @@ impl Exchange<'_> {
         match step {
             sasl::Step::Challenge(challenge) => Ok(Step::Challenge(challenge)),
             sasl::Step::Verify(plain) => {
-                let verified = self.logins.verify(&plain.login, &plain.password, visitor).await;
+                self.name = plain.login;
+                let verified = self.logins.verify(self.attempt(visitor), &plain.password).await;
                 verified.map(Step::Done)
             }
             sasl::Step::Success(identity) => {
                 let account = self.account.take().ok_or(Refused::Wrong)?;
-                Ok(Step::Done(self.logins.welcome(&self.name, identity, account, visitor)))
+                Ok(Step::Done(self.logins.welcome(self.attempt(visitor), identity, account)))
             }
             sasl::Step::Find(_) => Err(Refused::Malformed),
             sasl::Step::Failed(fault) => Err(self.refuse(fault, visitor)),
         }
     }
 
+    fn attempt(&self, visitor: Visitor) -> Attempt<'_> {
+        Attempt { name: &self.name, mechanism: self.mechanism, visitor }
+    }
+
     fn refuse(&self, fault: Fault, visitor: Visitor) -> Refused {
         match fault {
             Fault::Syntax | Fault::Mechanism => Refused::Malformed,
             Fault::Binding | Fault::Authorization | Fault::Credentials => {
-                self.logins.failed(&self.name, visitor)
+                self.logins.failed(self.attempt(visitor))
             }
             Fault::Internal => Refused::Internal(io::Error::other(fault).into()),
         }
@@ -514,9 +548,10 @@ mod tests {
         let visitor = visitor();
         let first = logins.login(credentials("x@y", "z"), visitor).await;
         assert!(matches!(first, Err(Refused::Wrong)));
+        let attempt = Attempt { name: "x@y", mechanism: Mechanism::Plain, visitor };
         for _ in 0..5 {
-            assert!(logins.admit("x@y", visitor).now_or_never().is_none(), "let in at once");
-            logins.failed("x@y", visitor);
+            assert!(logins.admit(attempt).now_or_never().is_none(), "let in at once");
+            logins.failed(attempt);
         }
         let refused = logins.login(credentials("x@y", "z"), visitor).await;
         assert!(matches!(refused, Err(Refused::TooMany)));

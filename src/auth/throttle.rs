@@ -113,6 +113,11 @@ impl Throttle {
         }
     }
 
+    /// Other limits, for the failures that are remembered too.
+    pub fn renew(&mut self, limits: ThrottleLimits) {
+        self.limits = limits;
+    }
+
     /// May this address try to log in under this name?
     pub fn verdict(&mut self, ip: IpAddr, login: &str, now: Instant) -> Verdict {
         let (who, account) = (Neighbour::from(ip), key(login));
