@@ -3,7 +3,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use super::recipient::{Addressee, Quota, Refusal, owner, resolve};
+use super::recipient::{Addressee, Quota, Refusal, resolve};
 use crate::{
     events::Origin,
     ids::{AccountId, ContentId},
@@ -49,6 +49,8 @@ pub struct Incoming {
     pub addressees: Vec<Addressee>,
     /// Header fields to stand in front of its own, each with its CRLF: how it came here.
     pub received: Vec<u8>,
+    /// The same in words, for the trace: from whom, by which protocol.
+    pub arrival: String,
     /// Its octets.
     pub message: Spool,
 }
@@ -116,7 +118,11 @@ impl Delivery {
             Refusal::LongOverQuota => metrics.exceeded(Limit::QuotaRefusedAfter),
             Refusal::DiskFull => metrics.exceeded(Limit::DiskFreeMin),
             Refusal::Loop => metrics.exceeded(Limit::ReceivedFieldsMax),
-            Refusal::UnknownUser | Refusal::UnknownDomain | Refusal::Disabled => {}
+            Refusal::UnknownUser
+            | Refusal::UnknownDomain
+            | Refusal::NoPostmaster
+            | Refusal::Disabled
+            | Refusal::Again => {}
         }
     }
 
@@ -159,8 +165,9 @@ impl Delivery {
         size: u64,
     ) -> Result<Addressee, Error> {
         let (recipient, quota) = (recipient.clone(), self.quota());
+        let hostname = self.settings.hostname.clone();
         let job = move |r: &store::Reader<'_>| {
-            let addressee = resolve(r, &recipient)??;
+            let addressee = resolve(r, hostname.ascii(), &recipient)??;
             for id in &addressee.accounts {
                 let account = r.account_by_id(*id)?.ok_or(Refusal::UnknownUser)?;
                 if let Err(refusal) = quota.check(&account, size, origin.at) {
@@ -209,14 +216,16 @@ impl Delivery {
         }
     }
 
+    /// The house's own name.
+    pub fn hostname(&self) -> &Domain {
+        &self.settings.hostname
+    }
+
     /// The postmaster who is addressed without a domain (RFC 5321 §4.5.1).
-    pub async fn postmaster(&self) -> Result<Addressee, Error> {
-        let local = LocalPart::parse("postmaster").map_err(|_| Refusal::UnknownUser)?;
-        let address = Address::new(local, self.settings.hostname.clone())
-            .map_err(|_| Refusal::UnknownUser)?;
-        let owner = self.mail.store().read(|r| Ok::<_, Error>(owner(r)?)).await?;
-        let accounts = vec![owner.ok_or(Refusal::UnknownUser)?];
-        Ok(Addressee { recipient: address.into(), accounts, detail: None })
+    pub fn postmaster(&self) -> Result<Address, Refusal> {
+        LocalPart::parse("postmaster")
+            .and_then(|local| Address::new(local, self.settings.hostname.clone()))
+            .map_err(|_| Refusal::UnknownUser)
     }
 
     /// Delivers a message; one outcome for each addressee, in order, once it is on the disk.
@@ -240,18 +249,27 @@ impl Delivery {
         share: Share,
         incoming: Incoming,
     ) -> Result<Committed<Vec<Outcome>>, Error> {
-        let Incoming { trace, envelope, addressees, received, message } = incoming;
+        let Incoming { trace, envelope, addressees, received, arrival, message } = incoming;
+        let home = sole_home(&addressees);
         let mut head = return_path(&envelope.reverse_path);
+        let said = home.as_ref().filter(|home| envelope.utf8 || home.is_ascii());
+        let ours = said.iter().count();
+        head.extend(
+            said.map(|home| format!("Delivered-To: {home}\r\n")).unwrap_or_default().bytes(),
+        );
         let own_hops = hops(&received);
         head.extend(received);
         let prepared = self
             .mail
             .prepare(message, move |header| {
-                head.extend(header);
+                without(&header, b"Return-Path", &mut head);
                 head
             })
             .await?;
         self.check_hops(hops(prepared.header()).saturating_sub(own_hops))?;
+        if home.as_ref().is_some_and(|home| deliveries(&prepared, home) > ours) {
+            return Err(Refusal::Again.into());
+        }
         let (quota, size) = (self.quota(), prepared.size());
         let accounts: Vec<_> = addressees.iter().flat_map(|to| to.accounts.clone()).collect();
         let filed = self
@@ -259,6 +277,7 @@ impl Delivery {
             .store()
             .write(origin, move |tx| {
                 let letter = Letter { trace: &trace, message: &prepared, quota };
+                received_by(tx, &trace, None, &arrival)?;
                 let all: Vec<_> = addressees.iter().collect();
                 let (outcomes, content) = keep(tx, &letter, &all)?;
                 if share == Share::All
@@ -361,10 +380,25 @@ fn keep_for(
         trace: letter.trace,
         account: Some(account),
         place,
+        content: Some(new.content),
         step: "delivered",
         detail: &detail,
     })?;
     Ok(new.content)
+}
+
+/// Records how a message came into the house; mail of the house's own did not come.
+pub fn received_by(
+    tx: &mut Tx<'_>,
+    trace: &str,
+    account: Option<AccountId>,
+    arrival: &str,
+) -> Result<(), store::Error> {
+    if arrival.is_empty() {
+        return Ok(());
+    }
+    let (step, detail) = ("received", arrival);
+    tx.trace(&NewTrace { trace, account, step, detail, ..NewTrace::default() })
 }
 
 /// An account's INBOX, made when it is missing: it always exists (RFC 9051 §5.1).
@@ -405,6 +439,30 @@ fn report_success(
     Ok(())
 }
 
+/// The own address of the account that alone gets the message. Copies of several are stored as one,
+/// and cannot say whose they are.
+fn sole_home(addressees: &[Addressee]) -> Option<String> {
+    match addressees {
+        [only] => only.home.clone(),
+        _ => None,
+    }
+}
+
+/// Appends a header without the fields of one name.
+fn without(header: &[u8], name: &[u8], out: &mut Vec<u8>) {
+    let mut from = 0_usize;
+    let mut at = 0_usize;
+    for field in field::fields(header) {
+        let next = at.saturating_add(field.raw.len());
+        if field.is(name) {
+            out.extend_from_slice(header.get(from..at).unwrap_or_default());
+            from = next;
+        }
+        at = next;
+    }
+    out.extend_from_slice(header.get(from..).unwrap_or_default());
+}
+
 /// `Return-Path: <…>` (RFC 5321 §4.4): the first field of a message that has arrived.
 pub fn return_path(reverse_path: &ReversePath) -> Vec<u8> {
     format!("Return-Path: <{reverse_path}>\r\n").into_bytes()
@@ -413,4 +471,18 @@ pub fn return_path(reverse_path: &ReversePath) -> Vec<u8> {
 /// Through how many servers a message has been, by its header.
 pub fn hops(header: &[u8]) -> usize {
     field::fields(header).filter(|field| field.is(b"Received")).count()
+}
+
+/// How often a message says that it was delivered to this mailbox. Once more than we say it ourselves
+/// now means that whoever took it out of there sends it round in a circle.
+fn deliveries(message: &Prepared, home: &str) -> usize {
+    let key = |text: &str| Address::parse(text).ok().map(|address| address.key());
+    let home = key(home);
+    let said = field::fields(message.header()).filter(|field| field.is(b"Delivered-To"));
+    said.filter(|field| {
+        let value = field::unfold(field.value);
+        let address = std::str::from_utf8(&value).ok().and_then(key);
+        address.is_some() && address == home
+    })
+    .count()
 }

@@ -12,7 +12,8 @@ pub(crate) mod tests;
 
 pub use self::{
     deliver::{
-        Delivery, Error, Incoming, Letter, Outcome, Settings, Share, hops, keep, return_path,
+        Delivery, Error, Incoming, Letter, Outcome, Settings, Share, hops, keep, received_by,
+        return_path,
     },
     recipient::{Addressee, Quota, Refusal, is_own_address, resolve},
 };

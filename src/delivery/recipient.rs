@@ -1,5 +1,6 @@
 //! Whom an address of this house means: an account, an alias, a detail behind `+`, the postmaster,
-//! or whoever takes what is addressed to nobody.
+//! or whoever takes what is addressed to nobody. The house's own name has one mailbox, the
+//! postmaster's, unless it is a domain of ours too.
 //!
 //! Local parts are compared without regard to case. A real address or alias with the very local part
 //! wins over any reading of it.
@@ -17,6 +18,8 @@ use crate::{
 const DETAIL: char = '+';
 /// The mailbox that every domain must have (RFC 5321 §4.5.1).
 const POSTMASTER: &str = "postmaster";
+/// Who our reports are from; an answer to one is for the postmaster.
+const MAILER_DAEMON: &str = "mailer-daemon";
 
 /// Who gets what is addressed so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +28,10 @@ pub struct Addressee {
     pub recipient: Recipient,
     /// Whose INBOX it goes to: several for an alias of several.
     pub accounts: Vec<AccountId>,
-    /// What stood behind the `+`.
+    /// What stood behind the `+`, as it was written.
     pub detail: Option<String>,
+    /// The account's own address; None for an alias of several accounts.
+    pub home: Option<String>,
 }
 
 /// Why an address gets no mail here.
@@ -38,6 +43,9 @@ pub enum Refusal {
     /// The domain is not ours.
     #[error("not a domain of this server")]
     UnknownDomain,
+    /// The postmaster is addressed, and the house has no owner yet.
+    #[error("nobody looks after this server yet")]
+    NoPostmaster,
     /// The account may get no mail.
     #[error("mailbox disabled")]
     Disabled,
@@ -50,36 +58,48 @@ pub enum Refusal {
     /// Nobody's mail can be taken now.
     #[error("insufficient storage")]
     DiskFull,
-    /// The message has been here too often.
+    /// The message has been through too many servers.
     #[error("mail loop: too many hops")]
     Loop,
+    /// The message was in this very mailbox before.
+    #[error("mail loop: it was delivered to this mailbox before")]
+    Again,
 }
 
-/// Finds out whom an address means.
+/// Finds out whom an address means; `hostname` is the house's own name in A-labels.
 pub fn resolve(
     reader: &Reader<'_>,
+    hostname: &str,
     recipient: &Recipient,
 ) -> Result<Result<Addressee, Refusal>, store::Error> {
     let address = &recipient.address;
-    let Some(domain) = reader.domain(address.domain().ascii())? else {
-        return Ok(Err(Refusal::UnknownDomain));
+    let found = match reader.domain(address.domain().ascii())? {
+        Some(domain) => accounts(reader, address, &domain)?,
+        None if address.domain().ascii() == hostname && is_for_postmaster(address) => {
+            postmaster(reader)?
+        }
+        None => Err(Refusal::UnknownDomain),
     };
-    let Some((accounts, detail)) = accounts(reader, address, &domain)? else {
-        return Ok(Err(Refusal::UnknownUser));
+    let (accounts, detail) = match found {
+        Ok(found) => found,
+        Err(refusal) => return Ok(Err(refusal)),
     };
-    let mut enabled = Vec::with_capacity(accounts.len());
+    let (mut enabled, mut home) = (Vec::with_capacity(accounts.len()), None);
     for account in accounts {
-        if reader.account_by_id(account)?.is_some_and(|account| account.enabled) {
-            enabled.push(account);
+        if let Some(account) = reader.account_by_id(account)?.filter(|account| account.enabled) {
+            enabled.push(account.id);
+            home = Some(account.address);
         }
     }
     if enabled.is_empty() {
         return Ok(Err(Refusal::Disabled));
     }
-    Ok(Ok(Addressee { recipient: recipient.clone(), accounts: enabled, detail }))
+    let home = home.filter(|_| enabled.len() == 1);
+    Ok(Ok(Addressee { recipient: recipient.clone(), accounts: enabled, detail, home }))
 }
 
-type Found = Option<(Vec<AccountId>, Option<String>)>;
+/// Accounts, and what stood behind the `+`.
+type Found = Result<(Vec<AccountId>, Option<String>), Refusal>;
 
 fn accounts(
     reader: &Reader<'_>,
@@ -88,20 +108,28 @@ fn accounts(
 ) -> Result<Found, store::Error> {
     let exact = reader.addressees(&address.key())?;
     if !exact.is_empty() {
-        return Ok(Some((exact, None)));
+        return Ok(Ok((exact, None)));
     }
     if let Some((user, detail)) = split(address) {
         let accounts = reader.addressees(&user.key())?;
         if !accounts.is_empty() {
-            return Ok(Some((accounts, Some(detail))));
+            return Ok(Ok((accounts, Some(detail))));
         }
     }
-    if address.local().value().eq_ignore_ascii_case(POSTMASTER)
-        && let Some(owner) = owner(reader)?
-    {
-        return Ok(Some((vec![owner], None)));
+    let mut refusal = Refusal::UnknownUser;
+    if address.local().value().eq_ignore_ascii_case(POSTMASTER) {
+        match postmaster(reader)? {
+            Ok(found) => return Ok(Ok(found)),
+            Err(none) => refusal = none,
+        }
     }
-    Ok(domain.catch_all.map(|account| (vec![account], None)))
+    Ok(domain.catch_all.map(|account| (vec![account], None)).ok_or(refusal))
+}
+
+/// Is this address of the house's own name one that somebody reads?
+fn is_for_postmaster(address: &Address) -> bool {
+    let local = address.local().value();
+    [POSTMASTER, MAILER_DAEMON].iter().any(|name| local.eq_ignore_ascii_case(name))
 }
 
 /// The address without its detail, and the detail: the first `+` parts them.
@@ -113,9 +141,10 @@ fn split(address: &Address) -> Option<(Address, String)> {
 }
 
 /// Whoever runs the server reads what the postmaster gets: the owner who was there first.
-pub(super) fn owner(reader: &Reader<'_>) -> Result<Option<AccountId>, store::Error> {
+fn postmaster(reader: &Reader<'_>) -> Result<Found, store::Error> {
     let owners = reader.accounts(None)?.into_iter().filter(|account| account.owner);
-    Ok(owners.filter(|account| account.enabled).map(|account| account.id).min())
+    let owner = owners.filter(|account| account.enabled).map(|account| account.id).min();
+    Ok(owner.map(|owner| (vec![owner], None)).ok_or(Refusal::NoPostmaster))
 }
 
 /// Whether a user may write as this address: the account's own, an alias of it, or one of these with

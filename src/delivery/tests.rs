@@ -8,9 +8,9 @@ use super::{
     Addressee, Delivery, Error, Incoming, Outcome, Refusal, Settings, Share, is_own_address,
 };
 use crate::{
-    events::{Bus, Door, Origin},
-    ids::{AccountId, QueueId, Uid},
-    mail::{self, Mail, Spool},
+    events::{Bus, Door, Interest, Origin},
+    ids::{AccountId, ContentId, DeviceId, QueueId, Uid},
+    mail::{self, Actor, Mail, Spool},
     metrics::{Limit, Metrics},
     store::{self, NewAccount, Options, RecipientState, Store, Tx},
     wire::{
@@ -129,9 +129,17 @@ impl House {
             envelope: Envelope { reverse_path, ..Envelope::default() },
             addressees,
             received: b"Received: by mail.here.example\r\n".into(),
+            arrival: "from there".into(),
             message: self.spool(text),
         };
         Ok(self.delivery.deliver(ORIGIN, share, incoming).await?.into_inner())
+    }
+
+    /// The steps of the trace "t" of one kind: whose message, and more in words.
+    async fn steps(&self, kind: &str) -> Vec<(Option<AccountId>, String)> {
+        let steps = self.store.read(|r| r.traces("t")).await.unwrap();
+        let steps = steps.into_iter().filter(|step| step.step == kind);
+        steps.map(|step| (step.account, step.detail)).collect()
     }
 }
 
@@ -165,10 +173,50 @@ async fn a_real_address_wins_over_a_detail() {
 async fn the_postmaster_is_an_owner_and_a_catch_all_takes_the_rest() {
     let house = House::new().await;
     assert_eq!(house.whom("POSTmaster@here.example").await.unwrap().accounts, [ALICE]);
-    assert_eq!(house.delivery.postmaster().await.unwrap().accounts, [ALICE]);
+    let without_domain = house.delivery.postmaster().unwrap().to_string();
+    assert_eq!(without_domain, "postmaster@mail.here.example");
+    for own in [without_domain.as_str(), "Mailer-Daemon@MAIL.here.example"] {
+        assert_eq!(house.whom(own).await.unwrap().accounts, [ALICE]);
+    }
+    assert_eq!(house.whom("alice@mail.here.example").await, Err(Refusal::UnknownDomain));
     house.change(|tx| tx.set_catch_all("here.example", Some(BOB))).await;
     assert_eq!(house.whom("anything@here.example").await.unwrap().accounts, [BOB]);
     assert_eq!(house.whom("postmaster@here.example").await.unwrap().accounts, [ALICE]);
+}
+
+#[tokio::test]
+async fn the_postmaster_of_a_house_without_an_owner_is_written_to_later() {
+    let house = House::new().await;
+    house.change(|tx| tx.set_enabled(ALICE, false)).await;
+    for postmaster in ["postmaster@here.example", "postmaster@mail.here.example"] {
+        assert_eq!(house.whom(postmaster).await, Err(Refusal::NoPostmaster));
+    }
+    house.change(|tx| tx.set_catch_all("here.example", Some(BOB))).await;
+    assert_eq!(house.whom("postmaster@here.example").await.unwrap().accounts, [BOB]);
+}
+
+#[tokio::test]
+async fn an_address_beyond_ascii_is_one_however_it_is_written() {
+    let house = House::new().await;
+    let key = Address::parse("J\u{f6}rg@b\u{fc}cher.example").unwrap().key();
+    house
+        .change(move |tx| {
+            tx.add_domain("xn--bcher-kva.example")?;
+            tx.add_alias("J\u{f6}rg@b\u{fc}cher.example", &key, BOB)
+        })
+        .await;
+    for same in [
+        "j\u{f6}rg@xn--bcher-kva.example",
+        "JO\u{308}RG@B\u{dc}CHER.example",
+        "\"j\u{f6}rg\"@b\u{fc}cher.example",
+    ] {
+        assert_eq!(house.whom(same).await.unwrap().accounts, [BOB], "{same}");
+    }
+    let detailed = house.whom("j\u{f6}rg+\u{c4}pfel@b\u{fc}cher.example").await.unwrap();
+    assert_eq!(detailed.detail.as_deref(), Some("\u{c4}pfel"));
+    assert_eq!(detailed.home.as_deref(), Some("bob@here.example"));
+    let quoted = house.whom("\"bob+a b\"@here.example").await.unwrap();
+    assert_eq!((quoted.accounts, quoted.detail.as_deref()), (vec![BOB], Some("a b")));
 }
 
 #[tokio::test]
@@ -234,8 +282,71 @@ async fn a_message_is_kept_once_for_each_account_with_its_trace_fields_in_front(
         Subject: x\r\n\r\nhi\r\n";
     assert_eq!(house.inbox(ALICE).await, [kept]);
     assert_eq!(house.inbox(BOB).await, [kept]);
-    let traces = house.store.read(|r| r.traces("t")).await.unwrap();
-    assert_eq!(traces.iter().filter(|step| step.step == "delivered").count(), 2);
+    assert_eq!(house.steps("received").await, [(None, "from there".to_owned())]);
+    let delivered = [(ALICE, "alice"), (BOB, "team")];
+    let delivered = delivered.map(|(id, to)| (Some(id), format!("{to}@here.example into INBOX")));
+    assert_eq!(house.steps("delivered").await, delivered);
+}
+
+#[tokio::test]
+async fn an_arrived_message_has_one_return_path_and_says_whose_it_is() {
+    let house = House::new().await;
+    let to = [recipient("BOB+x@here.example")];
+    let text = "Subject: x\r\nreturn-path: <liar@there.example>\r\nX: 1\r\nReturn-Path :\r\n \
+        <liar@there.example>\r\n\r\nReturn-Path: <text>\r\n";
+    house.deliver(Share::All, &to, text).await.unwrap();
+    let kept = "Return-Path: <carol@there.example>\r\nDelivered-To: bob@here.example\r\n\
+        Received: by mail.here.example\r\nSubject: x\r\nX: 1\r\n\r\nReturn-Path: <text>\r\n";
+    assert_eq!(house.inbox(BOB).await, [kept]);
+}
+
+#[tokio::test]
+async fn a_message_that_was_in_the_mailbox_before_goes_round_in_a_circle() {
+    let house = House::new().await;
+    let deliver = async |to: &str, text: &str| {
+        let outcome = house.deliver(Share::All, &[recipient(to)], text).await;
+        !matches!(outcome, Err(Error::Refused(Refusal::Again)))
+    };
+    assert!(deliver("bob@here.example", "Subject: x\r\n\r\nhi\r\n").await);
+    let came_out = house.inbox(BOB).await.remove(0);
+    assert!(!deliver("Bob+again@here.example", &came_out).await);
+    assert!(deliver("alice@here.example", &came_out).await);
+    let other = "Delivered-To: bob@there.example\r\nDelivered-To: nobody\r\n\r\nhi\r\n";
+    assert!(deliver("bob@here.example", other).await);
+    // Copies of several do not say whose they are, so that it takes one turn more.
+    assert!(deliver("team@here.example", &came_out).await);
+    assert_eq!(house.inbox(BOB).await.len(), 3);
+}
+
+#[tokio::test]
+async fn the_first_fetch_by_each_device_is_traced_once_even_after_a_restart() {
+    let house = House::new().await;
+    house.deliver(Share::All, &[recipient("alice@here.example")], "\r\nhi\r\n").await.unwrap();
+    let inbox = house.store.read(|r| r.mailbox(ALICE, &mail::name::key("INBOX"))).await;
+    let inbox = inbox.unwrap().unwrap().id;
+    let entries = house.store.read(move |r| r.messages(inbox, Uid::MIN, 9)).await.unwrap();
+    // What was never delivered has no trace that could be followed.
+    let contents = [entries[0].content, ContentId(i64::MAX)];
+    let actor = |account, device| Actor { account, origin: Origin { device, ..ORIGIN } };
+    let (desk, phone) = (actor(ALICE, None), actor(ALICE, Some(DeviceId(7))));
+    let mut news = house.store.bus().subscribe(Interest::Everything);
+    let mut until = async |count| {
+        while house.steps("fetched").await.len() < count {
+            news.next().await;
+        }
+    };
+    for actor in [phone, desk, phone] {
+        house.mail.fetched(&actor, contents.into_iter());
+    }
+    until(2).await;
+    let restarted = Mail::new(house.store.clone(), mail::Limits::default());
+    for actor in [phone, desk, actor(BOB, None)] {
+        restarted.fetched(&actor, contents.into_iter());
+    }
+    until(3).await;
+    let by = |account, words: &str| (Some(account), format!("house, {words}"));
+    let expected = [by(ALICE, "device 7"), by(ALICE, "main password"), by(BOB, "main password")];
+    assert_eq!(house.steps("fetched").await, expected);
 }
 
 #[tokio::test]
@@ -305,4 +416,13 @@ async fn own_addresses_are_the_account_its_aliases_and_their_details() {
         let found = house.store.read(move |r| is_own_address(r, BOB, &address)).await.unwrap();
         assert_eq!(found, own, "{text}");
     }
+    house
+        .change(|tx| {
+            tx.add_domain("gone.example")?;
+            tx.add_alias("bob@gone.example", "bob@gone.example", BOB)?;
+            tx.remove_domain("gone.example")
+        })
+        .await;
+    let gone = Address::parse("bob@gone.example").unwrap();
+    assert!(!house.store.read(move |r| is_own_address(r, BOB, &gone)).await.unwrap());
 }

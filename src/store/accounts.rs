@@ -182,7 +182,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Removes a domain that has no accounts left.
+    /// Removes a domain that has no accounts left, and the aliases in it.
     pub fn remove_domain(&mut self, name: &str) -> Result<()> {
         let sql = "SELECT count(*) FROM account
             WHERE domain = (SELECT id FROM domain WHERE name = ?1)";
@@ -193,6 +193,9 @@ impl Tx<'_> {
         if self.execute("DELETE FROM domain WHERE name = ?1", [name])? == 0 {
             return Err(Error::NotFound("domain"));
         }
+        // Nobody writes as an address of it any more.
+        let sql = "DELETE FROM alias WHERE substr(address_key, -length(?1) - 1) = '@' || ?1";
+        self.execute(sql, [name])?;
         self.happened_to(None, Kind::SettingsChange);
         Ok(())
     }

@@ -42,7 +42,7 @@ pub struct Settings {
 pub enum Author {
     /// A user: sends with own addresses only, and not without limit.
     User(AccountId),
-    /// The house itself: reports and notices. It alone may send from `<>`.
+    /// The house itself: reports and notices.
     House,
 }
 
@@ -54,6 +54,8 @@ pub struct Outgoing {
     pub envelope: Envelope,
     /// Header fields to stand in front of its own, each with its CRLF: how it came here.
     pub received: Vec<u8>,
+    /// The same in words, for the trace; empty when it did not come from outside.
+    pub arrival: String,
     /// Its octets.
     pub message: Spool,
 }
@@ -85,9 +87,6 @@ pub enum Error {
     /// The header is longer than can be looked through.
     #[error("the header is too long")]
     HeaderTooLong,
-    /// A user wrote as nobody.
-    #[error("the sender must not be empty")]
-    NullSender,
     /// Nobody is to get it.
     #[error("no recipients")]
     NoRecipients,
@@ -212,7 +211,7 @@ impl Submission {
         share: Share,
         outgoing: Outgoing,
     ) -> Result<Parcel, Error> {
-        let Outgoing { trace, envelope, received, message } = outgoing;
+        let Outgoing { trace, envelope, received, arrival, message } = outgoing;
         self.check_pace(author, now).await?;
         if envelope.recipients.is_empty() {
             return Err(Error::NoRecipients);
@@ -241,10 +240,10 @@ impl Submission {
             return Err(Error::HeaderTooLong);
         }
         self.delivery.check_hops(hops.load(Ordering::Relaxed)).map_err(|_| Error::Loop)?;
-        self.check_writers(author, &message).await?;
+        self.check_writers(author, &envelope, &message).await?;
         let settings = Arc::clone(&self.settings);
         let quota = self.delivery.quota();
-        Ok(Parcel { author, share, trace, envelope, ways, message, settings, quota })
+        Ok(Parcel { author, share, trace, arrival, envelope, ways, message, settings, quota })
     }
 
     /// Spares the work for a message that the store job would refuse.
@@ -256,15 +255,22 @@ impl Submission {
 
     async fn check_sender(&self, author: Author, envelope: &Envelope) -> Result<(), Error> {
         match (author, envelope.reverse_path.address()) {
-            (Author::House, _) => Ok(()),
-            (Author::User(_), None) => Err(Error::NullSender),
             (Author::User(account), Some(address)) => self.sender(account, address).await,
+            // From nobody a user sends a disposition notification (RFC 8098 §3) or another automatic
+            // answer (RFC 3834 §3.3): whose it is, its header says.
+            _ => Ok(()),
         }
     }
 
-    async fn check_writers(&self, author: Author, message: &Prepared) -> Result<(), Error> {
+    async fn check_writers(
+        &self,
+        author: Author,
+        envelope: &Envelope,
+        message: &Prepared,
+    ) -> Result<(), Error> {
         let Author::User(account) = author else { return Ok(()) };
         match headers::writers(message.header()) {
+            Writers::Nobody if envelope.reverse_path.is_null() => Err(Error::NoAuthor),
             Writers::Nobody => Ok(()),
             Writers::Unclear => Err(Error::NoAuthor),
             Writers::These(addresses) => {
@@ -278,8 +284,12 @@ impl Submission {
 
     /// Who gets it here, who elsewhere, and who nowhere.
     async fn ways(&self, envelope: &Envelope) -> Result<Vec<Result<Way, Refusal>>, Error> {
-        let recipients = envelope.recipients.clone();
-        self.read(move |r| recipients.iter().map(|recipient| way(r, recipient)).collect()).await
+        let (recipients, delivery) = (envelope.recipients.clone(), self.delivery.clone());
+        self.read(move |r| {
+            let hostname = delivery.hostname().ascii();
+            recipients.iter().map(|recipient| way(r, hostname, recipient)).collect()
+        })
+        .await
     }
 
     async fn read<T: Send + 'static>(
@@ -297,8 +307,12 @@ enum Way {
     Remote,
 }
 
-fn way(reader: &Reader<'_>, recipient: &Recipient) -> Result<Result<Way, Refusal>, store::Error> {
-    Ok(match delivery::resolve(reader, recipient)? {
+fn way(
+    reader: &Reader<'_>,
+    hostname: &str,
+    recipient: &Recipient,
+) -> Result<Result<Way, Refusal>, store::Error> {
+    Ok(match delivery::resolve(reader, hostname, recipient)? {
         Ok(addressee) => Ok(Way::Local(addressee)),
         Err(Refusal::UnknownDomain) if recipient.address.domain().ip().is_none() => Ok(Way::Remote),
         Err(refusal) => Err(refusal),
@@ -335,6 +349,7 @@ pub struct Parcel {
     author: Author,
     share: Share,
     trace: String,
+    arrival: String,
     envelope: Envelope,
     ways: Vec<Result<Way, Refusal>>,
     message: Prepared,
@@ -351,6 +366,9 @@ impl Parcel {
             return Err(Error::TooMany);
         }
         let letter = Letter { trace: &self.trace, message: &self.message, quota: self.quota };
+        if let Author::User(account) = self.author {
+            delivery::received_by(tx, &self.trace, Some(account), &self.arrival)?;
+        }
         let local: Vec<_> = self.ways.iter().filter_map(local).collect();
         let (kept, content) = delivery::keep(tx, &letter, &local)?;
         let mut kept = kept.into_iter();
@@ -405,7 +423,8 @@ impl Parcel {
         let id =
             tx.enqueue(&NewQueued { account, envelope, recipients: &recipients, content, trace })?;
         let detail = format!("{} recipients as {id}", recipients.len());
-        tx.trace(&NewTrace { trace, account, place: None, step: "queued", detail: &detail })?;
+        let step = "queued";
+        tx.trace(&NewTrace { trace, account, step, detail: &detail, ..NewTrace::default() })?;
         Ok(Some(id))
     }
 

@@ -48,6 +48,7 @@ async fn submit(
         trace: "t".into(),
         envelope,
         received: b"Received: by mail.here.example\r\n".into(),
+        arrival: "from a phone".into(),
         message: house.spool(text),
     };
     Ok(submission.submit(author, ORIGIN, share, outgoing).await?.into_inner())
@@ -88,14 +89,47 @@ async fn a_user_writes_as_nobody_else() {
         let outcome = as_alice(&house, envelope(from, &["bob@here.example"]), text).await;
         assert!(matches!(outcome, Err(Error::NotYours(_))), "{from}");
     }
-    let nobody = as_alice(&house, envelope("", &["bob@here.example"]), TEXT).await;
-    assert!(matches!(nobody, Err(Error::NullSender)));
     let two = "From: alice@here.example\r\nFrom: alice@here.example\r\n\r\n";
     let two = as_alice(&house, envelope("alice@here.example", &["bob@here.example"]), two).await;
     assert!(matches!(two, Err(Error::NoAuthor)));
     assert!(house.inbox(BOB).await.is_empty());
     let team = envelope("team+x@here.example", &["bob@here.example"]);
     as_alice(&house, team, TEXT).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_automatic_answer_has_no_sender_but_an_author() {
+    let house = House::new().await;
+    let to = ["bob@here.example", "carol@there.example"];
+    let as_alice = async |text: &str| as_alice(&house, envelope("", &to), text).await;
+    let bad_from = TEXT.replace("alice", "bob");
+    assert!(matches!(as_alice(&bad_from).await, Err(Error::NotYours(_))));
+    assert!(matches!(as_alice("Subject: x\r\n\r\n").await, Err(Error::NoAuthor)));
+    let mdn = "From: alice@here.example\r\nSubject: read\r\nMIME-Version: 1.0\r\nContent-Type: \
+        multipart/report; report-type=disposition-notification; boundary=b\r\n\r\n--b--\r\n";
+    as_alice(mdn).await.unwrap();
+    assert!(house.inbox(BOB).await[0].starts_with("Return-Path: <>\r\n"));
+    let message = house.store.read(|r| r.queued(QueueId(1))).await.unwrap().unwrap();
+    assert!(message.envelope.reverse_path.is_null());
+    assert_eq!(message.account, Some(ALICE));
+}
+
+#[tokio::test]
+async fn a_submission_leaves_a_trace_from_its_door_on() {
+    let house = House::new().await;
+    let to = ["bob@here.example", "carol@there.example"];
+    as_alice(&house, envelope("alice@here.example", &to), TEXT).await.unwrap();
+    let steps = house.store.read(|r| r.traces("t")).await.unwrap();
+    let steps: Vec<_> =
+        steps.iter().map(|step| (step.step.as_str(), step.account, step.detail.as_str())).collect();
+    assert_eq!(
+        steps,
+        [
+            ("received", Some(ALICE), "from a phone"),
+            ("delivered", Some(BOB), "bob@here.example into INBOX"),
+            ("queued", Some(ALICE), "1 recipients as 1"),
+        ]
+    );
 }
 
 #[tokio::test]
