@@ -58,10 +58,10 @@ impl Session {
             let challenge = match step {
                 Ok(Step::Challenge(challenge)) => challenge,
                 Ok(Step::Done(user)) => {
-                    self.logged_in(mechanism, user)?;
+                    self.logged_in(user)?;
                     return self.flush().await.map(Ok);
                 }
-                Err(refused) => return self.refuse_login(mechanism, &refused),
+                Err(refused) => return self.refuse_login(&refused),
             };
             if steps >= self.door.limits.auth_steps {
                 self.door.exceeded(Limit::SaslStepsMax);
@@ -134,21 +134,17 @@ impl Session {
         Ok(response.map_or_else(|_| Answer::Bad(not_base64()), Answer::Response))
     }
 
-    fn logged_in(&mut self, mechanism: Mechanism, user: LoggedIn) -> Done {
+    fn logged_in(&mut self, user: LoggedIn) -> Done {
         if let Err(refusal) = self.permit.logged_in(Instant::now()) {
             return self.end(&Reply::new(421, "4.7.0", refusal.to_string()));
         }
-        tracing::info!(session = %self.entry.id(), door = "submission", peer = %self.peer,
-            ?mechanism, user = user.address, tls = self.input.is_tls(), "login");
         self.entry.login(Some(user.account), user.device);
         self.user = Some(user);
         self.say(&Reply::new(235, "2.7.0", "welcome"));
         Ok(())
     }
 
-    fn refuse_login(&mut self, mechanism: Mechanism, refused: &Refused) -> Done<Result<(), Reply>> {
-        tracing::info!(session = %self.entry.id(), door = "submission", peer = %self.peer,
-            ?mechanism, why = %refused, "login refused");
+    fn refuse_login(&mut self, refused: &Refused) -> Done<Result<(), Reply>> {
         match refused {
             Refused::Wrong => {
                 self.say(&Reply::new(535, "5.7.8", "authentication failed"));

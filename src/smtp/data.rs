@@ -21,6 +21,7 @@ use crate::{
     metrics::Limit,
     net::{Damage, DataBody, Octets},
     submission::{Author, Outgoing},
+    wire::envelope::Envelope,
 };
 
 impl Session {
@@ -177,8 +178,9 @@ impl Session {
     }
 
     async fn deliver_to_each(&mut self, transaction: Transaction, spool: Spool) {
-        let told = Told::of(&transaction, &spool);
-        let recipients = transaction.envelope.recipients.len();
+        let mut told = Told::of(&transaction, &spool);
+        let recipients: Vec<_> =
+            transaction.envelope.recipients.iter().map(|to| to.address.to_string()).collect();
         let incoming = self.incoming(transaction, spool);
         let delivered =
             self.door.means.delivery.deliver(self.origin(), Share::Each, incoming).await;
@@ -188,9 +190,11 @@ impl Session {
                 .into_iter()
                 .map(|outcome| outcome.map_or_else(Reply::from, |()| told.taken()))
                 .collect(),
-            Err(error) => vec![reply_to_delivery(&error); recipients],
+            Err(error) => vec![reply_to_delivery(&error); recipients.len()],
         };
-        for reply in &replies {
+        told.recipients = 1;
+        for (recipient, reply) in recipients.into_iter().zip(&replies) {
+            told.to = recipient;
             self.log_outcome(&told, reply);
             self.say(reply);
         }
@@ -201,9 +205,9 @@ impl Session {
         let Some(account) = self.user.as_ref().map(|user| user.account) else {
             return self.say(&Reply::new(530, "5.7.0", "log in first"));
         };
-        let received = self.received(&transaction);
+        let (received, arrival) = self.arrival(&transaction, &spool);
         let Transaction { trace, envelope, .. } = transaction;
-        let outgoing = Outgoing { trace, envelope, received, message: spool };
+        let outgoing = Outgoing { trace, envelope, received, arrival, message: spool };
         let author = Author::User(account);
         let room = &self.door.means.submission;
         let reply = match room.submit(author, self.origin(), Share::All, outgoing).await {
@@ -215,15 +219,15 @@ impl Session {
     }
 
     fn incoming(&self, mut transaction: Transaction, message: Spool) -> Incoming {
-        let received = self.received(&transaction);
+        let (received, arrival) = self.arrival(&transaction, &message);
         let addressees = std::mem::take(&mut transaction.addressees);
         let Transaction { trace, envelope, .. } = transaction;
-        Incoming { trace, envelope, addressees, received, message }
+        Incoming { trace, envelope, addressees, received, arrival, message }
     }
 
-    /// Our own trace field.
-    fn received(&self, transaction: &Transaction) -> Vec<u8> {
-        let Some((hello, client)) = &self.client else { return Vec::new() };
+    /// How the message came: our own Received field, and a line for the trace.
+    fn arrival(&self, transaction: &Transaction, message: &Spool) -> (Vec<u8>, String) {
+        let Some((hello, client)) = &self.client else { return Default::default() };
         let recipient = match transaction.envelope.recipients.as_slice() {
             [only] => Some(&only.address),
             _ => None,
@@ -242,7 +246,8 @@ impl Session {
             recipient,
             now: Timestamp::now(),
         };
-        hop.field().into_bytes()
+        let (from, size) = (&transaction.envelope.reverse_path, message.len());
+        (hop.field().into_bytes(), format!("{}, <{from}>, {size} octets", hop.words()))
     }
 
     /// After the data LMTP answers for each recipient, whatever the answer (RFC 2033 §4.2).
@@ -255,36 +260,47 @@ impl Session {
     }
 
     fn log_message_refusal(&self, transaction: &Transaction, reply: &Reply) {
-        let told = Told { trace: transaction.trace.clone(), ..Told::default() };
-        self.log_outcome(&told, reply);
+        self.log_outcome(&Told::about(transaction, 0), reply);
     }
 
     fn log_outcome(&self, told: &Told, reply: &Reply) {
-        let Told { trace, from, recipients, size } = told;
+        let Told { trace, from, to, recipients, size } = told;
+        let outcome = match self.door.role {
+            _ if reply.is_refusal() => "refused",
+            Role::Mx | Role::Lmtp => "delivered",
+            Role::Submission => "submitted",
+        };
         tracing::info!(
-            session = %self.entry.id(), role = ?self.door.role, peer = %self.peer, trace, from,
+            session = %self.entry.id(), role = ?self.door.role, peer = %self.peer, trace, from, to,
             recipients, size, code = reply.code(), enhanced = reply.enhanced(),
-            text = reply.text(), "message"
+            text = reply.text(), "{outcome}"
         );
     }
 }
 
 /// What the log says of a message.
-#[derive(Default)]
 struct Told {
     trace: String,
     from: String,
+    /// Its first recipient.
+    to: String,
     recipients: usize,
     size: u64,
 }
 
 impl Told {
     fn of(transaction: &Transaction, spool: &Spool) -> Self {
+        Self::about(transaction, spool.len())
+    }
+
+    fn about(transaction: &Transaction, size: u64) -> Self {
+        let Envelope { reverse_path, recipients, .. } = &transaction.envelope;
         Self {
             trace: transaction.trace.clone(),
-            from: transaction.envelope.reverse_path.to_string(),
-            recipients: transaction.envelope.recipients.len(),
-            size: spool.len(),
+            from: reverse_path.to_string(),
+            to: recipients.first().map(|to| to.address.to_string()).unwrap_or_default(),
+            recipients: recipients.len(),
+            size,
         }
     }
 

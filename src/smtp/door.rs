@@ -23,6 +23,8 @@ use crate::{
 pub struct Means {
     /// Our name.
     pub hostname: Domain,
+    /// Where the source of this very program is to be had; told by HELP, as the licence asks.
+    pub source_url: Option<String>,
     /// Mail for our users.
     pub delivery: Delivery,
     /// Mail from our users.

@@ -27,11 +27,12 @@ impl From<Refusal> for Reply {
         let (code, enhanced) = match refusal {
             Refusal::UnknownUser => (550, "5.1.1"),
             Refusal::UnknownDomain => return Self::new(550, "5.7.1", "relaying denied"),
+            Refusal::NoPostmaster => (451, "4.3.5"),
             Refusal::Disabled => (550, "5.2.1"),
             Refusal::OverQuota => (452, "4.2.2"),
             Refusal::LongOverQuota => (552, "5.2.2"),
             Refusal::DiskFull => (452, "4.3.1"),
-            Refusal::Loop => (554, "5.4.6"),
+            Refusal::Loop | Refusal::Again => (554, "5.4.6"),
         };
         Self::new(code, enhanced, refusal.to_string())
     }
@@ -67,7 +68,7 @@ impl From<&submission::Error> for Reply {
     fn from(error: &submission::Error) -> Self {
         use submission::Error;
         let (code, enhanced) = match error {
-            Error::NotYours(_) | Error::NullSender => (550, "5.7.1"),
+            Error::NotYours(_) => (550, "5.7.1"),
             Error::NoAuthor => (550, "5.6.0"),
             Error::HeaderTooLong => (552, "5.3.4"),
             Error::NoRecipients => (554, "5.5.1"),

@@ -174,7 +174,7 @@ impl Session {
                 self.faults.count();
                 self.say(&Reply::new(502, "5.5.1", "lists are not told"));
             }
-            Command::Help => self.say(&Reply::new(214, "2.0.0", "see RFC 5321")),
+            Command::Help => self.help(),
             Command::Quit => {
                 return self.end(&Reply::new(221, "2.0.0", "goodbye"));
             }
@@ -186,6 +186,12 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    fn help(&mut self) {
+        let source = self.door.means.source_url.as_ref().map(|url| format!("source: {url}"));
+        let reply = Reply::new(214, "2.0.0", "see RFC 5321");
+        self.say(&reply.with_lines(source.into_iter().collect()));
     }
 
     /// EHLO, HELO and LHLO begin anew (RFC 5321 §4.1.4, RFC 2033 §4.1).

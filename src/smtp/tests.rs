@@ -87,6 +87,7 @@ impl House {
         let stop = CancellationToken::new();
         let means = Means {
             hostname,
+            source_url: None,
             delivery,
             submission,
             logins: Arc::new(logins),
@@ -198,7 +199,8 @@ async fn a_message_is_in_the_inbox_when_its_250_is_said() {
     client.says("Subject: x\r\n\r\n..dot\r\n.", "250 2.0.0").await;
     let (messages, octets) = house.inbox().await;
     assert_eq!(messages, 1);
-    assert!(octets.starts_with("Return-Path: <bob@there.example>\r\nReceived: from relay.example"));
+    assert!(octets.starts_with("Return-Path: <bob@there.example>\r\nDelivered-To: "));
+    assert!(octets.contains("\r\nReceived: from relay.example"));
     assert!(octets.ends_with("\r\nSubject: x\r\n\r\n.dot\r\n"));
     client.says("QUIT", "221").await;
     client.hears_the_end().await;

@@ -43,10 +43,7 @@ pub struct Hop<'a> {
 impl Hop<'_> {
     /// The whole field with its line ends.
     pub fn field(&self) -> String {
-        let ip = Domain::literal(self.peer);
-        let name = self.client.as_str();
-        let name = if Domain::parse(name).is_ok() { name } else { ip.as_str() };
-        let mut field = format!("Received: from {name} ({ip})\r\n");
+        let mut field = format!("Received: from {}\r\n", self.client());
         // Writing to a String can't fail.
         let _ = write!(field, "\tby {} with {} id {}", self.host, self.protocol(), self.trace);
         if let Some(tls) = self.tls {
@@ -57,6 +54,19 @@ impl Hop<'_> {
         }
         let _ = write!(field, ";\r\n\t{}\r\n", date(self.now));
         field
+    }
+
+    /// The same in a few words, for the trace.
+    pub fn words(&self) -> String {
+        format!("from {} with {}", self.client(), self.protocol())
+    }
+
+    /// `Extended-Domain`: what the client calls itself, and its address.
+    fn client(&self) -> String {
+        let ip = Domain::literal(self.peer);
+        let name = self.client.as_str();
+        let name = if Domain::parse(name).is_ok() { name } else { ip.as_str() };
+        format!("{name} ({ip})")
     }
 
     /// The protocol's name with its letters for TLS and a login (RFC 3848, RFC 6531 §4.3).
@@ -129,7 +139,9 @@ mod tests {
         let safe = Hop { tls: Some(&tls), authenticated: true, ..plain.clone() };
         assert_eq!(safe.protocol(), "ESMTPSA");
         assert_eq!(Hop { utf8: true, ..safe.clone() }.protocol(), "UTF8SMTPSA");
-        assert_eq!(Hop { role: Role::Lmtp, ..plain }.protocol(), "LMTP");
+        assert_eq!(Hop { role: Role::Lmtp, ..plain.clone() }.protocol(), "LMTP");
+        assert_eq!(Hop { role: Role::Lmtp, utf8: true, ..safe.clone() }.protocol(), "UTF8LMTPSA");
+        assert_eq!(safe.words(), "from x ([192.0.2.7]) with ESMTPSA");
         assert!(safe.field().contains("\r\n\t(using TLSv1.3 with TLS13_AES_256_GCM_SHA384);"));
     }
 

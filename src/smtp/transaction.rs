@@ -250,15 +250,7 @@ async fn find(
 ) -> Result<(String, Found), Reply> {
     let address = match rcpt.path {
         ForwardPath::Address(address) => address,
-        ForwardPath::Postmaster => {
-            let found = door.means.delivery.postmaster().await;
-            let found = found.map(|mut addressee| {
-                addressee.recipient.notify = rcpt.notify;
-                addressee.recipient.orcpt = rcpt.orcpt;
-                (addressee.recipient.clone(), Some(addressee))
-            });
-            return Ok(("postmaster".to_owned(), found));
-        }
+        ForwardPath::Postmaster => door.means.delivery.postmaster().map_err(Reply::from)?,
     };
     if !transaction.envelope.utf8 && !is_ascii(&address) {
         return Err(Reply::new(553, "5.6.7", "this recipient needs SMTPUTF8"));
