@@ -43,6 +43,9 @@ section! {
         hostname: HostName = HostName::of_this_machine() => "\"mail.example.org\"",
         /// The folder that holds all mail and accounts.
         data_dir: PathBuf = PathBuf::from("/var/lib/mailade"),
+        /// Where users find the source of this very program, which the licence asks to offer when it was
+        /// changed (AGPL §13); told by IMAP's ID and SMTP's HELP.
+        source_url: Option<WebAddress> = None => "\"https://git.example.org/mailade\"",
         /// Where each service listens: lists of "ip:port". An empty list switches a service off;
         /// port 0 takes any free port.
         listen: Listen = Listen::default(),

@@ -13,7 +13,7 @@ use std::{
     io,
     net::SocketAddr,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     time::{Duration, SystemTime},
 };
 
@@ -24,8 +24,9 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 pub use self::house::{House, HouseError};
+use self::{doors::Hinges, outbound::Outbound};
 use crate::{
-    config::{self, Loaded},
+    config::{self, Config, Loaded, Sources},
     control,
     events::{Door, Origin},
     net::{self, ServerTls, TlsError, dns::DnsError},
@@ -88,9 +89,16 @@ pub enum Error {
 
 /// A server with all its doors open.
 pub struct Server {
+    /// As the configuration has it that holds now.
     house: Arc<House>,
-    loaded: Loaded,
-    tls: Arc<ServerTls>,
+    /// What the server was started with.
+    started: Arc<Config>,
+    sources: Sources,
+    /// The same house, for the control socket.
+    current: Arc<RwLock<Arc<House>>>,
+    tls: ServerTls,
+    hinges: Hinges,
+    outbound: Outbound,
     services: Services,
     tasks: TaskTracker,
     signals: Signals,
@@ -129,23 +137,38 @@ impl Server {
         } else {
             ServerTls::own(&config.data_dir, config.hostname.as_str(), SystemTime::now())?
         };
-        let tls = Arc::new(tls.with_handshake_time(config.limits.tls_handshake_time.0));
         let tasks = TaskTracker::new();
-        let queue = outbound::queue(&house)?;
+        let outbound = Outbound::new(&house)?;
         let doors = doors::bind(&house, &tls)?;
         let services = doors.services();
         let socket = control::Socket::open(&config.data_dir);
         let data_dir = config.data_dir.clone();
         let socket = socket.map_err(|cause| Error::Control { data_dir, cause })?;
-        doors.serve(&house, &tasks);
-        let router = control::router(Arc::clone(&house));
+        let hinges = doors.serve(&house, &tasks);
+        let current = Arc::new(RwLock::new(Arc::clone(&house)));
+        let now = Arc::clone(&current);
+        let router = move || {
+            control::router(Arc::clone(&now.read().unwrap_or_else(PoisonError::into_inner)))
+        };
         tasks.spawn(socket.serve(router, house.stop.clone()));
-        tasks.spawn(queue.run(house.stop.clone()));
-        tasks.spawn(keep_house(Arc::clone(&house), Arc::clone(&tls)));
+        outbound.run(&house, &tasks);
+        tasks.spawn(keep_house(Arc::clone(&house), tls.clone()));
         for (service, addresses) in &services {
             tracing::info!(service, ?addresses, "open");
         }
-        Ok(Self { house, loaded, tls, services, tasks, signals })
+        let (started, sources) = (Arc::clone(&house.config), loaded.sources);
+        Ok(Self {
+            house,
+            started,
+            sources,
+            current,
+            tls,
+            hinges,
+            outbound,
+            services,
+            tasks,
+            signals,
+        })
     }
 
     /// The rooms.
@@ -178,16 +201,46 @@ impl Server {
         if failed { Err(Error::StoreFailed) } else { Ok(()) }
     }
 
-    /// Loads certificates and configuration anew; after a fault all stays as it was.
-    pub fn reload(&self) {
-        match self.tls.reload() {
+    /// Loads configuration and certificates anew; after a fault all stays as it was.
+    pub fn reload(&mut self) {
+        let anew = match config::load(&self.sources) {
+            Ok(anew) => anew.config,
+            Err(error) => {
+                tracing::error!(%error, "the configuration stays as it was");
+                self.reload_certificate(&Arc::clone(&self.house.config));
+                return;
+            }
+        };
+        self.reload_certificate(&anew);
+        if let Err(error) = self.renew(&anew) {
+            tracing::error!(%error, "the configuration stays as it was");
+        }
+    }
+
+    /// The certificate of this configuration, whether its files are the same or others.
+    fn reload_certificate(&self, config: &Config) {
+        let loaded = if let (Some(cert), Some(key)) = (&config.tls.cert, &config.tls.key) {
+            self.tls.load_anew(cert, key)
+        } else {
+            let (folder, host) = (&self.house.config.data_dir, config.hostname.as_str());
+            self.tls.own_anew(folder, host, SystemTime::now())
+        };
+        match loaded {
             Ok(()) => tracing::info!("certificate loaded anew"),
             Err(error) => tracing::error!(%error, "the certificate stays as it was"),
         }
-        match config::load(&self.loaded.sources) {
-            Ok(anew) => reload::apply(&self.loaded.config, &anew.config),
-            Err(error) => tracing::error!(%error, "the configuration stays as it was"),
-        }
+    }
+
+    /// Lets the new configuration hold as far as it can without a new start.
+    fn renew(&mut self, anew: &Config) -> Result<(), Error> {
+        let house = Arc::new(self.house.renewed(anew)?);
+        self.outbound.renew(&house, &self.tasks)?;
+        self.hinges.renew(&house);
+        house.logins.renew(bounds::throttle(&anew.limits));
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&house);
+        self.house = house;
+        reload::tell(&self.started, anew);
+        Ok(())
     }
 }
 
@@ -227,7 +280,7 @@ async fn open_house(loaded: &Loaded) -> Result<House, HouseError> {
 }
 
 /// Once an hour: a certificate that was renewed is loaded, what is not needed is swept away.
-async fn keep_house(house: Arc<House>, tls: Arc<ServerTls>) {
+async fn keep_house(house: Arc<House>, tls: ServerTls) {
     let mut hours = interval_at(Instant::now() + HOUR, HOUR);
     hours.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -260,6 +313,11 @@ fn tell_what_is_odd(loaded: &Loaded) {
     }
     if !config.hostname.as_str().contains('.') {
         tracing::warn!(hostname = %config.hostname, "hostname is no full name; other servers may refuse our mail");
+    }
+    if config.source_url.is_none() {
+        tracing::info!(
+            "source_url is not set: whoever changes this program has to offer its source"
+        );
     }
     let later = ["immp", "managesieve", "admin", "https", "http"];
     let wanted = |service: &&str| explicit.contains(&format!("listen.{service}"));

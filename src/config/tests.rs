@@ -112,8 +112,8 @@ fn each_fault_names_the_key_the_place_and_what_is_allowed() {
     for (text, said) in [
         (
             "hostnam = \"x\"",
-            "mailade.toml: hostnam: there is no such key; allowed: hostname, data_dir, listen, tls, \
-             outbound, log, dns, smtp, immp, urlauth, burl, proxy, policy, web, limits",
+            "mailade.toml: hostnam: there is no such key; allowed: hostname, data_dir, source_url, \
+             listen, tls, outbound, log, dns, smtp, immp, urlauth, burl, proxy, policy, web, limits",
         ),
         (
             "[limits]\nimap_litral_max = 1",

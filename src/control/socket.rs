@@ -61,8 +61,9 @@ impl Socket {
         Ok(Self { listener, data_dir: data_dir.to_owned() })
     }
 
-    /// Answers until told to stop, then waits for what is under way.
-    pub async fn serve(self, router: Router, stop: CancellationToken) {
+    /// Answers until told to stop, then waits for what is under way. Each connection has the router
+    /// that is given when it begins.
+    pub async fn serve(self, router: impl Fn() -> Router, stop: CancellationToken) {
         let tasks = TaskTracker::new();
         loop {
             let accepted = tokio::select! {
@@ -71,7 +72,7 @@ impl Socket {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let answers = answer(stream, router.clone(), stop.clone());
+                    let answers = answer(stream, router(), stop.clone());
                     tasks.spawn(answers);
                 }
                 Err(error) => {
@@ -123,7 +124,7 @@ mod tests {
             assert_eq!(fs::metadata(data_dir.join(NAME)).unwrap().mode() & 0o777, 0o600);
             let stop = CancellationToken::new();
             let router = Router::new().route("/", get(|| async { "here" }));
-            let serving = tokio::spawn(socket.serve(router, stop.clone()));
+            let serving = tokio::spawn(socket.serve(move || router.clone(), stop.clone()));
             let stream = hyper_util::rt::TokioIo::new(connect(&data_dir).await.unwrap());
             let (mut sender, connection) =
                 hyper::client::conn::http1::handshake(stream).await.unwrap();

@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -96,7 +96,7 @@ struct State {
 /// All connections of the process.
 #[derive(Debug)]
 pub struct Connections {
-    limits: ConnectionLimits,
+    limits: RwLock<Arc<ConnectionLimits>>,
     metrics: Arc<Metrics>,
     state: Mutex<State>,
 }
@@ -104,14 +104,24 @@ pub struct Connections {
 impl Connections {
     /// Nobody is connected yet.
     pub fn new(limits: ConnectionLimits, metrics: &Arc<Metrics>) -> Arc<Self> {
+        let limits = RwLock::new(Arc::new(limits));
         Arc::new(Self { limits, metrics: Arc::clone(metrics), state: Mutex::default() })
+    }
+
+    /// These limits hold from the next connection on.
+    pub fn renew(&self, limits: ConnectionLimits) {
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(limits);
+    }
+
+    fn limits(&self) -> Arc<ConnectionLimits> {
+        Arc::clone(&self.limits.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// One more from this address, or why not.
     pub fn open(self: &Arc<Self>, ip: IpAddr, now: Instant) -> Result<Permit, Refusal> {
         let who = Neighbour::from(ip);
         let exempt = self.is_exempt(ip);
-        let opened = self.lock().open(&self.limits, who, exempt, now);
+        let opened = self.lock().open(&self.limits(), who, exempt, now);
         opened.inspect_err(|limit| self.metrics.exceeded(*limit))?;
         self.metrics.count(Count::Connection);
         Ok(Permit {
@@ -126,7 +136,7 @@ impl Connections {
     /// Is this address free of the limits per address?
     pub fn is_exempt(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
-        self.limits.exempt.iter().any(|network| network.contains(&ip))
+        self.limits().exempt.iter().any(|network| network.contains(&ip))
     }
 
     /// Has somebody logged in from there during the last 24 hours?
@@ -141,7 +151,7 @@ impl Connections {
 
     /// Are nearly all places taken? Then peers get less time.
     pub fn is_crowded(&self) -> bool {
-        let total = self.limits.total;
+        let total = self.limits().total;
         self.open_now() >= total.saturating_sub(total / 10)
     }
 
@@ -239,9 +249,9 @@ impl Permit {
     ///
     /// Refused when there are too many of them from this address.
     pub fn logged_in(&self, now: Instant) -> Result<(), Refusal> {
+        let most = self.connections.limits().after_login;
         let mut state = self.connections.lock();
         if !self.exempt && !self.logged_in.load(Ordering::Relaxed) {
-            let most = self.connections.limits.after_login;
             let Some(count) = state.counts.get_mut(&self.who) else { return Ok(()) };
             if count.after >= most {
                 let limit = Limit::ConnectionsPerAddressAfterLogin;
@@ -336,6 +346,16 @@ mod tests {
         let _three = all.open(ip(LAN), now).unwrap();
         drop(one);
         two.logged_in(now).unwrap();
+    }
+
+    #[test]
+    fn other_limits_hold_from_the_next_connection_on() {
+        let (all, now) = (Connections::new(limits(), &Metrics::new()), Instant::now());
+        let _two = [ip(LAN), ip(LAN)].map(|ip| all.open(ip, now).unwrap());
+        assert!(all.open(ip(LAN), now).is_err());
+        all.renew(ConnectionLimits { before_login: 3, reserve: 0, ..limits() });
+        let _three = all.open(ip(LAN), now).unwrap();
+        assert!(all.open(ip(LAN), now).is_err());
     }
 
     #[test]

@@ -1,7 +1,15 @@
 //! Opens the doors: binds every address before the first conversation begins, so that the server
 //! starts whole or not at all.
+//!
+//! What a door is made of hangs on the configuration; after a change of it, conversations that begin
+//! are held at new doors, and those that stand go on at the old ones.
 
-use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use tokio_util::task::TaskTracker;
 
@@ -9,7 +17,7 @@ use super::{Error, House, Services, bounds};
 use crate::{
     config::Address,
     imap,
-    net::{Connection, Listener, Refusal, ServerTls},
+    net::{Connection, Connections, Listener, Protocol, Refusal, ServerTls},
     smtp::{self, Role},
 };
 
@@ -27,36 +35,99 @@ struct Door {
 }
 
 /// All services of this configuration.
-pub(super) struct Doors(Vec<Door>);
+pub(super) struct Doors {
+    doors: Vec<Door>,
+    hinges: Hinges,
+}
 
-/// What all doors share.
-struct Common<'a> {
-    house: &'a House,
-    tls: &'a Arc<ServerTls>,
+/// What the doors hang on: the means to put others in their place.
+pub(super) struct Hinges {
+    now: Arc<RwLock<Leaves>>,
+    tls: ServerTls,
+    connections: Arc<Connections>,
+}
+
+/// What is behind each kind of door, by the configuration that holds now.
+struct Leaves {
+    imap: Arc<imap::Door>,
+    mx: Arc<smtp::Door>,
+    lmtp: Arc<smtp::Door>,
+    submission: Arc<smtp::Door>,
 }
 
 /// Binds all addresses of all services.
-pub(super) fn bind(house: &House, tls: &Arc<ServerTls>) -> Result<Doors, Error> {
-    let common = Common { house, tls };
+pub(super) fn bind(house: &House, tls: &ServerTls) -> Result<Doors, Error> {
+    let connections = Arc::clone(&house.connections);
+    let now = Arc::new(RwLock::new(Leaves::new(house, tls)));
+    let hinges = Hinges { now, tls: tls.clone(), connections };
     let listen = &house.config.listen;
-    let (imap, mx, lmtp, submission) = (
-        common.imap(),
-        common.smtp(Role::Mx),
-        common.smtp(Role::Lmtp),
-        common.smtp(Role::Submission),
-    );
     let smtp_refusal = smtp::Door::refusal;
-    Ok(Doors(vec![
-        common.door("imap", &listen.imap, imap::refusal, &imap)?,
-        common.door("imaps", &listen.imaps, imap::refusal, &imap)?.over_tls(tls),
-        common.door("smtp", &listen.smtp, smtp_refusal, &mx)?,
-        common.door("lmtp", &listen.lmtp, smtp_refusal, &lmtp)?,
-        common.door("submission", &listen.submission, smtp_refusal, &submission)?,
-        common.door("submissions", &listen.submissions, smtp_refusal, &submission)?.over_tls(tls),
-    ]))
+    let imap = hinges.imap();
+    let mx = hinges.smtp(|leaves| &leaves.mx);
+    let lmtp = hinges.smtp(|leaves| &leaves.lmtp);
+    let submission = hinges.smtp(|leaves| &leaves.submission);
+    let (imaps, submissions) = (tls.speaking(Protocol::Imap), tls.speaking(Protocol::Smtp));
+    let doors = vec![
+        hinges.door("imap", &listen.imap, imap::refusal, &imap)?,
+        hinges.door("imaps", &listen.imaps, imap::refusal, &imap)?.over_tls(imaps),
+        hinges.door("smtp", &listen.smtp, smtp_refusal, &mx)?,
+        hinges.door("lmtp", &listen.lmtp, smtp_refusal, &lmtp)?,
+        hinges.door("submission", &listen.submission, smtp_refusal, &submission)?,
+        hinges
+            .door("submissions", &listen.submissions, smtp_refusal, &submission)?
+            .over_tls(submissions),
+    ];
+    Ok(Doors { doors, hinges })
 }
 
-impl Common<'_> {
+impl Leaves {
+    fn new(house: &House, tls: &ServerTls) -> Self {
+        let limits = &house.config.limits;
+        let tls = tls.clone().with_handshake_time(*limits.tls_handshake_time);
+        let source_url = house.config.source_url.as_ref().map(ToString::to_string);
+        let smtp = |role| {
+            let protocol = if role == Role::Lmtp { Protocol::Lmtp } else { Protocol::Smtp };
+            let means = smtp::Means {
+                hostname: house.hostname.clone(),
+                source_url: source_url.clone(),
+                delivery: house.delivery.clone(),
+                submission: house.submission.clone(),
+                logins: Arc::clone(&house.logins),
+                tls: Some(Arc::new(tls.speaking(protocol))),
+                connections: Arc::clone(&house.connections),
+                sessions: Arc::clone(&house.sessions),
+                memory: Arc::clone(&house.memory),
+                metrics: Arc::clone(&house.metrics),
+            };
+            smtp::Door::new(role, bounds::smtp(limits, role), means)
+        };
+        Self {
+            imap: Arc::new(imap::Door {
+                mail: house.mail.clone(),
+                logins: Arc::clone(&house.logins),
+                limits: bounds::imap(limits),
+                tls: Some(Arc::new(tls.speaking(Protocol::Imap))),
+                memory: Arc::clone(&house.memory),
+                metrics: Arc::clone(&house.metrics),
+                hostname: house.config.hostname.to_string(),
+                source_url: source_url.clone(),
+                sessions: Arc::clone(&house.sessions),
+            }),
+            mx: smtp(Role::Mx),
+            lmtp: smtp(Role::Lmtp),
+            submission: smtp(Role::Submission),
+        }
+    }
+}
+
+impl Hinges {
+    /// From now on conversations are held as this house has it.
+    pub(super) fn renew(&self, house: &House) {
+        self.connections.renew(bounds::connections(&house.config.limits));
+        let leaves = Leaves::new(house, &self.tls);
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = leaves;
+    }
+
     fn door(
         &self,
         service: &'static str,
@@ -71,58 +142,42 @@ impl Common<'_> {
     }
 
     fn imap(&self) -> Greet {
-        let House { config, mail, logins, sessions, memory, metrics, .. } = self.house;
-        let door = Arc::new(imap::Door {
-            mail: mail.clone(),
-            logins: Arc::clone(logins),
-            limits: bounds::imap(&config.limits),
-            tls: Some(Arc::clone(self.tls)),
-            memory: Arc::clone(memory),
-            metrics: Arc::clone(metrics),
-            hostname: config.hostname.to_string(),
-            source_url: None,
-            sessions: Arc::clone(sessions),
-        });
-        Arc::new(move |connection| Box::pin(imap::session::serve(Arc::clone(&door), connection)))
+        let now = Arc::clone(&self.now);
+        Arc::new(move |connection| {
+            let door = Arc::clone(&now.read().unwrap_or_else(PoisonError::into_inner).imap);
+            Box::pin(imap::session::serve(door, connection))
+        })
     }
 
-    fn smtp(&self, role: Role) -> Greet {
-        let House { config, delivery, submission, logins, sessions, .. } = self.house;
-        let means = smtp::Means {
-            hostname: self.house.hostname.clone(),
-            delivery: delivery.clone(),
-            submission: submission.clone(),
-            logins: Arc::clone(logins),
-            tls: Some(Arc::clone(self.tls)),
-            connections: Arc::clone(&self.house.connections),
-            sessions: Arc::clone(sessions),
-            memory: Arc::clone(&self.house.memory),
-            metrics: Arc::clone(&self.house.metrics),
-        };
-        let door = smtp::Door::new(role, bounds::smtp(&config.limits, role), means);
-        Arc::new(move |connection| Box::pin(Arc::clone(&door).serve(connection)))
+    fn smtp(&self, which: fn(&Leaves) -> &Arc<smtp::Door>) -> Greet {
+        let now = Arc::clone(&self.now);
+        Arc::new(move |connection| {
+            let door = Arc::clone(which(&now.read().unwrap_or_else(PoisonError::into_inner)));
+            Box::pin(door.serve(connection))
+        })
     }
 }
 
 impl Door {
-    fn over_tls(self, tls: &Arc<ServerTls>) -> Self {
-        Self { listener: self.listener.with_tls(tls), ..self }
+    fn over_tls(self, tls: ServerTls) -> Self {
+        Self { listener: self.listener.with_tls(&Arc::new(tls)), ..self }
     }
 }
 
 impl Doors {
     /// Where each service listens.
     pub(super) fn services(&self) -> Services {
-        let open = self.0.iter().filter(|door| !door.listener.addresses().is_empty());
+        let open = self.doors.iter().filter(|door| !door.listener.addresses().is_empty());
         open.map(|door| (door.service, door.listener.addresses())).collect()
     }
 
     /// Lets everybody in until the house stops.
-    pub(super) fn serve(self, house: &House, tasks: &TaskTracker) {
-        for door in self.0 {
+    pub(super) fn serve(self, house: &House, tasks: &TaskTracker) -> Hinges {
+        for door in self.doors {
             let greet = door.greet;
             let handler = move |connection| greet(connection);
             tasks.spawn(door.listener.serve(house.stop.clone(), handler));
         }
+        self.hinges
     }
 }

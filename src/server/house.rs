@@ -10,7 +10,7 @@ use crate::{
         Passwords,
         login::{Logins, Refused},
     },
-    config::Config,
+    config::{Config, Limits},
     control::{self, messages::Known},
     delivery::{self, Delivery},
     events::Bus,
@@ -84,8 +84,7 @@ impl House {
     /// Opens the store and builds the rooms; nothing listens and nothing is sent yet.
     pub async fn open(config: &Config) -> Result<Self, HouseError> {
         let limits = &config.limits;
-        let hostname = Domain::parse(config.hostname.as_str());
-        let hostname = hostname.map_err(|_| HouseError::Hostname(config.hostname.to_string()))?;
+        let hostname = parse_hostname(config)?;
         let twice = limits.message_size_max.octets().saturating_mul(2);
         let options = store::Options {
             least_for_adding: limits.disk_free_min.octets().max(twice),
@@ -101,25 +100,7 @@ impl House {
         let metrics = Metrics::new();
         let throttle = bounds::throttle(limits);
         let logins = Logins::open(&store, passwords, throttle, &metrics, control::now()).await?;
-        let delivery = Delivery::new(
-            mail.clone(),
-            delivery::Settings {
-                hostname: hostname.clone(),
-                received_max: limits.received_fields_max,
-                quota_refused_after: *limits.quota_refused_after,
-                metrics: Arc::clone(&metrics),
-            },
-        );
-        let whole = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-        let submission = Submission::new(
-            delivery.clone(),
-            submission::Settings {
-                hostname: hostname.clone(),
-                messages_per_hour: whole(limits.submission_messages_per_hour),
-                queue_per_user_max: whole(limits.queue_messages_per_user_max),
-                queue_max: whole(limits.queue_messages_max),
-            },
-        );
+        let (delivery, submission) = outgoing(&mail, &hostname, limits, &metrics);
         let stop = CancellationToken::new();
         let sessions = Sessions::new(stop.clone());
         let connections = Connections::new(bounds::connections(limits), &metrics);
@@ -142,8 +123,48 @@ impl House {
         })
     }
 
+    /// The same house by another configuration: its rooms know the new limits and the new name. What
+    /// the store was opened with stays.
+    pub fn renewed(&self, config: &Config) -> Result<Self, HouseError> {
+        let limits = &config.limits;
+        let hostname = parse_hostname(config)?;
+        let mail = self.mail.with_limits(bounds::mail(limits));
+        let (delivery, submission) = outgoing(&mail, &hostname, limits, &self.metrics);
+        let config = Arc::new(config.clone());
+        Ok(Self { config, hostname, mail, delivery, submission, ..self.clone() })
+    }
+
     /// Finishes what is under way in the store and closes it.
     pub async fn close(&self) {
         self.store.close().await;
     }
+}
+
+fn parse_hostname(config: &Config) -> Result<Domain, HouseError> {
+    let hostname = Domain::parse(config.hostname.as_str());
+    hostname.map_err(|_| HouseError::Hostname(config.hostname.to_string()))
+}
+
+/// The two rooms above the mail room.
+fn outgoing(
+    mail: &Mail,
+    hostname: &Domain,
+    limits: &Limits,
+    metrics: &Arc<Metrics>,
+) -> (Delivery, Submission) {
+    let whole = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    let delivery = delivery::Settings {
+        hostname: hostname.clone(),
+        received_max: limits.received_fields_max,
+        quota_refused_after: *limits.quota_refused_after,
+        metrics: Arc::clone(metrics),
+    };
+    let delivery = Delivery::new(mail.clone(), delivery);
+    let submission = submission::Settings {
+        hostname: hostname.clone(),
+        messages_per_hour: whole(limits.submission_messages_per_hour),
+        queue_per_user_max: whole(limits.queue_messages_per_user_max),
+        queue_max: whole(limits.queue_messages_max),
+    };
+    (delivery.clone(), Submission::new(delivery, submission))
 }

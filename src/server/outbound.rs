@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
 use super::{Error, House};
 use crate::{
     config::{self, Config},
@@ -10,18 +12,47 @@ use crate::{
     queue::{Login, Outside, Queue, Relay, Schedule, Security, Settings, Times},
 };
 
-/// The room of mail on its way out.
-pub(super) fn queue(house: &House) -> Result<Queue, Error> {
+/// The room of mail on its way out, and the means to put another in its place.
+pub(super) struct Outbound {
+    queue: Queue,
+    retired: CancellationToken,
+}
+
+impl Outbound {
+    /// Makes the room; nothing is sent yet.
+    pub(super) fn new(house: &House) -> Result<Self, Error> {
+        let settings = settings(&house.config, house.hostname.ascii());
+        let queue = Queue::new(house.submission.clone(), outside(house)?, settings);
+        Ok(Self { queue, retired: CancellationToken::new() })
+    }
+
+    /// Sends from now on.
+    pub(super) fn run(&self, house: &House, tasks: &TaskTracker) {
+        let queue = self.queue.clone();
+        tasks.spawn(queue.run(house.stop.clone(), self.retired.clone()));
+    }
+
+    /// From now on mail leaves as this house has it; what is in flight lands as before.
+    pub(super) fn renew(&mut self, house: &House, tasks: &TaskTracker) -> Result<(), Error> {
+        let settings = settings(&house.config, house.hostname.ascii());
+        let outside = outside(house)?;
+        self.retired.cancel();
+        let queue = self.queue.renewed(house.submission.clone(), outside, settings);
+        *self = Self { queue, retired: CancellationToken::new() };
+        self.run(house, tasks);
+        Ok(())
+    }
+}
+
+fn outside(house: &House) -> Result<Outside, Error> {
     let config = &house.config;
     let servers: Vec<_> = config.dns.servers.iter().map(|server| server.0).collect();
-    let outside = Outside {
+    Ok(Outside {
         names: Arc::new(Resolver::new(&servers)?),
         anybody: ClientTls::opportunistic()?,
         verified: ClientTls::verified(None)?,
         memory: Arc::clone(&house.memory),
-    };
-    let settings = settings(config, house.hostname.ascii());
-    Ok(Queue::new(house.submission.clone(), outside, settings))
+    })
 }
 
 /// A smarthost is spoken to as the owner says.

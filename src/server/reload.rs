@@ -2,37 +2,46 @@
 
 use crate::{config::Config, logging};
 
-/// Applies what can be changed without a new start, and names the rest.
-pub(super) fn apply(old: &Config, new: &Config) {
-    if old.log.format == new.log.format {
+/// Sets the level of the log, and names what differs from the server's start and needs another one.
+pub(super) fn tell(started: &Config, new: &Config) {
+    if started.log.format == new.log.format {
         logging::set_level(new.log.level);
     }
-    let waiting = waiting(old, new);
+    let waiting = waiting(started, new);
     if waiting.is_empty() {
         tracing::info!("configuration loaded anew");
     } else {
-        tracing::warn!(keys = waiting.join(" "), "changed keys take effect at the next start");
+        let keys = waiting.join(" ");
+        tracing::warn!(keys, "configuration loaded anew, but these keys need a new start");
     }
 }
 
-/// Keys and sections that differ and need a new start.
+/// Keys and sections that differ and need a new start; all others hold from now on.
 fn waiting(old: &Config, new: &Config) -> Vec<&'static str> {
+    let (limits, others) = (&old.limits, &new.limits);
     let differ = [
-        ("hostname", old.hostname != new.hostname),
         ("data_dir", old.data_dir != new.data_dir),
         ("listen", old.listen != new.listen),
-        ("tls", old.tls != new.tls),
-        ("outbound", old.outbound != new.outbound),
         ("log.format", old.log.format != new.log.format),
-        ("dns", old.dns != new.dns),
-        ("smtp", old.smtp != new.smtp),
         ("immp", old.immp != new.immp),
         ("urlauth", old.urlauth != new.urlauth),
         ("burl", old.burl != new.burl),
         ("proxy", old.proxy != new.proxy),
         ("policy", old.policy != new.policy),
         ("web", old.web != new.web),
-        ("limits", old.limits != new.limits),
+        ("smtp", old.smtp != new.smtp),
+        (
+            "limits.connection_memory_max",
+            limits.connection_memory_max != others.connection_memory_max,
+        ),
+        ("limits.input_memory_max", limits.input_memory_max != others.input_memory_max),
+        ("limits.output_waiting_max", limits.output_waiting_max != others.output_waiting_max),
+        ("limits.output_waiting_time", limits.output_waiting_time != others.output_waiting_time),
+        ("limits.disk_free_min", limits.disk_free_min != others.disk_free_min),
+        ("limits.disk_free_stop", limits.disk_free_stop != others.disk_free_stop),
+        ("limits.wal_checkpoint_pages", limits.wal_checkpoint_pages != others.wal_checkpoint_pages),
+        ("limits.wal_alarm", limits.wal_alarm != others.wal_alarm),
+        ("limits.wal_cut_readers", limits.wal_cut_readers != others.wal_cut_readers),
     ];
     differ.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
 }
@@ -47,8 +56,10 @@ mod tests {
         let old = Config::default();
         let mut new = old.clone();
         new.log.level = LogLevel::Debug;
-        assert!(waiting(&old, &new).is_empty());
         new.limits.message_size_max = Size::mib(1);
-        assert_eq!(waiting(&old, &new), ["limits"]);
+        assert!(waiting(&old, &new).is_empty());
+        new.listen.imap.clear();
+        new.limits.disk_free_min = Size::mib(1);
+        assert_eq!(waiting(&old, &new), ["listen", "limits.disk_free_min"]);
     }
 }
