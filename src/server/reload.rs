@@ -39,6 +39,11 @@ fn waiting(old: &Config, new: &Config) -> Vec<&'static str> {
         ("limits.output_waiting_time", limits.output_waiting_time != others.output_waiting_time),
         ("limits.disk_free_min", limits.disk_free_min != others.disk_free_min),
         ("limits.disk_free_stop", limits.disk_free_stop != others.disk_free_stop),
+        ("limits.disk_reserve", limits.disk_reserve != others.disk_reserve),
+        (
+            "limits.log_lines_per_peer_per_minute",
+            limits.log_lines_per_peer_per_minute != others.log_lines_per_peer_per_minute,
+        ),
         ("limits.wal_checkpoint_pages", limits.wal_checkpoint_pages != others.wal_checkpoint_pages),
         ("limits.wal_alarm", limits.wal_alarm != others.wal_alarm),
         ("limits.wal_cut_readers", limits.wal_cut_readers != others.wal_cut_readers),

@@ -89,6 +89,8 @@ impl Place {
 /// A server that has said that it is ready.
 struct Running {
     child: Child,
+    /// What it said before.
+    said: String,
     services: BTreeMap<String, Vec<SocketAddr>>,
 }
 
@@ -101,10 +103,13 @@ impl Running {
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut said = String::new();
         let ready = lines.map(Result::unwrap).find_map(|line| {
+            said += &line;
+            said += "\n";
             line.strip_prefix("ready ").map(|json| serde_json::from_str(json).unwrap())
         });
-        Self { child, services: ready.expect("the server ended before it was ready") }
+        Self { child, said, services: ready.expect("the server ended before it was ready") }
     }
 
     fn signal(&self, signal: Signal) {
@@ -372,7 +377,24 @@ fn a_message_above_the_limit_is_reported_and_the_others_come_in() {
 fn the_demonstration_shows_mail_and_leaves_nothing_behind() {
     let place = Place::new();
     let server = Running::start(place.program(&["demo", "--announce"]));
-    assert!(server.greeting("imap").starts_with("* OK "));
+    for (service, addresses) in &server.services {
+        let row = |line: &str| {
+            line.starts_with(service.as_str()) && line.contains(&addresses[0].to_string())
+        };
+        assert!(server.said.lines().any(row), "{service} in {}", server.said);
+    }
+    for login in ["alice@demo.example", "bob@demo.example"] {
+        let row = |line: &str| line.starts_with(login) && line.contains("mailade-demo");
+        assert!(server.said.lines().any(row), "{}", server.said);
+    }
+    let mut imap = BufReader::new(TcpStream::connect(server.services["imap"][0]).unwrap());
+    let commands = "a LOGIN alice@demo.example mailade-demo\r\nb SELECT INBOX\r\nc IDLE\r\n";
+    imap.get_mut().write_all(commands.as_bytes()).unwrap();
+    let mut lines = imap.lines().map(Result::unwrap);
+    assert!(lines.next().unwrap().starts_with("* OK "));
+    assert!(lines.any(|line| line.starts_with("+ ")));
+    // Within 20 seconds.
+    assert!(lines.any(|line| line.ends_with(" EXISTS")), "a message trickles in");
     let mut said = String::new();
     let status = server.end(Signal::INT);
     assert!(status.success());

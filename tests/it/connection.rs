@@ -81,6 +81,12 @@ impl Connection {
         tcp.set_read_timeout(Some(patience)).unwrap();
     }
 
+    /// The server's own certificate.
+    pub(crate) fn certificate(&self) -> Vec<u8> {
+        let Layer::Tls(tls) = &self.layer else { panic!("TLS is off") };
+        tls.conn.peer_certificates().unwrap()[0].to_vec()
+    }
+
     pub(crate) fn send(&mut self, octets: &[u8]) -> io::Result<()> {
         match &mut self.layer {
             Layer::Plain(tcp) => tcp.write_all(octets),

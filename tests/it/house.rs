@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::connection::Connection;
@@ -148,6 +149,48 @@ impl House {
     /// Runs the command line beside the server.
     pub(crate) fn command(&self, arguments: &[&str], input: &str) -> Output {
         command(&data_dir(self.dir.path()), &self.settings, arguments, input)
+    }
+
+    /// Changes a setting of the next start.
+    pub(crate) fn set(&mut self, key: &str, value: &str) {
+        self.settings.retain(|(known, _)| known != key);
+        self.settings.push((key.into(), value.into()));
+    }
+
+    /// Puts more lines at the end of the configuration file.
+    pub(crate) fn configure(&self, more: &str) {
+        let data_dir = data_dir(self.dir.path());
+        let text = configuration(&data_dir) + more;
+        fs::write(data_dir.with_extension("toml"), text).unwrap();
+    }
+
+    /// Changes the configuration file.
+    pub(crate) fn reconfigure(&self, change: impl FnOnce(&str) -> String) {
+        let file = data_dir(self.dir.path()).with_extension("toml");
+        fs::write(&file, change(&fs::read_to_string(&file).unwrap())).unwrap();
+    }
+
+    /// Sends the server a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let child = self.running.as_ref().expect("the server runs");
+        kill_process(Pid::from_child(child), signal).unwrap();
+    }
+
+    /// Has the configuration loaded anew, and waits for the word that it was.
+    pub(crate) fn reload(&self) {
+        const LOADED: &str = "configuration loaded anew";
+        let before = self.log().matches(LOADED).count();
+        self.signal(Signal::HUP);
+        self.until_logged(LOADED, before + 1);
+    }
+
+    /// Waits until the log holds a text so many times.
+    pub(crate) fn until_logged(&self, text: &str, times: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.log().matches(text).count() < times {
+            assert!(Instant::now() < deadline, "no {text:?} in:\n{}", self.log());
+            thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// What the server has logged up to now.

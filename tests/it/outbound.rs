@@ -1,13 +1,22 @@
 //! Mail that leaves the house: by a smarthost that is another house, and back as a report when it
 //! can't be delivered.
 
+use std::{
+    collections::HashMap,
+    io::{BufRead as _, BufReader, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Condvar, Mutex},
+    thread,
+    time::Duration,
+};
+
 use crate::{
     connection::Connection,
     house::{House, Service, dotted},
 };
 
 /// Submits a message as alice; the answer to its end.
-fn submit(house: &House, recipient: &str, parameters: &str, message: &[u8]) -> String {
+pub(crate) fn submit(house: &House, recipient: &str, parameters: &str, message: &[u8]) -> String {
     let mut smtp = house.connect(Service::Submission);
     smtp.read_reply().unwrap();
     smtp.command("EHLO phone.example").unwrap();
@@ -23,7 +32,7 @@ fn submit(house: &House, recipient: &str, parameters: &str, message: &[u8]) -> S
 }
 
 /// Waits in IDLE until the mailbox holds so many messages, then fetches the last one.
-fn last_message(house: &House, user: &str, count: usize) -> String {
+pub(crate) fn last_message(house: &House, user: &str, count: usize) -> String {
     let mut imap = house.log_in(user);
     imap.send_line("a SELECT INBOX").unwrap();
     let exists = format!("* {count} EXISTS");
@@ -52,7 +61,12 @@ fn read_to(connection: &mut Connection, start: &str) -> String {
 
 /// A house for remote.example, and one for demo.example that sends through it.
 fn two_houses() -> (House, House) {
-    let far = House::with(&[("hostname", "mail.remote.example")]);
+    two_houses_with(&[])
+}
+
+/// The same with further settings of both.
+pub(crate) fn two_houses_with(settings: &[(&str, &str)]) -> (House, House) {
+    let far = House::with(&[settings, &[("hostname", "mail.remote.example")]].concat());
     let run = |arguments: &[&str], input: &str| {
         let output = far.command(arguments, input);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -60,13 +74,16 @@ fn two_houses() -> (House, House) {
     run(&["domain", "add", "remote.example"], "");
     run(&["user", "add", "carol@remote.example", "--password-stdin"], "secret\n");
     let relay = far.address(Service::Smtp).to_string();
-    let near = House::with(&[("outbound.relay", &relay)]);
+    let near = House::with(&[settings, &[("outbound.relay", &relay)]].concat());
     (near, far)
 }
 
 const MESSAGE: &[u8] = b"From: alice@demo.example\r\nTo: carol@remote.example\r\n\
     Subject: gr\xc3\xbc\xc3\x9fe\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Content-Transfer-Encoding: 8bit\r\n\r\n.dot\r\n\xc3\xa4\xc3\xb6\r\n";
+
+/// One that every server takes.
+const SIMPLE: &[u8] = b"From: alice@demo.example\r\nSubject: plans\r\n\r\nhi\r\n";
 
 #[test]
 fn mail_for_elsewhere_goes_through_the_smarthost_octet_for_octet() {
@@ -114,14 +131,205 @@ fn success_is_reported_when_asked_for_and_only_then() {
     assert!(report.contains("Action: delivered"), "{report}");
 }
 
+/// An address where nobody listens.
+fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn run(house: &House, arguments: &[&str]) -> String {
+    let output = house.command(arguments, "");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn an_owner_sees_what_waits_has_it_tried_and_takes_it_out() {
+    let mut house = House::with(&[("outbound.relay", &nobody().to_string())]);
+    submit(&house, "carol@remote.example", "", MESSAGE);
+    submit(&house, "dan@remote.example", "", MESSAGE);
+    house.until_logged("deferred", 2);
+    let list = run(&house, &["queue", "list"]);
+    assert!(list.contains("carol@remote.example") && list.contains("dan@remote.example"), "{list}");
+    let shown = run(&house, &["queue", "show", "1"]);
+    assert!(
+        shown.contains("alice@demo.example") && shown.contains("4.4.1 cannot connect"),
+        "{shown}"
+    );
+    assert_eq!(run(&house, &["queue", "retry", "1"]), "1 recipients are tried now\n");
+    house.until_logged("deferred", 3);
+    assert_eq!(run(&house, &["queue", "remove", "1"]), "removed 1\n");
+    let missing = house.command(&["queue", "show", "1"], "");
+    assert_eq!(String::from_utf8_lossy(&missing.stderr), "mailade: no such message in the queue\n");
+    house.kill();
+    let list = run(&house, &["queue", "list"]);
+    assert!(!list.contains("carol@") && list.contains("dan@remote.example"), "{list}");
+    assert_eq!(run(&house, &["queue", "retry"]), "1 recipients are tried now\n");
+}
+
 #[test]
 fn what_waits_survives_a_kill_and_is_sent_when_the_smarthost_is_there() {
     let (mut near, far) = two_houses();
+    let relay = far.address(Service::Smtp);
     drop(far);
-    let taken = submit(&near, "carol@remote.example", "", MESSAGE);
+    let taken = submit(&near, "carol@remote.example", "", SIMPLE);
     assert!(taken.starts_with("250"), "{taken}");
     near.kill();
     near.start();
     let waiting = near.command(&["queue", "list"], "");
     assert!(String::from_utf8_lossy(&waiting.stdout).contains("carol@remote.example"));
+    let smarthost = Smarthost::at(relay);
+    run(&near, &["queue", "retry"]);
+    smarthost.until(|heard| heard.len() == 1);
+}
+
+/// What a smarthost took: how often each recipient.
+type Heard = HashMap<String, usize>;
+
+/// A smarthost's memory, and how many messages it may take before it makes others wait.
+#[derive(Default)]
+struct Taking {
+    heard: Heard,
+    may_take: usize,
+}
+
+/// A smarthost that counts.
+struct Smarthost {
+    address: SocketAddr,
+    taking: Arc<(Mutex<Taking>, Condvar)>,
+}
+
+impl Smarthost {
+    /// Takes everything at once.
+    fn at(address: SocketAddr) -> Self {
+        let smarthost = Self::slow(address);
+        smarthost.may_take(usize::MAX);
+        smarthost
+    }
+
+    /// Takes nothing yet.
+    fn slow(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
+        let address = listener.local_addr().unwrap();
+        let taking = Arc::<(Mutex<Taking>, Condvar)>::default();
+        let tell = Arc::clone(&taking);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (stream, tell) = (stream.unwrap(), Arc::clone(&tell));
+                // A client that was killed leaves amid a word.
+                thread::spawn(move || serve(stream, &tell).ok());
+            }
+        });
+        Self { address, taking }
+    }
+
+    fn may_take(&self, messages: usize) {
+        self.taking.0.lock().unwrap().may_take = messages;
+        self.taking.1.notify_all();
+    }
+
+    fn heard(&self) -> Heard {
+        self.taking.0.lock().unwrap().heard.clone()
+    }
+
+    fn until(&self, enough: impl Fn(&Heard) -> bool) {
+        let (taking, news) = &*self.taking;
+        let (taking, wait) = (taking.lock().unwrap(), Duration::from_secs(30));
+        let waits = |taking: &mut Taking| !enough(&taking.heard);
+        let (taking, late) = news.wait_timeout_while(taking, wait, waits).unwrap();
+        assert!(!late.timed_out(), "the smarthost has heard {:?}", taking.heard);
+    }
+}
+
+/// A message counts from the moment on when its 250 is about to leave.
+fn serve(mut stream: TcpStream, (taking, news): &(Mutex<Taking>, Condvar)) -> std::io::Result<()> {
+    let lines = BufReader::new(stream.try_clone()?).lines();
+    stream.write_all(b"220 far.example\r\n")?;
+    let (mut in_data, mut to) = (false, Vec::new());
+    for line in lines {
+        let line = line?;
+        let word = line.get(..4).unwrap_or(&line).to_ascii_uppercase();
+        let reply = match word.as_str() {
+            _ if in_data && line == "." => {
+                let full =
+                    |taking: &mut Taking| taking.heard.values().sum::<usize>() >= taking.may_take;
+                let mut taking = news.wait_while(taking.lock().unwrap(), full).unwrap();
+                to.drain(..).for_each(|to| *taking.heard.entry(to).or_default() += 1);
+                news.notify_all();
+                "250 taken\r\n"
+            }
+            _ if in_data => continue,
+            "EHLO" => "250-far.example\r\n250 PIPELINING\r\n",
+            "DATA" => "354 go on\r\n",
+            "QUIT" => "221 bye\r\n",
+            _ => "250 ok\r\n",
+        };
+        in_data = reply.starts_with('3');
+        if word == "RCPT" {
+            to.push(line);
+        }
+        stream.write_all(reply.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// RFC 1047: who was told 250 and has not yet written it down may send once more, nobody else.
+#[test]
+fn a_kill_amid_sending_loses_nobody_and_repeats_only_what_was_in_flight() {
+    const MESSAGES: usize = 60;
+    const KILLS: usize = 4;
+    let smarthost = Smarthost::slow("127.0.0.1:0".parse().unwrap());
+    let mut house = House::with(&[("outbound.relay", &nobody().to_string())]);
+    for number in 0..MESSAGES {
+        submit(&house, &format!("u{number}@remote.example"), "", SIMPLE);
+    }
+    house.until_logged("deferred", MESSAGES);
+    house.set("outbound.relay", &smarthost.address.to_string());
+    let mut recorded: HashMap<String, usize> = HashMap::new();
+    for kill in 0..KILLS {
+        house.kill();
+        // What stands in the queue no more was recorded, so it is never sent again.
+        let list = run(&house, &["queue", "list"]);
+        let heard = smarthost.heard();
+        assert!(recorded.iter().all(|(to, count)| heard[to] == *count), "{recorded:?} {heard:?}");
+        let waits = |to: &str| list.contains(&to["RCPT TO:<".len()..to.len() - 1]);
+        recorded = heard.into_iter().filter(|(to, _)| !waits(to)).collect();
+        run(&house, &["queue", "retry"]);
+        house.start();
+        let enough = (kill + 1) * MESSAGES / (KILLS + 1);
+        smarthost.may_take(enough);
+        smarthost.until(|heard| heard.values().sum::<usize>() >= enough);
+    }
+    assert!(!recorded.is_empty());
+    smarthost.may_take(usize::MAX);
+    smarthost.until(|heard| heard.len() == MESSAGES);
+    let heard = smarthost.heard();
+    assert!(recorded.iter().all(|(to, count)| heard[to] == *count), "{recorded:?} {heard:?}");
+    let again: usize = heard.values().map(|count| count - 1).sum();
+    // Five connections, each with one message in flight at each kill.
+    assert!(again <= 5 * KILLS, "{again}");
+}
+
+#[test]
+fn what_was_asked_of_reports_goes_on_to_a_server_that_makes_them() {
+    let (near, far) = two_houses();
+    let parameters = " NOTIFY=SUCCESS ORCPT=rfc822;c+2Bd@old.example";
+    let taken = submit(&near, "carol@remote.example", parameters, SIMPLE);
+    assert!(taken.starts_with("250"), "{taken}");
+    far.until_logged("reported", 1);
+    let report = run(&far, &["queue", "list"]);
+    assert!(report.contains("<>") && report.contains("alice@demo.example"), "{report}");
+    near.until_logged("sent", 1);
+    assert_eq!(run(&near, &["queue", "list"]), "");
+    assert!(!near.log().contains("reported"));
+}
+
+#[test]
+fn who_passes_mail_to_a_server_without_reports_makes_the_report() {
+    let smarthost = Smarthost::at("127.0.0.1:0".parse().unwrap());
+    let house = House::with(&[("outbound.relay", &smarthost.address.to_string())]);
+    submit(&house, "carol@remote.example", " NOTIFY=SUCCESS", SIMPLE);
+    let report = last_message(&house, "alice@demo.example", 1);
+    for expected in ["Reporting-MTA: dns; mail.demo.example", "Action: relayed", "passed on"] {
+        assert!(report.contains(expected), "{expected} in {report}");
+    }
 }
