@@ -87,6 +87,13 @@ impl Connection {
         tls.conn.peer_certificates().unwrap()[0].to_vec()
     }
 
+    /// The `tls-exporter` binding (RFC 9266 §2).
+    pub(crate) fn channel_binding(&self) -> Vec<u8> {
+        let Layer::Tls(tls) = &self.layer else { panic!("TLS is off") };
+        let label = b"EXPORTER-Channel-Binding";
+        tls.conn.export_keying_material(vec![0; 32], label, Some(b"")).unwrap()
+    }
+
     pub(crate) fn send(&mut self, octets: &[u8]) -> io::Result<()> {
         match &mut self.layer {
             Layer::Plain(tcp) => tcp.write_all(octets),

@@ -151,6 +151,11 @@ impl House {
         command(&data_dir(self.dir.path()), &self.settings, arguments, input)
     }
 
+    /// Where its mail is.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        data_dir(self.dir.path())
+    }
+
     /// Changes a setting of the next start.
     pub(crate) fn set(&mut self, key: &str, value: &str) {
         self.settings.retain(|(known, _)| known != key);
