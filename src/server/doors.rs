@@ -136,7 +136,7 @@ impl Hinges {
         greet: &Greet,
     ) -> Result<Door, Error> {
         let addresses: Vec<SocketAddr> = addresses.iter().map(|address| address.0).collect();
-        let listener = Listener::bind(service, &addresses, &self.house.connections, refusal)
+        let listener = Listener::bind(service, &addresses, &self.connections, refusal)
             .map_err(|cause| Error::Listen { service, cause })?;
         Ok(Door { service, listener, greet: Arc::clone(greet) })
     }

@@ -185,7 +185,8 @@ async fn the_limit_holds_for_any_hour_for_each_account_and_counts_what_was_taken
         let message = house.spool(&TEXT.replace("alice@here.example", from));
         let received = b"Received: by mail.here.example\r\n".into();
         let envelope = envelope(from, &[to]);
-        let outgoing = Outgoing { trace: "t".into(), envelope, received, message };
+        let outgoing =
+            Outgoing { trace: "t".into(), envelope, received, arrival: String::new(), message };
         let origin = Origin::new(Door::Submission, at);
         let taken = submission.submit(Author::User(author), origin, Share::All, outgoing).await;
         match taken {

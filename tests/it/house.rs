@@ -151,11 +151,6 @@ impl House {
         command(&data_dir(self.dir.path()), &self.settings, arguments, input)
     }
 
-    /// Where its mail is.
-    pub(crate) fn data_dir(&self) -> PathBuf {
-        data_dir(self.dir.path())
-    }
-
     /// Changes a setting of the next start.
     pub(crate) fn set(&mut self, key: &str, value: &str) {
         self.settings.retain(|(known, _)| known != key);
@@ -213,14 +208,14 @@ impl House {
 
     /// The same while others still use the house; [`Self::kill`] must follow.
     pub(crate) fn kill_now(&self) {
-        let pid = rustix::process::Pid::from_raw(self.pid().cast_signed()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        let pid = Pid::from_raw(self.pid().cast_signed()).unwrap();
+        kill_process(pid, Signal::KILL).unwrap();
     }
 
     /// Tells the server to stop.
     pub(crate) fn stop_now(&self) {
-        let pid = rustix::process::Pid::from_raw(self.pid().cast_signed()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let pid = Pid::from_raw(self.pid().cast_signed()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
     }
 
     /// Tells the server to stop, and waits until it has.
