@@ -465,6 +465,7 @@ async fn other_settings_hold_for_what_waits_and_what_is_in_flight_lands() {
         times: Times::default(),
         connections_per_destination: 1,
         connections_max: 5,
+        text_line_max: 998,
         messages_per_connection: 50,
         clock: Arc::new(|| ORIGIN.at),
     };
