@@ -221,6 +221,7 @@ pub static EXTENSIONS: &[Extension] = &[
     ]),
     extension("QUOTA=RES-STORAGE", 9208, always, &[]),
     extension("QUOTA=RES-MESSAGE", 9208, always, &[]),
+    extension("PREVIEW", 8970, always, &[]),
     extension("SORT", 5256, always, &[
         selected("SORT", sort::parse).still().reads(),
         selected("UID SORT", sort::parse_uid).reads(),

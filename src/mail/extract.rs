@@ -26,6 +26,8 @@ pub struct Wanted {
     pub listing: bool,
     /// The hash of all octets.
     pub hash: bool,
+    /// The first words.
+    pub preview: bool,
     /// Pieces of it.
     pub cuts: Vec<Cut>,
 }
@@ -61,6 +63,8 @@ pub struct Extract {
     pub structure: Vec<u8>,
     /// The hash of all octets.
     pub hash: [u8; 32],
+    /// The first words.
+    pub preview: String,
     /// The pieces, in the order they were wanted.
     pub pieces: Vec<Piece>,
 }
@@ -144,7 +148,8 @@ impl Mail {
 impl Extract {
     fn weight(&self) -> u64 {
         let pieces = self.pieces.iter().map(Piece::weight).sum::<u64>();
-        pieces.saturating_add((self.summary.len() + self.structure.len()) as u64)
+        pieces
+            .saturating_add((self.summary.len() + self.structure.len() + self.preview.len()) as u64)
     }
 }
 

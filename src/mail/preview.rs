@@ -14,8 +14,8 @@ use super::{
     words::text_in,
 };
 
-/// Characters of a preview (RFC 8970 §3.1).
-const PREVIEW_MAX: usize = 256;
+/// Characters of a preview (RFC 8970 §3.3).
+const PREVIEW_MAX: usize = 200;
 /// Octets of a part that are looked at, still encoded.
 const INPUT_MAX: u64 = 64 << 10;
 
@@ -158,11 +158,11 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_256_characters() {
+    fn no_more_than_200_characters() {
         let text = format!("\r\n{}", "\u{e4}b ".repeat(500));
         let preview = of(text.as_bytes());
         assert!(preview.chars().count() <= PREVIEW_MAX);
-        assert!(preview.chars().count() > 250);
+        assert!(preview.chars().count() > PREVIEW_MAX - 6);
     }
 
     #[test]

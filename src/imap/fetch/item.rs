@@ -30,6 +30,8 @@ pub enum Item {
     SaveDate,
     /// RFC 7162 §3.1.4.2
     ModSeq,
+    /// RFC 8970 §3
+    Preview,
     /// Octets of the message.
     Octets(Octets),
 }
@@ -119,6 +121,7 @@ fn item(args: &mut Cursor<'_>) -> Result<Item, Syntax> {
         "THREADID" => Item::ThreadId,
         "SAVEDATE" => Item::SaveDate,
         "MODSEQ" => Item::ModSeq,
+        "PREVIEW" => preview(args)?,
         "RFC822" => whole(Name::Rfc822, SectionText::All),
         "RFC822.HEADER" => whole(Name::Rfc822Header, SectionText::Header),
         "RFC822.TEXT" => whole(Name::Rfc822Text, SectionText::Text),
@@ -131,6 +134,17 @@ fn item(args: &mut Cursor<'_>) -> Result<Item, Syntax> {
         }
         _ => return Err(Syntax::Expected("something that can be fetched")),
     })
+}
+
+/// `"PREVIEW" [SP "(" preview-mod *(SP preview-mod) ")"]` where `preview-mod = "LAZY"` (RFC 8970 §6).
+/// It is made at arrival, so that nobody has to wait for it. Other brackets belong to the FETCH.
+fn preview(args: &mut Cursor<'_>) -> Result<Item, Syntax> {
+    let mut after = args.clone();
+    if after.take(b' ') && after.take(b'(') && after.take_word("LAZY") {
+        args.space()?;
+        args.list(|args| args.keyword("LAZY"))?;
+    }
+    Ok(Item::Preview)
 }
 
 /// `section [partial]`
@@ -176,6 +190,7 @@ pub fn wanted(items: &[Item]) -> Option<Wanted> {
         match item {
             Item::Envelope | Item::Body | Item::BodyStructure => wanted.listing = true,
             Item::EmailId => wanted.hash = true,
+            Item::Preview => wanted.preview = true,
             Item::Octets(octets) => wanted.cuts.push(octets.cut.clone()),
             Item::Uid
             | Item::Flags
@@ -186,7 +201,8 @@ pub fn wanted(items: &[Item]) -> Option<Wanted> {
             | Item::ModSeq => {}
         }
     }
-    (wanted.listing || wanted.hash || !wanted.cuts.is_empty()).then_some(wanted)
+    let Wanted { listing, hash, preview, cuts } = &wanted;
+    (*listing || *hash || *preview || !cuts.is_empty()).then_some(wanted)
 }
 
 /// Does any of these items mark messages as read?
@@ -226,6 +242,18 @@ mod tests {
         assert_eq!(count("(UID FLAGS uid BODY BODY[TEXT]<0.10> BODY.PEEK[TEXT]<0.10>)"), 5);
         assert_eq!(count("(BINARY[1] BINARY.PEEK[1.2]<5.6> BINARY.SIZE[3])"), 3);
         assert_eq!(count("(EMAILID THREADID SAVEDATE MODSEQ RFC822 RFC822.HEADER RFC822.TEXT)"), 7);
+    }
+
+    #[test]
+    fn a_preview_may_be_lazy_and_leaves_other_brackets_alone() {
+        assert_eq!(count("(PREVIEW (LAZY) UID preview (lazy LAZY))"), 2);
+        assert_eq!(count("PREVIEW (LAZY)"), 1);
+        let mut args = Cursor::new(b"PREVIEW (CHANGEDSINCE 5)");
+        assert_eq!(items(&mut args), Ok(vec![Item::Preview]));
+        assert_eq!(args.rest(), b" (CHANGEDSINCE 5)");
+        for bad in ["(PREVIEW (EAGER))", "(PREVIEW ())", "PREVIEW (LAZY EAGER)", "PREVIEW(LAZY)"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]
@@ -302,8 +330,8 @@ mod tests {
 
     fn any_item() -> impl Strategy<Value = Item> {
         use Item::{
-            Body, BodyStructure, EmailId, Envelope, Flags, InternalDate, ModSeq, SaveDate, Size,
-            ThreadId, Uid,
+            Body, BodyStructure, EmailId, Envelope, Flags, InternalDate, ModSeq, Preview, SaveDate,
+            Size, ThreadId, Uid,
         };
         let plain = vec![
             Uid,
@@ -317,6 +345,7 @@ mod tests {
             ThreadId,
             SaveDate,
             ModSeq,
+            Preview,
             whole(Name::Rfc822, SectionText::All),
             whole(Name::Rfc822Header, SectionText::Header),
             whole(Name::Rfc822Text, SectionText::Text),
@@ -337,6 +366,7 @@ mod tests {
             Item::ThreadId => "THREADID",
             Item::SaveDate => "SAVEDATE",
             Item::ModSeq => "MODSEQ",
+            Item::Preview => "PREVIEW",
             Item::Octets(octets) => match (octets.name, octets.sets_seen) {
                 (Name::Body, true) => "BODY",
                 (Name::Body, false) => "BODY.PEEK",

@@ -112,6 +112,10 @@ fn known(
             out.put(entry.size);
         }
         Item::EmailId => email_id(&extract.hash, out),
+        Item::Preview => {
+            out.put("PREVIEW ");
+            out.string(extract.preview.as_bytes());
+        }
         Item::ThreadId => {
             out.put("THREADID (T");
             out.put(entry.thread.0.unsigned_abs());

@@ -31,7 +31,8 @@ impl Wanted {
         let want = Want {
             summary: self.listing || self.cuts.iter().any(Cut::needs_structure),
             header: self.cuts.iter().any(Cut::is_of_header),
-            preview: self.hash,
+            // Both stand in one row.
+            preview: self.preview || self.hash,
             octets_up_to: 0,
         };
         let mut parts = if want == Want::default() {
@@ -50,8 +51,8 @@ impl Wanted {
             message.room = message.room.saturating_sub(piece.weight());
             pieces.push(piece);
         }
-        let ContentParts { summary, structure, hash, .. } = parts;
-        Ok(Extract { summary, structure, hash, pieces })
+        let ContentParts { summary, structure, hash, preview, .. } = parts;
+        Ok(Extract { summary, structure, hash, preview, pieces })
     }
 }
 
