@@ -244,16 +244,16 @@ async fn after_seven_days_without_room_mail_is_refused_for_good() {
             Err(Error::Mail(error)) => panic!("{error}"),
         }
     };
-    house.change(|tx| tx.set_quota(BOB, Some(100), None)).await;
-    assert_eq!(asks(0, 101).await, Some(Refusal::OverQuota));
-    assert_eq!(asks(6, 101).await, Some(Refusal::OverQuota));
-    assert_eq!(asks(7, 101).await, Some(Refusal::LongOverQuota));
-    assert_eq!(asks(7, 100).await, None, "what fits is taken");
+    house.change(|tx| tx.set_quota(BOB, Some(200), None)).await;
+    assert_eq!(asks(0, 201).await, Some(Refusal::OverQuota));
+    assert_eq!(asks(6, 201).await, Some(Refusal::OverQuota));
+    assert_eq!(asks(7, 201).await, Some(Refusal::LongOverQuota));
+    assert_eq!(asks(7, 200).await, None, "what fits is taken");
     house.deliver(Share::All, &[recipient("bob@here.example")], "\r\n").await.unwrap();
-    assert_eq!(asks(8, 101).await, Some(Refusal::OverQuota), "there was a break");
-    assert_eq!(asks(15, 101).await, Some(Refusal::LongOverQuota));
-    house.change(|tx| tx.set_quota(BOB, Some(101), None)).await;
-    assert_eq!(asks(15, 102).await, Some(Refusal::OverQuota), "the owner gave room");
+    assert_eq!(asks(8, 201).await, Some(Refusal::OverQuota), "there was a break");
+    assert_eq!(asks(15, 201).await, Some(Refusal::LongOverQuota));
+    house.change(|tx| tx.set_quota(BOB, Some(201), None)).await;
+    assert_eq!(asks(15, 202).await, Some(Refusal::OverQuota), "the owner gave room");
     let metrics = house.delivery.metrics();
     assert_eq!(metrics.times_exceeded(Limit::Quota), 4);
     assert_eq!(metrics.times_exceeded(Limit::QuotaRefusedAfter), 2);

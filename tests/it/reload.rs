@@ -19,9 +19,9 @@ fn limits_and_the_name_hold_for_conversations_that_begin() {
     let house = House::open();
     let mut standing = house.connect(Service::Smtp);
     assert!(ehlo(&mut standing).contains("SIZE 52428800"));
-    house.configure(
-        "[limits]\nmessage_size_max = \"1 MiB\"\nquota = \"1 KiB\"\nmailbox_depth_max = 1\n",
-    );
+    let limits =
+        "[limits]\nmessage_size_max = \"1 MiB\"\nquota = \"1 KiB\"\nmailbox_depth_max = 1\n";
+    house.reconfigure(|file| file.replace("[limits]\n", limits));
     house.reload();
     let said = ehlo(&mut house.connect(Service::Smtp));
     assert!(said.contains("SIZE 1048576"), "{said}");
