@@ -14,9 +14,7 @@ use crate::{
 };
 
 /// Messages of the large mailbox, `u0`'s INBOX.
-const LARGE: usize = 10_000;
-/// Accounts that the idle connections are of.
-const PHONES: usize = 100;
+pub(crate) const LARGE: usize = 10_000;
 
 pub(crate) const ALL: &[Measure] = &[
     Measure { name: "LMTP, 8 connections", unit: Unit::PerSecond, take: |s, r| lmtp(s, r, 8) },
@@ -31,33 +29,33 @@ pub(crate) const ALL: &[Measure] = &[
     Measure { name: "COPY of 10,000", unit: Unit::Milliseconds, take: copy },
     Measure { name: "STORE, 8 sessions", unit: Unit::PerSecond, take: store },
     Measure { name: "logins, 8 clients", unit: Unit::PerSecond, take: logins },
-    Measure { name: "delivery to EXISTS, p50", unit: Unit::Milliseconds, take: |s, _| push(s, 50) },
-    Measure { name: "delivery to EXISTS, p99", unit: Unit::Milliseconds, take: |s, _| push(s, 99) },
-    Measure { name: "memory of an idle connection", unit: Unit::Kibibytes, take: idle },
 ];
 
 const LIST: &str = "FETCH 1:* (UID INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)";
 
-/// Runs the same work on several threads; gives how many deeds a second all of them did together.
-fn together(threads: usize, each: usize, work: impl Fn(usize) + Sync) -> f64 {
+/// Does the same work over several connections, which are made before the clock runs; gives how many
+/// deeds a second all of them did together.
+fn together<C: Send>(
+    connections: usize,
+    each: usize,
+    connect: impl Fn(usize) -> C,
+    work: impl Fn(usize, C) + Sync,
+) -> f64 {
+    let clients: Vec<C> = (0..connections).map(connect).collect();
     let start = Instant::now();
     thread::scope(|scope| {
-        for number in 0..threads {
+        for (number, client) in clients.into_iter().enumerate() {
             let work = &work;
-            scope.spawn(move || work(number));
+            scope.spawn(move || work(number, client));
         }
     });
-    (threads * each) as f64 / start.elapsed().as_secs_f64()
+    (connections * each) as f64 / start.elapsed().as_secs_f64()
 }
 
-fn milliseconds(work: impl FnOnce()) -> f64 {
+pub(crate) fn milliseconds(work: impl FnOnce()) -> f64 {
     let start = Instant::now();
     work();
     start.elapsed().as_secs_f64() * 1000.0
-}
-
-fn user(number: usize) -> String {
-    format!("u{number}@demo.example")
 }
 
 fn lmtp(server: &Server, repeat: usize, connections: usize) -> f64 {
@@ -68,10 +66,10 @@ fn lmtp(server: &Server, repeat: usize, connections: usize) -> f64 {
             (0..each).map(|_| message(&mut random)).collect()
         })
         .collect();
-    together(connections, each, |number| {
-        let mut client = Lmtp::connect(server.lmtp);
+    let connect = |number| (server.user(100 + number), Lmtp::connect(server.lmtp));
+    together(connections, each, connect, |number, (user, mut client)| {
         for message in &mail[number] {
-            client.deliver(&user(100 + number), message);
+            client.deliver(&user, message);
         }
     })
 }
@@ -84,8 +82,8 @@ fn append(server: &Server, repeat: usize) -> f64 {
             (0..EACH).map(|_| message(&mut random)).collect()
         })
         .collect();
-    together(4, EACH, |number| {
-        let mut client = Imap::login(server.imap, &user(200 + number));
+    let connect = |number| Imap::login(server.imap, &server.user(200 + number));
+    together(4, EACH, connect, |number, mut client| {
         for message in &mail[number] {
             client.append("INBOX", message);
         }
@@ -114,43 +112,44 @@ fn fill(server: &Server, user: &str) {
     filled.push(this);
 }
 
-fn selected(server: &Server, user: &str) -> Imap {
+pub(crate) fn selected(server: &Server, user: &str) -> Imap {
     fill(server, user);
     let mut client = Imap::login(server.imap, user);
     client.command("SELECT INBOX");
     client
 }
 
-/// Each repeat on a mailbox that nobody has listed before.
+/// On a mailbox that nobody has listed before, with a server that has just started.
 fn fetch_first(server: &Server, repeat: usize) -> f64 {
-    let mut client = selected(server, &user(repeat));
+    fill(server, &server.user(repeat));
+    server.restart();
+    let mut client = selected(server, &server.user(repeat));
     milliseconds(|| assert_eq!(client.command(LIST).lines, LARGE))
 }
 
 fn fetch_list(server: &Server, _: usize) -> f64 {
-    let mut client = selected(server, &user(0));
+    let mut client = selected(server, &server.user(0));
     client.command(LIST);
     milliseconds(|| assert_eq!(client.command(LIST).lines, LARGE))
 }
 
 fn fetch_flags(server: &Server, _: usize) -> f64 {
-    let mut client = selected(server, &user(0));
+    let mut client = selected(server, &server.user(0));
     client.command("FETCH 1:* (UID FLAGS)");
     milliseconds(|| assert_eq!(client.command("FETCH 1:* (UID FLAGS)").lines, LARGE))
 }
 
 fn fetch_fields(server: &Server, _: usize) -> f64 {
     let fields = "FETCH 1:* (UID BODY.PEEK[HEADER.FIELDS (FROM SUBJECT DATE MESSAGE-ID)])";
-    let mut client = selected(server, &user(0));
+    let mut client = selected(server, &server.user(0));
     client.command(fields);
     milliseconds(|| assert_eq!(client.command(fields).lines, LARGE))
 }
 
 fn bodies(server: &Server, repeat: usize) -> f64 {
-    const EACH: usize = 1_000;
-    fill(server, &user(0));
-    together(4, EACH, |number| {
-        let mut client = selected(server, &user(0));
+    const EACH: usize = 2_500;
+    let connect = |_| selected(server, &server.user(0));
+    together(4, EACH, connect, |number, mut client| {
         let mut random = Random::new(9_000 + (repeat * 10 + number) as u64);
         for _ in 0..EACH {
             let message = random.next() % LARGE as u64 + 1;
@@ -161,7 +160,7 @@ fn bodies(server: &Server, repeat: usize) -> f64 {
 }
 
 fn select(server: &Server, _: usize) -> f64 {
-    let mut client = selected(server, &user(0));
+    let mut client = selected(server, &server.user(0));
     let times: Vec<f64> = (0..50)
         .map(|_| milliseconds(|| assert!(client.command("SELECT INBOX").lines > 4)))
         .collect();
@@ -169,22 +168,21 @@ fn select(server: &Server, _: usize) -> f64 {
 }
 
 fn copy(server: &Server, repeat: usize) -> f64 {
-    let mut client = selected(server, &user(0));
+    let mut client = selected(server, &server.user(0));
     client.command(&format!("CREATE copy{repeat}"));
     let time = milliseconds(|| {
         client.command(&format!("COPY 1:* copy{repeat}"));
     });
-    let status = client.command(&format!("STATUS copy{repeat} (MESSAGES)")).last;
+    let status = client.command(&format!("STATUS copy{repeat} (MESSAGES)")).text;
     assert!(status.contains(&format!("MESSAGES {LARGE}")), "{status}");
     time
 }
 
 fn store(server: &Server, repeat: usize) -> f64 {
-    const EACH: usize = 1_000;
-    fill(server, &user(0));
+    const EACH: usize = 1_240;
     let sign = if repeat.is_multiple_of(2) { '+' } else { '-' };
-    together(8, EACH, |number| {
-        let mut client = selected(server, &user(0));
+    let connect = |_| selected(server, &server.user(0));
+    together(8, EACH, connect, |number, mut client| {
         for at in 0..EACH {
             let message = number * EACH + at + 1;
             client.command(&format!("STORE {message} {sign}FLAGS.SILENT (\\Flagged)"));
@@ -194,57 +192,15 @@ fn store(server: &Server, repeat: usize) -> f64 {
 
 fn logins(server: &Server, _: usize) -> f64 {
     const EACH: usize = 250;
-    together(8, EACH, |number| {
+    let connect = |number| {
+        let user = server.user(300 + number);
+        // The first login of a user costs what a password hash costs.
+        Imap::login(server.imap, &user).command("LOGOUT");
+        user
+    };
+    together(8, EACH, connect, |_, user| {
         for _ in 0..EACH {
-            Imap::login(server.imap, &user(300 + number)).command("LOGOUT");
+            Imap::login(server.imap, &user).command("LOGOUT");
         }
     })
-}
-
-/// From LMTP's acknowledgement to `* n EXISTS` in IDLE, in milliseconds: one percentile of 200.
-fn push(server: &Server, percentile: usize) -> f64 {
-    let user = user(400);
-    let mut phone = Imap::login(server.imap, &user);
-    phone.command("SELECT INBOX");
-    phone.idle();
-    let mut client = Lmtp::connect(server.lmtp);
-    let mut random = Random::new(percentile as u64);
-    let count = if server.name == "Dovecot" { 10 } else { 200 };
-    let mut times: Vec<f64> = (0..count)
-        .map(|_| {
-            client.deliver(&user, &message(&mut random));
-            milliseconds(|| drop(phone.hear()))
-        })
-        .collect();
-    times.sort_by(f64::total_cmp);
-    times[(times.len() * percentile / 100).min(times.len() - 1)]
-}
-
-/// What each further connection in IDLE costs: logged in, on an INBOX of 100 messages.
-fn idle(server: &Server, repeat: usize) -> f64 {
-    let connections = if server.name == "Dovecot" { 300 } else { 10_000 };
-    if repeat == 0 {
-        let mut client = Lmtp::connect(server.lmtp);
-        let mut random = Random::new(1);
-        for number in 0..PHONES {
-            for _ in 0..100 {
-                let mut short = message(&mut random);
-                short.truncate(500);
-                short.extend_from_slice(b"\r\n");
-                client.deliver(&user(500 + number), &short);
-            }
-        }
-    }
-    let before = server.resident();
-    let phones: Vec<Imap> = (0..connections)
-        .map(|number| {
-            let mut phone = Imap::login(server.imap, &user(500 + number % PHONES));
-            phone.command("SELECT INBOX");
-            phone.idle();
-            phone
-        })
-        .collect();
-    let each = server.resident().saturating_sub(before) as f64 / connections as f64 / 1024.0;
-    drop(phones);
-    each
 }

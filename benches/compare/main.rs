@@ -14,8 +14,10 @@
 #![allow(clippy::cast_precision_loss, reason = "figures are rounded anyway")]
 
 mod client;
+mod large;
 mod loads;
 mod mail;
+mod phones;
 mod servers;
 
 use std::time::Duration;
@@ -32,6 +34,9 @@ struct Measure {
     take: fn(&Server, usize) -> f64,
 }
 
+/// What a measurement gives that is not taken on a server.
+const NOT_TAKEN: f64 = f64::NAN;
+
 #[derive(Clone, Copy, PartialEq)]
 enum Unit {
     PerSecond,
@@ -42,14 +47,16 @@ enum Unit {
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let mut servers = [Server::mailade(dir.path()), Server::dovecot(dir.path())];
-    println!("{:<44}{:>12}{:>12}{:>8}", "", servers[0].name, servers[1].name, "ratio");
-    for measure in loads::ALL {
+    let servers = [Server::mailade(dir.path()), Server::dovecot(dir.path())];
+    let (ours, theirs) = (servers[0].name, servers[1].name);
+    println!("{:<40}{ours:>12}{theirs:>12}{:>8}{:>20}", "", "ratio", "processor time (ms)");
+    let all = loads::ALL.iter().chain(large::ALL).chain(phones::ALL);
+    for measure in all {
         if wanted.is_empty() || wanted.iter().any(|word| measure.name.contains(word.as_str())) {
             report(measure, &servers);
         }
     }
-    for server in &mut servers {
+    for server in &servers {
         println!("{}: {} KiB resident at the end", server.name, server.resident() >> 10);
         server.stop();
     }
@@ -58,9 +65,13 @@ fn main() {
 /// Takes a measurement on both servers in turns and prints a line of the table.
 fn report(measure: &Measure, servers: &[Server; 2]) {
     let mut taken = [Vec::new(), Vec::new()];
+    let mut used = [Vec::new(), Vec::new()];
     for repeat in 0..REPEATS {
-        for (server, taken) in servers.iter().zip(&mut taken) {
+        for ((server, taken), used) in servers.iter().zip(&mut taken).zip(&mut used) {
+            let before = server.processor();
             taken.push((measure.take)(server, repeat));
+            used.push(server.processor() - before);
+            // What the one left to do must not slow the other.
             std::thread::sleep(Duration::from_millis(200));
         }
     }
@@ -72,7 +83,8 @@ fn report(measure: &Measure, servers: &[Server; 2]) {
         Unit::Kibibytes => "KiB",
     };
     let name = format!("{} ({unit})", measure.name);
-    println!("{name:<44}{ours:>12.2}{theirs:>12.2}{ratio:>7.1}x");
+    let [our_time, their_time] = used.map(median);
+    println!("{name:<40}{ours:>12.2}{theirs:>12.2}{ratio:>7.1}x{our_time:>10.0}{their_time:>10.0}");
 }
 
 fn median(mut figures: Vec<f64>) -> f64 {

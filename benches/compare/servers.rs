@@ -1,44 +1,56 @@
 //! The two servers, each in a directory of its own with ports of its own.
 
 use std::{
+    collections::HashSet,
     fs,
     io::Write,
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
 
-/// How many accounts each server has: `u0@demo.example` and so on, all with the password `secret`.
+/// How many accounts the phones are of: `u0@demo.example` and so on, all with the password `secret`.
 pub(crate) const USERS: usize = 1_000;
+
+/// Makes an account of this address.
+type Make = Box<dyn Fn(&str) + Send + Sync>;
 
 pub(crate) struct Server {
     pub(crate) name: &'static str,
     pub(crate) imap: u16,
+    /// IMAP over TLS, where it is measured.
+    pub(crate) imaps: Option<u16>,
     pub(crate) lmtp: u16,
-    child: Child,
+    start: Box<dyn Fn() -> Child + Send + Sync>,
+    child: Mutex<Child>,
+    /// Makes an account; Dovecot takes every name.
+    make: Option<Make>,
+    made: Mutex<HashSet<usize>>,
 }
 
 impl Server {
     pub(crate) fn mailade(dir: &Path) -> Self {
         let home = dir.join("mailade");
         fs::create_dir(&home).unwrap();
-        let (imap, lmtp) = (free_port(), free_port());
+        let (imap, imaps, lmtp) = (free_port(), free_port(), free_port());
         let config = home.join("mailade.toml");
         let text = format!(
             "hostname = \"mail.demo.example\"\ndata_dir = \"{}\"\n[listen]\n\
-             imap = [\"127.0.0.1:{imap}\"]\nlmtp = [\"127.0.0.1:{lmtp}\"]\nimaps = []\nsmtp = []\n\
+             imap = [\"127.0.0.1:{imap}\"]\nimaps = [\"127.0.0.1:{imaps}\"]\nlmtp = [\"127.0.0.1:{lmtp}\"]\nsmtp = []\n\
              submission = []\nsubmissions = []\nimmp = []\nmanagesieve = []\nadmin = []\nhttps = []\n\
              [limits]\nconnections_max = 30000\nquota = \"500 GiB\"\nauth_failures_per_address_per_day = 100000\n",
             home.join("data").display()
         );
         fs::write(&config, text).unwrap();
         let binary = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/release/mailade");
-        let run = |args: &[&str], input: &str| {
-            let mut child = Command::new(&binary)
+        let (program, file) = (binary.clone(), config.clone());
+        let run = move |args: &[&str], input: &str| {
+            let mut child = Command::new(&program)
                 .arg("--config")
-                .arg(&config)
+                .arg(&file)
                 .args(args)
                 .stdin(Stdio::piped())
                 .stdout(Stdio::null())
@@ -48,21 +60,15 @@ impl Server {
             assert!(child.wait().unwrap().success(), "{args:?}");
         };
         run(&["domain", "add", "demo.example"], "");
-        let log = fs::File::create(home.join("log")).unwrap();
-        let child = Command::new(&binary)
-            .arg("--config")
-            .arg(&config)
-            .arg("serve")
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let server = Self { name: "Mailade", imap, lmtp, child };
-        server.wait();
-        for user in 0..USERS {
-            run(&["user", "add", &format!("u{user}@demo.example"), "--password-stdin"], "secret\n");
-        }
-        server
+        let log = home.join("log");
+        let start = move || {
+            let log = fs::File::options().create(true).append(true).open(&log).unwrap();
+            let mut serve = Command::new(&binary);
+            serve.arg("--config").arg(&config).arg("serve");
+            serve.stdout(Stdio::null()).stderr(log).spawn().unwrap()
+        };
+        let make = move |user: &str| run(&["user", "add", user, "--password-stdin"], "secret\n");
+        Self::new("Mailade", imap, Some(imaps), lmtp, Box::new(start), Some(Box::new(make)))
     }
 
     pub(crate) fn dovecot(dir: &Path) -> Self {
@@ -74,10 +80,47 @@ impl Server {
         let status = Command::new("chown").args(["-R", "nobody:nogroup"]).arg(&home).status();
         assert!(status.unwrap().success());
         open_to_all(dir);
-        let child = Command::new("dovecot").arg("-F").arg("-c").arg(&config).spawn().unwrap();
-        let server = Self { name: "Dovecot", imap, lmtp, child };
+        let start =
+            move || Command::new("dovecot").arg("-F").arg("-c").arg(&config).spawn().unwrap();
+        Self::new("Dovecot", imap, None, lmtp, Box::new(start), None)
+    }
+
+    fn new(
+        name: &'static str,
+        imap: u16,
+        imaps: Option<u16>,
+        lmtp: u16,
+        start: Box<dyn Fn() -> Child + Send + Sync>,
+        make: Option<Make>,
+    ) -> Self {
+        let child = Mutex::new(start());
+        let made = Mutex::default();
+        let server = Self { name, imap, imaps, lmtp, start, child, make, made };
         server.wait();
         server
+    }
+
+    /// The address of an account, made when it is first asked for.
+    pub(crate) fn user(&self, number: usize) -> String {
+        let user = format!("u{number}@demo.example");
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if made.insert(number)
+            && let Some(make) = &self.make
+        {
+            make(&user);
+        }
+        user
+    }
+
+    /// Ends the server and starts it anew: nothing is in its memory, all in the page cache.
+    pub(crate) fn restart(&self) {
+        self.stop();
+        *self.child() = (self.start)();
+        self.wait();
+    }
+
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wait(&self) {
@@ -92,12 +135,19 @@ impl Server {
 
     /// Octets of memory of the server's processes: what is theirs alone, and their share of the rest.
     pub(crate) fn resident(&self) -> usize {
-        family(self.child.id()).iter().map(|pid| proportional(*pid)).sum()
+        family(self.child().id()).iter().map(|pid| proportional(*pid)).sum()
     }
 
-    pub(crate) fn stop(&mut self) {
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
-        let _ = self.child.wait();
+    /// Processor time the server's processes have used, in milliseconds: other work on the machine
+    /// hardly changes it.
+    pub(crate) fn processor(&self) -> f64 {
+        family(self.child().id()).iter().map(|pid| ticks(*pid)).sum::<u64>() as f64 * 10.0
+    }
+
+    pub(crate) fn stop(&self) {
+        let mut child = self.child();
+        let _ = Command::new("kill").arg(child.id().to_string()).status();
+        let _ = child.wait();
     }
 }
 
@@ -131,6 +181,13 @@ fn proportional(pid: u32) -> usize {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
     let line = text.lines().find(|line| line.starts_with("Pss:")).unwrap_or_default();
     line.split_whitespace().nth(1).and_then(|kib| kib.parse::<usize>().ok()).unwrap_or(0) << 10
+}
+
+/// Hundredths of a second that a process and those of its children that have ended have computed.
+fn ticks(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let behind_name = text.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    behind_name.split(' ').skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum()
 }
 
 fn dovecot_conf(home: &Path, imap: u16, lmtp: u16) -> String {
