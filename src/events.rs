@@ -19,6 +19,10 @@ use crate::{
 
 /// How many events wait for a subscriber before it is told that it lags.
 const QUEUE: usize = 64;
+/// From what weight on events that wait are worth waking a patient subscriber for.
+const CROWD: usize = QUEUE / 2;
+/// So many messages in one event weigh as much as an event more.
+const MESSAGES_OF_WEIGHT: usize = 64;
 
 /// The way by which a change came into the house.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -200,9 +204,13 @@ struct Slot(Mutex<Waiting>);
 #[derive(Default)]
 struct Waiting {
     events: VecDeque<Arc<Event>>,
+    /// Of the events together.
+    weight: usize,
     lagged: bool,
     closed: bool,
     waker: Option<Waker>,
+    /// The waker is for a crowd, not for each event.
+    patient: bool,
 }
 
 impl Bus {
@@ -288,11 +296,14 @@ impl Slot {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.events.len() < QUEUE && !waiting.lagged {
             waiting.events.push_back(Arc::clone(event));
+            waiting.weight += event.kind.weight();
         } else {
-            waiting.events = VecDeque::new();
+            waiting.forget();
             waiting.lagged = true;
         }
-        if let Some(waker) = waiting.waker.take() {
+        if (!waiting.patient || waiting.is_crowded())
+            && let Some(waker) = waiting.waker.take()
+        {
             waker.wake();
         }
     }
@@ -314,14 +325,37 @@ impl Waiting {
         }
         match self.events.pop_front() {
             Some(event) => {
+                self.weight = self.weight.saturating_sub(event.kind.weight());
                 if self.events.is_empty() {
                     // An idle phone keeps no empty queue.
-                    self.events = VecDeque::new();
+                    self.forget();
                 }
                 Some(News::Event(event))
             }
             None => self.closed.then_some(News::Closed),
         }
+    }
+
+    fn forget(&mut self) {
+        self.events = VecDeque::new();
+        self.weight = 0;
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.lagged || self.closed || self.weight >= CROWD
+    }
+}
+
+impl Kind {
+    /// How much memory it holds: an event of few messages weighs 1.
+    fn weight(&self) -> usize {
+        let messages = match self {
+            Self::MessageNew(entries) => entries.len(),
+            Self::MessageExpunge(uids) | Self::AnnotationChange(uids) => uids.len(),
+            Self::FlagChange(changes) => changes.len(),
+            _ => 0,
+        };
+        1 + messages / MESSAGES_OF_WEIGHT
     }
 }
 
@@ -339,9 +373,26 @@ impl Subscription {
                 return Poll::Ready(news);
             }
             waiting.waker = Some(context.waker().clone());
+            waiting.patient = false;
             Poll::Pending
         })
         .await
+    }
+
+    /// Waits until so much has happened that it should be taken in, though nobody asks for it yet:
+    /// a session whose client is silent is not woken for every event. May be dropped half way without
+    /// loss.
+    pub async fn crowded(&mut self) {
+        poll_fn(|context| {
+            let mut waiting = self.slot.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if waiting.is_crowded() {
+                return Poll::Ready(());
+            }
+            waiting.waker = Some(context.waker().clone());
+            waiting.patient = true;
+            Poll::Pending
+        })
+        .await;
     }
 
     /// The next news, if there is any already.
@@ -386,6 +437,37 @@ mod tests {
         assert_eq!(slow.try_next(), None);
         bus.publish(vec![event(2)]);
         assert!(matches!(slow.try_next(), Some(News::Event(_))));
+    }
+
+    #[tokio::test]
+    async fn a_patient_subscriber_wakes_for_a_crowd_or_a_heavy_event() {
+        let bus = Bus::default();
+        let mut patient = bus.subscribe(Interest::Mailbox(MailboxId(1)));
+        let mut is_crowded = async |events: Vec<Event>| {
+            bus.publish(events);
+            let crowded = tokio::select! {
+                biased;
+                () = patient.crowded() => true,
+                () = std::future::ready(()) => false,
+            };
+            while crowded && !matches!(patient.try_next(), None | Some(News::Closed)) {}
+            crowded
+        };
+        assert!(!is_crowded(vec![event(1); CROWD - 1]).await);
+        assert!(is_crowded(vec![event(1)]).await);
+        assert!(!is_crowded(vec![event(1)]).await);
+        let gone: Vec<Uid> = (1..=10_000).filter_map(Uid::new).collect();
+        let heavy = Event { kind: Kind::MessageExpunge(gone.into()), ..event(1) };
+        assert!(is_crowded(vec![heavy]).await);
+        bus.close();
+        assert!(is_crowded(vec![]).await);
+    }
+
+    #[tokio::test]
+    async fn a_crowd_wakes_who_waits_for_it() {
+        let bus = Bus::default();
+        let mut patient = bus.subscribe(Interest::Mailbox(MailboxId(1)));
+        tokio::join!(patient.crowded(), async { bus.publish(vec![event(1); CROWD]) });
     }
 
     #[tokio::test]

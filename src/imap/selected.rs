@@ -1,6 +1,6 @@
 //! The mailbox a session has open: its handle, the client's picture of it, the news.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use super::{
     error::Error,
@@ -155,6 +155,16 @@ impl Selected {
     pub async fn listen(&mut self) {
         let news = self.events.next().await;
         self.hear(news);
+    }
+
+    /// Takes in what happens while the client is silent: not each event, but before there are too
+    /// many. Never ends by itself; may be dropped half way without loss.
+    pub async fn keep_up(&mut self) -> Infallible {
+        while !self.deleted {
+            self.events.crowded().await;
+            self.hear_all();
+        }
+        std::future::pending().await
     }
 
     /// Takes in what has happened already.

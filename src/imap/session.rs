@@ -3,7 +3,7 @@
 //! The words are the commands'. A command that needs more of the connection (IDLE, APPEND,
 //! AUTHENTICATE) asks the session for its input.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{convert::Infallible, sync::Arc, time::SystemTime};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -184,13 +184,11 @@ impl Session {
         let stop = self.entry.stop();
         let Some(input) = &mut self.input else { return Ok(Incoming::End) };
         input.set_deadline(deadline);
-        loop {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return Err(closing()),
-                incoming = reader.next(input, out, situation) => return incoming,
-                () = listen(self.selected.as_deref_mut()) => {}
-            }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Err(closing()),
+            incoming = reader.next(input, out, situation) => incoming,
+            never = keep_up(self.selected.as_deref_mut()) => match never {},
         }
     }
 
@@ -394,6 +392,14 @@ impl Session {
 pub async fn listen(selected: Option<&mut Selected>) {
     match selected {
         Some(selected) => selected.listen().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Keeps up with the mailbox while the client is silent, without end. May be dropped half way.
+async fn keep_up(selected: Option<&mut Selected>) -> Infallible {
+    match selected {
+        Some(selected) => selected.keep_up().await,
         None => std::future::pending().await,
     }
 }
