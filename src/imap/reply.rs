@@ -16,6 +16,8 @@ use crate::{
 const MOST_RANGES: usize = 1_000;
 /// From how many waiting octets on an answer is sent on while it still grows.
 const FLUSH_AT: usize = 16 * 1024;
+/// From how many on they are handed on with their memory instead of being copied out of it.
+const WORTH_GIVING: usize = 32 * 1024;
 
 /// A response code (RFC 9051 §7.1, RFC 5530 and those of the extensions).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -361,22 +363,24 @@ impl Replies {
         if self.buffer.len() < FLUSH_AT {
             return Ok(());
         }
-        self.output.put(self.buffer.bytes());
-        self.buffer.clear();
+        if self.buffer.len() < WORTH_GIVING {
+            self.output.put(self.buffer.bytes());
+            self.buffer.clear();
+        } else {
+            self.output.give(self.buffer.take());
+        }
         self.output.room().await.map_err(gone)
     }
 
     /// Sends all that waits, and keeps no memory.
     pub async fn flush(&mut self) -> Result<(), Error> {
-        self.output.put(self.buffer.bytes());
-        self.buffer.release();
+        self.output.give(self.buffer.take());
         self.output.flush().await.map_err(gone)
     }
 
     /// Sends all that waits, if the client still reads, and says that nothing follows.
     pub async fn close(&mut self) {
-        self.output.put(self.buffer.bytes());
-        self.buffer.release();
+        self.output.give(self.buffer.take());
         if let Err(error) = self.output.close().await {
             tracing::debug!(%error, "imap connection closed by the other side");
         }

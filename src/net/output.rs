@@ -47,6 +47,15 @@ impl Output {
         self.bytes.extend_from_slice(bytes.as_ref());
     }
 
+    /// Adds to what waits without copying it, when nothing waits yet.
+    pub fn give(&mut self, bytes: Vec<u8>) {
+        if self.bytes.is_empty() {
+            self.bytes = bytes;
+        } else {
+            self.bytes.extend_from_slice(&bytes);
+        }
+    }
+
     /// The end of what waits, for a writer that adds to it in place.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.bytes

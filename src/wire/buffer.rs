@@ -51,9 +51,10 @@ impl Buffer {
         self.bytes.clear();
     }
 
-    /// Gives the memory back: an idle session holds none.
-    pub fn release(&mut self) {
-        self.bytes = Vec::new();
+    /// Takes what was written, memory and all: an idle session holds none.
+    #[must_use]
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
     }
 
     /// Forgets what was written behind this length: an answer begun in vain.
