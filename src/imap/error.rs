@@ -66,6 +66,10 @@ impl From<mail::Error> for Error {
             Mail::Internal(store::Error::Closed | store::Error::SyncFailed) => {
                 return Self::no(Code::Unavailable, "the server is closing");
             }
+            // Only a reader that was cut off is heard of: the others' askers have gone.
+            Mail::Internal(store::Error::Cancelled) => {
+                return Self::no(Code::Unavailable, "it took too long; try again");
+            }
             Mail::Internal(_) => return Self::Internal(error),
         };
         Self::no(code, error.to_string())

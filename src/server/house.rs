@@ -85,13 +85,7 @@ impl House {
     pub async fn open(config: &Config) -> Result<Self, HouseError> {
         let limits = &config.limits;
         let hostname = parse_hostname(config)?;
-        let twice = limits.message_size_max.octets().saturating_mul(2);
-        let options = store::Options {
-            least_for_adding: limits.disk_free_min.octets().max(twice),
-            least_for_writing: limits.disk_free_stop.octets(),
-            reserve: limits.disk_reserve.octets(),
-            ..store::Options::new(&config.data_dir)
-        };
+        let options = bounds::store(config);
         let failed = |cause| HouseError::Store { data_dir: config.data_dir.clone(), cause };
         let store = store::Store::open(&options, Arc::new(Bus::default())).map_err(failed)?;
         let mail = Mail::new(store.clone(), bounds::mail(limits));

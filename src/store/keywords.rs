@@ -86,11 +86,19 @@ impl Tx<'_> {
     }
 
     fn keyword_number(&mut self, mailbox: MailboxId, name: &str) -> Result<u8> {
+        let number = self.known_or_new_keyword(mailbox, name)?;
+        self.keywords_told.entry(mailbox).or_default().insert(number);
+        Ok(number)
+    }
+
+    fn known_or_new_keyword(&mut self, mailbox: MailboxId, name: &str) -> Result<u8> {
         if let Some(number) = self.known_keyword(mailbox, name)? {
             return Ok(number);
         }
         let known = self.keywords(mailbox)?;
-        let free = (0..=u8::MAX).find(|number| known.iter().all(|(used, _)| used != number));
+        let free = (0..=u8::MAX)
+            .find(|number| known.iter().all(|(used, _)| used != number))
+            .filter(|_| known.len() < self.keywords_max);
         let number = match free {
             Some(number) => number,
             None => self.unused_keyword(mailbox, &known)?,
@@ -110,7 +118,7 @@ impl Tx<'_> {
 
     /// Gives the number of a keyword that no message bears any more to a new one.
     fn unused_keyword(&self, mailbox: MailboxId, known: &[(u8, Arc<str>)]) -> Result<u8> {
-        let mut used = Keywords::default();
+        let mut used = self.keywords_told.get(&mailbox).copied().unwrap_or_default();
         for table in ["message", "tombstone"] {
             let sql = format!("SELECT DISTINCT keywords FROM {table} WHERE mailbox = ?1");
             for keywords in self.rows(&sql, [mailbox], |row| row.get::<_, Keywords>(0))? {

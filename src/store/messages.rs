@@ -177,6 +177,7 @@ impl Tx<'_> {
             uid = uid.saturating_add(1);
         }
         self.add_tally(mailbox.account, mailbox.id, tally, mod_seq)?;
+        self.keywords_told.remove(&mailbox.id); // messages bear them now
         let kind = Kind::MessageNew(entries.as_slice().into());
         self.happened(mailbox.account, mailbox.id, mod_seq, kind);
         Ok(entries)
@@ -321,6 +322,7 @@ impl Tx<'_> {
             tally.count(marks, entry.size, 1);
             outcome.changed.push(MarkChange { uid: *uid, marks, mod_seq });
         }
+        self.keywords_told.remove(&mailbox.id); // messages bear them now, or need not
         if let Some(mod_seq) = mod_seq {
             self.add_tally(mailbox.account, mailbox.id, tally, mod_seq)?;
             let kind = Kind::FlagChange(outcome.changed.as_slice().into());

@@ -15,6 +15,7 @@ mod expunged;
 mod files;
 mod health;
 mod keywords;
+mod log;
 mod mailboxes;
 mod messages;
 mod open;
@@ -22,6 +23,7 @@ mod queue;
 mod reader;
 mod schema;
 mod settings;
+mod snapshots;
 mod space;
 mod sql;
 mod submissions;
@@ -50,7 +52,7 @@ pub use self::{
     keywords::MarkNames,
     mailboxes::{MailboxRow, SpecialUse, Status},
     messages::{Copied, MarkDeed, MarkOutcome, NewMessage},
-    open::Options,
+    open::{LogLimits, Options},
     queue::{Attempt, DelayReport, Due, Fate, NewQueued, Queued, QueuedRecipient, RecipientState},
     reader::Reader,
     space::Space,

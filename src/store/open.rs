@@ -16,15 +16,42 @@ use super::{
     error::{Error, Result},
     files::{Files, Watch},
     health::Health,
+    log::Log,
     reader::Readers,
     schema,
+    snapshots::Snapshots,
     space::{Gauge, LEAST_FOR_WRITING, Needs},
     writer::{Means, Writer},
 };
-use crate::events::Bus;
+use crate::{events::Bus, flags::Keywords};
 
 /// The oldest SQLite whose write-ahead log is free of known faults.
 const LEAST_SQLITE: i32 = 3_051_003;
+
+/// How long the write-ahead log may grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogLimits {
+    /// From how many pages on what is in it is moved to its place in the database.
+    pub checkpoint_pages: u64,
+    /// From how many octets on it is worth an alarm; from half of that on the writer helps to move.
+    pub alarm: u64,
+    /// From how many octets on readers whose snapshots are old are cut off: they keep the log from
+    /// beginning anew.
+    pub cut: u64,
+    /// From when on a snapshot is old.
+    pub old: Duration,
+}
+
+impl Default for LogLimits {
+    fn default() -> Self {
+        Self {
+            checkpoint_pages: 2_000,
+            alarm: 256 << 20,
+            cut: 1 << 30,
+            old: Duration::from_secs(5),
+        }
+    }
+}
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -42,6 +69,10 @@ pub struct Options {
     /// Octets kept back for the time when the disk is full: then expunging and flags go on for as
     /// long as they last; 0 for none.
     pub reserve: u64,
+    /// Keywords of one mailbox, the fixed ones not counted; more than 256 count as 256.
+    pub keywords: usize,
+    /// How long the write-ahead log may grow.
+    pub log: LogLimits,
     /// How often a disk that took no writes is tried again.
     pub probe_every: Duration,
     /// Who watches the file operations; nobody but a test.
@@ -58,6 +89,8 @@ impl Options {
             least_for_adding: 256 << 20,
             least_for_writing: LEAST_FOR_WRITING,
             reserve: 0,
+            keywords: Keywords::LIMIT,
+            log: LogLimits::default(),
             probe_every: Duration::from_secs(10),
             watch: Watch::default(),
         }
@@ -84,6 +117,7 @@ impl Store {
         let readers = (0..options.readers.max(1))
             .map(|_| connect(&path, Access::Read))
             .collect::<Result<Vec<_>>>()?;
+        let snapshots = Arc::new(Snapshots::new(&readers));
         fs::set_permissions(&path, Permissions::from_mode(0o600))?;
         let needs = Needs {
             adding: options.least_for_adding,
@@ -92,8 +126,15 @@ impl Store {
         };
         let gauge = Gauge::new(&data_dir, files, needs);
         let (connections, probe_every) = (readers, options.probe_every);
-        let readers = Readers::start(connections, Arc::clone(&blobs), Arc::clone(&health))?;
+        let readers = Readers::start(
+            connections,
+            Arc::clone(&blobs),
+            Arc::clone(&health),
+            Arc::clone(&snapshots),
+        )?;
         let means = Means {
+            log: Log::new(&sql, options.log, snapshots)?,
+            keywords: options.keywords,
             sql,
             checkpoints,
             blobs: Arc::clone(&blobs),

@@ -17,6 +17,7 @@ use super::{
     blobs::Blobs,
     error::{Error, Result},
     health::Health,
+    snapshots::Snapshots,
 };
 
 /// How many jobs may wait for a thread before their askers wait instead.
@@ -61,7 +62,7 @@ impl<'c> Reader<'c> {
     }
 }
 
-type Job = Box<dyn FnOnce(&Connection) + Send>;
+type Job = Box<dyn FnOnce(usize, &Connection) + Send>;
 
 /// The threads and what waits for them.
 pub(super) struct Readers {
@@ -69,6 +70,7 @@ pub(super) struct Readers {
     room: Arc<Semaphore>,
     blobs: Arc<Blobs>,
     health: Arc<Health>,
+    snapshots: Arc<Snapshots>,
 }
 
 #[derive(Default)]
@@ -88,6 +90,7 @@ impl Readers {
         connections: Vec<Connection>,
         blobs: Arc<Blobs>,
         health: Arc<Health>,
+        snapshots: Arc<Snapshots>,
     ) -> Result<Self> {
         let shared = Arc::new(Shared::default());
         for (number, sql) in connections.into_iter().enumerate() {
@@ -95,8 +98,9 @@ impl Readers {
             thread::Builder::new().name(format!("reader-{number}")).spawn(move || {
                 while let Some(job) = shared.next() {
                     // A panic in a job ends that job: its asker sees the answer's sender dropped.
-                    let outcome =
-                        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job(&sql)));
+                    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                        job(number, &sql);
+                    }));
                     if outcome.is_err() {
                         tracing::error!("a reading job panicked");
                         let _ = sql.execute_batch("ROLLBACK");
@@ -104,7 +108,7 @@ impl Readers {
                 }
             })?;
         }
-        Ok(Self { shared, room: Arc::new(Semaphore::new(WAITING)), blobs, health })
+        Ok(Self { shared, room: Arc::new(Semaphore::new(WAITING)), blobs, health, snapshots })
     }
 
     pub(super) async fn run<T, E, F>(&self, job: F) -> Result<T, E>
@@ -118,8 +122,12 @@ impl Readers {
         let flag = Arc::clone(&cancelled.0);
         let (blobs, health) = (Arc::clone(&self.blobs), Arc::clone(&self.health));
         let (answer, result) = oneshot::channel();
-        self.shared.put(Box::new(move |sql| {
-            let outcome = snapshot(&Reader::new(sql, &blobs, &health, &flag), job);
+        let snapshots = Arc::clone(&self.snapshots);
+        self.shared.put(Box::new(move |reader, sql| {
+            let outcome = {
+                let _open = snapshots.open(reader, &flag);
+                snapshot(&Reader::new(sql, &blobs, &health, &flag), job)
+            };
             drop(permit);
             let _ = answer.send(outcome);
         }))?;

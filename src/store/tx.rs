@@ -1,6 +1,6 @@
 //! A job's view of the writing transaction: reads, changes, and the events that follow a commit.
 
-use std::ops::Deref;
+use std::{collections::HashMap, ops::Deref};
 
 use super::{
     error::{Error, Result},
@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     events::{Event, Kind, Origin},
+    flags::Keywords,
     ids::{AccountId, MailboxId, ModSeq},
 };
 
@@ -18,6 +19,10 @@ pub struct Tx<'c> {
     reader: Reader<'c>,
     origin: Origin,
     space: Space,
+    /// Keywords of one mailbox.
+    pub(super) keywords_max: usize,
+    /// Numbers of keywords that this job was told of and may be about to give to messages.
+    pub(super) keywords_told: HashMap<MailboxId, Keywords>,
     events: Vec<Event>,
 }
 
@@ -30,8 +35,14 @@ impl<'c> Deref for Tx<'c> {
 }
 
 impl<'c> Tx<'c> {
-    pub(super) fn new(reader: Reader<'c>, origin: Origin, space: Space) -> Self {
-        Self { reader, origin, space, events: Vec::new() }
+    pub(super) fn new(
+        reader: Reader<'c>,
+        origin: Origin,
+        space: Space,
+        keywords_max: usize,
+    ) -> Self {
+        let (keywords_told, events) = (HashMap::new(), Vec::new());
+        Self { reader, origin, space, keywords_max, keywords_told, events }
     }
 
     pub(super) fn into_events(self) -> Vec<Event> {

@@ -4,24 +4,24 @@
 //! being bound by the disk's sync rate. Nobody is answered before the commit has returned.
 
 use std::{
-    ffi::c_int,
     io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread,
     time::Duration,
 };
 
-use rusqlite::{Connection, hooks::Wal};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
     blobs::Blobs,
     error::{Error, Result},
     health::{Condition, Health},
+    log::{Care, Log},
     reader::Reader,
     space::{Gauge, Space},
     tx::Tx,
@@ -32,10 +32,6 @@ use crate::events::{Bus, Event, Origin};
 const WAITING: usize = 1024;
 /// How many jobs one transaction takes at most.
 const BATCH: usize = 128;
-/// After how many pages in the write-ahead log the checkpointer is woken.
-const CHECKPOINT_PAGES: i64 = 2_000;
-/// From how many pages on the writer waits for a checkpoint of its own (about 128 MiB).
-const WAIT_PAGES: i64 = 16_384;
 
 /// A job with its answer's way back.
 trait Job: Send {
@@ -113,12 +109,17 @@ pub(super) struct Means {
     pub(super) gauge: Gauge,
     /// How often a disk that took no writes is tried again.
     pub(super) probe_every: Duration,
+    /// How long the write-ahead log is, and may grow.
+    pub(super) log: Log,
+    /// Keywords of one mailbox.
+    pub(super) keywords: usize,
 }
 
 impl Writer {
     /// Starts the writer and its checkpointer.
     pub(super) fn start(means: Means) -> Result<Self> {
-        let Means { mut sql, checkpoints, blobs, bus, health, gauge, probe_every } = means;
+        let Means { mut sql, checkpoints, blobs, bus, health, gauge, probe_every, log, keywords } =
+            means;
         let (jobs, inbox) = mpsc::channel(WAITING);
         let state = Arc::new(State {
             commits: AtomicU64::new(0),
@@ -126,20 +127,13 @@ impl Writer {
             gauge: Mutex::new(gauge),
         });
         let (wake_checkpointer, woken) = sync_channel(1);
-        // Before the hook, whose place it takes.
-        sql.execute_batch("PRAGMA wal_autocheckpoint = 0")?;
-        let log_pages = Arc::new(AtomicI64::new(0));
-        let pages_now = Arc::clone(&log_pages);
-        sql.wal_hook(Some(move |_: &mut Wal, pages: c_int| {
-            pages_now.store(pages.into(), Ordering::Relaxed);
-            Ok(())
-        }))?;
+        log.follow(&mut sql)?;
         let checkpointer =
             Checkpointer { sql: checkpoints, health, writer: jobs.downgrade(), woken, probe_every };
         let name = |name: &str| thread::Builder::new().name(name.into());
         name("checkpointer").spawn(move || checkpointer.serve())?;
         let work =
-            Thread { sql, blobs, bus, state: Arc::clone(&state), wake_checkpointer, log_pages };
+            Thread { sql, blobs, bus, state: Arc::clone(&state), wake_checkpointer, log, keywords };
         name("writer").spawn(move || {
             let guard = EndOfProcess;
             work.serve(inbox);
@@ -207,8 +201,8 @@ struct Thread {
     bus: Arc<Bus>,
     state: Arc<State>,
     wake_checkpointer: SyncSender<()>,
-    /// The length of the write-ahead log after the last commit, in pages.
-    log_pages: Arc<AtomicI64>,
+    log: Log,
+    keywords: usize,
 }
 
 impl Thread {
@@ -288,7 +282,7 @@ impl Thread {
             self.word("SAVEPOINT job")?;
             let never = AtomicBool::new(false);
             let reader = Reader::new(&self.sql, &self.blobs, &self.state.health, &never);
-            let mut tx = Tx::new(reader, job.origin(), space);
+            let mut tx = Tx::new(reader, job.origin(), space, self.keywords);
             let kept = job.run(&mut tx);
             if self.sql.is_autocommit() {
                 // SQLite rolled all of it back by itself (full disk, I/O error).
@@ -354,12 +348,13 @@ impl Thread {
 
     /// Keeps the write-ahead log short without making a job wait for it, unless it grows too long.
     fn checkpoint(&self) {
-        let pages = self.log_pages.load(Ordering::Relaxed);
-        if pages >= WAIT_PAGES {
-            let _ = checkpoint(&self.sql, "PASSIVE", &self.state.health);
-            self.log_pages.store(0, Ordering::Relaxed);
-        } else if pages >= CHECKPOINT_PAGES {
-            let _ = self.wake_checkpointer.try_send(());
+        match self.log.look_after() {
+            Care::None => {}
+            Care::Wake => drop(self.wake_checkpointer.try_send(())),
+            Care::Help => {
+                let _ = checkpoint(&self.sql, "PASSIVE", &self.state.health);
+                self.log.forget(); // until the next commit tells
+            }
         }
     }
 
