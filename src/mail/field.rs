@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use crate::wire::work::looked_at;
+
 /// One field with its folds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field<'a> {
@@ -48,6 +50,7 @@ impl<'a> Iterator for Fields<'a> {
             return None;
         }
         let size = size_of_field(self.rest);
+        looked_at(size);
         let (raw, rest) = self.rest.split_at_checked(size)?;
         self.rest = rest;
         let first_line = raw.split(|octet| *octet == b'\n').next().unwrap_or(raw);
@@ -77,6 +80,7 @@ fn size_of_field(text: &[u8]) -> usize {
 ///
 /// Never holds CR, LF or NUL, so that any door can print it.
 pub fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
+    looked_at(value.len());
     let value = value.trim_ascii();
     if memchr::memchr3(b'\r', b'\n', 0, value).is_none() {
         return Cow::Borrowed(value);

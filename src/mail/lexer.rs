@@ -4,18 +4,22 @@
 //! Lenient, since mail is what it is: an unclosed comment or string goes to the end. Each octet is
 //! looked at once, so reading is linear whatever the value holds.
 
-/// Comments deeper than this end the value.
-const COMMENT_DEPTH: u32 = 50;
+use crate::wire::work::looked_at;
+
+/// How deep comments nest when nothing else is said; deeper ones end the value.
+pub(super) const COMMENT_DEPTH: usize = 50;
 
 /// A place in an unfolded value.
 #[derive(Clone, Debug)]
 pub(super) struct Lexer<'a> {
     rest: &'a [u8],
+    comment_depth: usize,
 }
 
 impl<'a> Lexer<'a> {
-    pub(super) fn new(value: &'a [u8]) -> Self {
-        Self { rest: value }
+    /// Before the first octet; comments that nest deeper than this end the value.
+    pub(super) fn new(value: &'a [u8], comment_depth: usize) -> Self {
+        Self { rest: value, comment_depth }
     }
 
     pub(super) fn peek(&self) -> Option<u8> {
@@ -23,6 +27,7 @@ impl<'a> Lexer<'a> {
     }
 
     pub(super) fn bump(&mut self) -> Option<u8> {
+        looked_at(1);
         let (first, rest) = self.rest.split_first()?;
         self.rest = rest;
         Some(*first)
@@ -39,6 +44,7 @@ impl<'a> Lexer<'a> {
     /// Octets up to the first one that fails the test.
     pub(super) fn run(&mut self, belongs: impl Fn(u8) -> bool) -> &'a [u8] {
         let size = self.rest.iter().position(|octet| !belongs(*octet)).unwrap_or(self.rest.len());
+        looked_at(size.saturating_add(1));
         let (run, rest) = self.rest.split_at_checked(size).unwrap_or((self.rest, b""));
         self.rest = rest;
         run
@@ -62,12 +68,12 @@ impl<'a> Lexer<'a> {
     /// The text of the comment that begins here, inner brackets kept.
     pub(super) fn comment(&mut self) -> Vec<u8> {
         let mut text = Vec::new();
-        let mut depth = 0;
+        let mut depth = 0_usize;
         while let Some(octet) = self.bump() {
             match octet {
                 b'(' => {
                     depth += 1;
-                    if depth > COMMENT_DEPTH {
+                    if depth > self.comment_depth {
                         self.rest = b"";
                         break;
                     }
@@ -76,7 +82,7 @@ impl<'a> Lexer<'a> {
                     }
                 }
                 b')' => {
-                    depth -= 1;
+                    depth = depth.saturating_sub(1);
                     if depth == 0 {
                         break;
                     }
@@ -124,27 +130,41 @@ fn is_token(octet: u8) -> bool {
 mod tests {
     use super::*;
 
-    #[test]
-    fn comments_nest_and_may_stay_open() {
-        let mut lexer = Lexer::new(b" (a (b\\) c) d) x (open");
-        lexer.skip();
-        assert_eq!(lexer.token(), b"x");
-        lexer.skip();
-        assert_eq!(lexer.peek(), None);
-        assert_eq!(Lexer::new(b"(a (b\\) c) d)").comment(), b"a (b) c) d");
+    fn lexer(value: &[u8]) -> Lexer<'_> {
+        Lexer::new(value, COMMENT_DEPTH)
     }
 
     #[test]
-    fn comments_too_deep_end_the_value() {
-        let mut deep = vec![b'('; 51];
-        deep.extend_from_slice(b"x");
-        let mut lexer = Lexer::new(&deep);
-        lexer.skip();
-        assert_eq!(lexer.peek(), None);
+    fn comments_nest_and_may_stay_open() {
+        let mut value = lexer(b" (a (b\\) c) d) x (open");
+        value.skip();
+        assert_eq!(value.token(), b"x");
+        value.skip();
+        assert_eq!(value.peek(), None);
+        assert_eq!(lexer(b"(a (b\\) c) d)").comment(), b"a (b) c) d");
+    }
+
+    #[test]
+    fn comments_nest_so_deep_and_deeper_ones_end_the_value() {
+        let cases: [(usize, usize, &[u8]); 7] = [
+            (50, 49, b"x"),
+            (50, 50, b"x"),
+            (50, 51, b""),
+            (2, 2, b"x"),
+            (2, 3, b""),
+            (0, 0, b"x"),
+            (0, 1, b""),
+        ];
+        for (limit, depth, word) in cases {
+            let value = [vec![b'('; depth], vec![b')'; depth], b"x".to_vec()].concat();
+            let mut lexer = Lexer::new(&value, limit);
+            lexer.skip();
+            assert_eq!(lexer.token(), word, "{depth} of {limit}");
+        }
     }
 
     #[test]
     fn quoting_is_taken_off() {
-        assert_eq!(Lexer::new(br#""a \"b\" c" d"#).quoted(), br#"a "b" c"#);
+        assert_eq!(lexer(br#""a \"b\" c" d"#).quoted(), br#"a "b" c"#);
     }
 }

@@ -4,6 +4,8 @@
 //! What the fields mean is for [`structure`](super::structure) and [`summary`](super::summary) to
 //! say. Reading copies nothing and never trusts a length.
 
+use crate::wire::work::looked_at;
+
 /// A stored form that this program did not write, or that was harmed since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the stored form is damaged")]
@@ -62,6 +64,7 @@ impl<'a> Unpack<'a> {
     }
 
     pub(super) fn byte(&mut self) -> Result<u8, Damaged> {
+        looked_at(1);
         let (first, rest) = self.0.split_first().ok_or(Damaged)?;
         self.0 = rest;
         Ok(*first)
@@ -92,6 +95,7 @@ impl<'a> Unpack<'a> {
     }
 
     pub(super) fn take(&mut self, size: usize) -> Result<&'a [u8], Damaged> {
+        looked_at(1);
         let (taken, rest) = self.0.split_at_checked(size).ok_or(Damaged)?;
         self.0 = rest;
         Ok(taken)

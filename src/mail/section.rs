@@ -2,12 +2,13 @@
 //!
 //! Plain arithmetic on the stored structure; how a section is written is the door's affair.
 
-use std::ops::Range;
+use std::{collections::HashSet, ops::Range};
 
 use super::{
     field::fields,
     structure::{Kind, PartRef, StructureRef},
 };
+use crate::wire::work::looked_at;
 
 /// A section of a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,12 +108,22 @@ fn child(parts: &[PartRef<'_>], parent: usize, number: u32) -> Option<usize> {
     (number > 0 && index < until).then_some(index)
 }
 
+/// More names than so many are looked up instead of compared one by one.
+const FEW_NAMES: usize = 16;
+
 /// The fields of a header with these names, or without them, octet for octet, and an empty line
 /// (RFC 9051 §6.4.5.1).
 pub fn select_fields(header: &[u8], names: &[Vec<u8>], not: bool) -> Vec<u8> {
     let mut selected = Vec::new();
+    // Thousands of names may be asked for, and a header may have thousands of fields.
+    let many = (names.len() > FEW_NAMES)
+        .then(|| names.iter().map(|name| name.to_ascii_lowercase()).collect::<HashSet<_>>());
     for field in fields(header) {
-        let named = !field.name.is_empty() && names.iter().any(|name| field.is(name));
+        let named = !field.name.is_empty()
+            && match &many {
+                Some(names) => names.contains(&field.name.to_ascii_lowercase()),
+                None => names.iter().inspect(|_| looked_at(1)).any(|name| field.is(name)),
+            };
         if named != not {
             selected.extend_from_slice(field.raw);
             if !field.raw.ends_with(b"\n") {

@@ -12,11 +12,13 @@ mod packed;
 
 pub use self::{
     address::{Address, MISSING_DOMAIN, MISSING_MAILBOX},
-    date::unix_seconds,
     keys::{Keys, base_subject},
     packed::{AddressIter, AddressRef, Addresses, IdIter, Ids, KeysRef, SummaryRef},
 };
-use super::field::{fields, unfold};
+use super::{
+    field::{fields, unfold},
+    structure::Limits,
+};
 
 /// What ENVELOPE tells (RFC 9051 §7.5.2), and the keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,7 +41,7 @@ pub struct Summary {
 
 impl Summary {
     /// Reads ENVELOPE's fields from a header, at most `addresses_left` addresses of them.
-    pub fn read(header: &[u8], addresses_left: &mut usize) -> Self {
+    pub fn read(header: &[u8], addresses_left: &mut usize, limits: &Limits) -> Self {
         let mut summary = Self::default();
         let mut seen = 0u16;
         for field in fields(header) {
@@ -55,7 +57,9 @@ impl Summary {
             let value = unfold(field.value);
             match summary.slot(place) {
                 Slot::Text(slot) => *slot = Some(value.into_owned()),
-                Slot::List(slot) => *slot = address::parse(&value, addresses_left),
+                Slot::List(slot) => {
+                    *slot = address::parse(&value, addresses_left, limits.comment_depth);
+                }
             }
         }
         for list in [&mut summary.sender, &mut summary.reply_to] {
@@ -67,8 +71,8 @@ impl Summary {
     }
 
     /// Adds what sorting and threading need.
-    pub fn add_keys(&mut self, header: &[u8]) {
-        self.keys = Some(Box::new(Keys::read(self, header)));
+    pub fn add_keys(&mut self, header: &[u8], limits: &Limits) {
+        self.keys = Some(Box::new(Keys::read(self, header, limits)));
     }
 
     fn slot(&mut self, place: usize) -> Slot<'_> {
@@ -110,6 +114,10 @@ enum Slot<'a> {
 mod tests {
     use super::*;
 
+    fn read(header: &[u8]) -> Summary {
+        Summary::read(header, &mut 0, &Limits::default())
+    }
+
     #[test]
     fn the_example_of_rfc_9051_section_8() {
         let header = b"Date: Wed, 17 Jul 1996 02:23:25 -0700 (PDT)\r\n\
@@ -118,7 +126,7 @@ mod tests {
             To: imap@cac.washington.edu\r\n\
             cc: minutes@CNRI.Reston.VA.US, John Klensin <KLENSIN@MIT.EDU>\r\n\
             Message-Id: <B27397-0100000@cac.washington.edu>\r\n\r\n";
-        let summary = Summary::read(header, &mut 100);
+        let summary = Summary::read(header, &mut 100, &Limits::default());
         assert_eq!(summary.date.as_deref(), Some(&b"Wed, 17 Jul 1996 02:23:25 -0700 (PDT)"[..]));
         let gray = Address::new(Some("Terry Gray"), "gray", "cac.washington.edu");
         assert_eq!(summary.from, std::slice::from_ref(&gray));
@@ -137,12 +145,12 @@ mod tests {
 
     #[test]
     fn the_first_field_of_a_name_counts_and_folds_vanish() {
-        let summary = Summary::read(b"Subject: a\r\n  b\r\nSUBJECT: c\r\n", &mut 0);
+        let summary = read(b"Subject: a\r\n  b\r\nSUBJECT: c\r\n");
         assert_eq!(summary.subject.as_deref(), Some(&b"a  b"[..]));
     }
 
     #[test]
     fn an_empty_subject_is_there() {
-        assert_eq!(Summary::read(b"Subject: \r\n", &mut 0).subject.as_deref(), Some(&b""[..]));
+        assert_eq!(read(b"Subject: \r\n").subject.as_deref(), Some(&b""[..]));
     }
 }

@@ -5,9 +5,10 @@
 use mail_parser::decoders::charsets::map::charset_decoder;
 
 use super::{binary::decode::decode_all, encoding::Encoding};
+use crate::wire::work::looked_at;
 
-/// Encoded words beyond this number stay as they are.
-const WORDS_MAX: u32 = 10_000;
+/// So many encoded words of a message are decoded when nothing else is said.
+pub(super) const WORDS_MAX: usize = 10_000;
 
 /// Turns octets of a named character set into text; unknown names count as UTF-8, and what is not
 /// valid there as windows-1252.
@@ -29,15 +30,17 @@ fn plain(octets: &[u8]) -> String {
 /// Decodes the encoded words of an unfolded value; everything else stays as it is.
 ///
 /// Blanks between two encoded words vanish (RFC 2047 §6.2); words of one character set are joined
-/// before they are decoded, since senders do split characters.
-pub fn decode(value: &[u8]) -> String {
+/// before they are decoded, since senders do split characters. Each takes one off `left`; when
+/// nothing is left they stay as they are.
+pub fn decode(value: &[u8], left: &mut usize) -> String {
     let mut out = String::with_capacity(value.len());
     let mut rest = value;
-    let mut left = WORDS_MAX;
     let mut pending: Option<(&[u8], Vec<u8>)> = None;
+    looked_at(value.len());
     while let Some(start) = memchr::memmem::find(rest, b"=?") {
+        looked_at(start.saturating_add(2));
         let (before, here) = rest.split_at_checked(start).unwrap_or((rest, b""));
-        let word = if left > 0 { Word::read(here) } else { None };
+        let word = if *left > 0 { Word::read(here) } else { None };
         let Some(word) = word else {
             let (skipped, behind) = rest.split_at_checked(start + 2).unwrap_or((rest, b""));
             flush(&mut out, &mut pending);
@@ -45,7 +48,7 @@ pub fn decode(value: &[u8]) -> String {
             rest = behind;
             continue;
         };
-        left -= 1;
+        *left = left.saturating_sub(1);
         let joins = pending.is_some() && before.iter().all(u8::is_ascii_whitespace);
         if !joins {
             flush(&mut out, &mut pending);
@@ -90,6 +93,7 @@ impl<'a> Word<'a> {
         if charset.is_empty() || !charset.iter().all(u8::is_ascii_graphic) {
             return None;
         }
+        looked_at(charset.len().saturating_add(encoded.len()));
         let octets = match encoding {
             b"B" | b"b" => decode_all(Encoding::Base64, encoded),
             b"Q" | b"q" => q_decode(encoded),
@@ -131,6 +135,10 @@ pub(super) fn hex(digit: u8) -> Option<u8> {
 mod tests {
     use super::*;
 
+    fn all(value: &[u8]) -> String {
+        decode(value, &mut { WORDS_MAX })
+    }
+
     #[test]
     fn the_examples_of_rfc_2047_section_8() {
         for (encoded, text) in [
@@ -143,25 +151,35 @@ mod tests {
             ("=?ISO-8859-1?Q?Andr=E9?= Pirard", "André Pirard"),
             ("=?ISO-8859-1?B?SWYgeW91IGNhbiByZWFkIHRoaXMgeW8=?=", "If you can read this yo"),
         ] {
-            assert_eq!(decode(encoded.as_bytes()), text);
+            assert_eq!(all(encoded.as_bytes()), text);
         }
     }
 
     #[test]
     fn a_character_split_over_two_words_is_whole() {
-        assert_eq!(decode(b"=?utf-8?q?=C3?= =?UTF-8?q?=BC?="), "ü");
+        assert_eq!(all(b"=?utf-8?q?=C3?= =?UTF-8?q?=BC?="), "ü");
     }
 
     #[test]
     fn what_is_no_encoded_word_stays() {
         for text in ["=?", "a =?x?= b", "=?utf-8?x?abc?=", "=?utf-8?q?abc", "1 =? 2"] {
-            assert_eq!(decode(text.as_bytes()), text);
+            assert_eq!(all(text.as_bytes()), text);
         }
     }
 
     #[test]
     fn eight_bit_text_is_utf_8_or_else_windows_1252() {
-        assert_eq!(decode("Grüße".as_bytes()), "Grüße");
-        assert_eq!(decode(b"Gr\xfc\xdfe"), "Grüße");
+        assert_eq!(all("Grüße".as_bytes()), "Grüße");
+        assert_eq!(all(b"Gr\xfc\xdfe"), "Grüße");
+    }
+
+    #[test]
+    fn words_are_decoded_up_to_the_limit_over_several_values() {
+        for (limit, decoded) in [(1, "a =?utf-8?q?b?="), (2, "ab"), (3, "ab")] {
+            let mut left = limit;
+            assert_eq!(decode(b"=?utf-8?q?a?= =?utf-8?q?b?=", &mut left), decoded);
+            let third = decode(b"=?utf-8?q?c?=", &mut left);
+            assert_eq!(third == "c", limit == 3, "{third}");
+        }
     }
 }

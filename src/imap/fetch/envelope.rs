@@ -51,10 +51,13 @@ fn addresses(out: &mut Buffer, list: Addresses<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{mail::summary::Summary, wire::Names};
+    use crate::{
+        mail::{structure::Limits, summary::Summary},
+        wire::Names,
+    };
 
     fn written(header: &[u8], names: Names) -> String {
-        let stored = Summary::read(header, &mut 100).encode();
+        let stored = Summary::read(header, &mut 100, &Limits::default()).encode();
         let mut out = Buffer::default();
         out.set_names(names);
         out.put(Envelope(SummaryRef::parse(&stored).unwrap()));

@@ -3,7 +3,10 @@
 //! Lenient: what cannot be part of the encoding is passed over (base64) or stays as it is
 //! (quoted-printable). Only a base64 text that breaks off within an octet cannot be decoded.
 
-use crate::mail::{encoding::Encoding, words::hex};
+use crate::{
+    mail::{encoding::Encoding, words::hex},
+    wire::work::looked_at,
+};
 
 /// Why a part's content cannot be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +53,7 @@ impl Decoder {
 
     /// Decodes the next octets and appends the content.
     pub fn feed(&mut self, encoded: &[u8], out: &mut Vec<u8>) {
+        looked_at(encoded.len());
         match &mut self.0 {
             State::Identity => out.extend_from_slice(encoded),
             State::Base64 { bits, count } => base64(bits, count, encoded, out),

@@ -53,13 +53,15 @@ pub(super) struct Stored<'m> {
     entry: &'m Entry,
     listing: Option<ContentParts>,
     header: Option<ContentParts>,
+    /// Encoded words that are decoded for one key.
+    encoded_words: usize,
     /// How many octets were read for this message.
     pub(super) weight: u64,
 }
 
 impl<'m> Stored<'m> {
-    pub(super) fn new(r: &'m Reader<'m>, entry: &'m Entry) -> Self {
-        Self { r, entry, listing: None, header: None, weight: 0 }
+    pub(super) fn new(r: &'m Reader<'m>, entry: &'m Entry, encoded_words: usize) -> Self {
+        Self { r, entry, listing: None, header: None, encoded_words, weight: 0 }
     }
 
     /// Summary and structure.
@@ -84,6 +86,7 @@ impl<'m> Stored<'m> {
     }
 
     fn field(&mut self, field: Field, needle: &Needle) -> Result<bool> {
+        let mut left = self.encoded_words;
         let summary = self.summary()?;
         let list = match field {
             Field::From => summary.from,
@@ -91,28 +94,31 @@ impl<'m> Stored<'m> {
             Field::Cc => summary.cc,
             Field::Bcc => summary.bcc,
             Field::Subject => {
-                return Ok(summary.subject.is_some_and(|text| needle.is_in(&words::decode(text))));
+                let text = summary.subject.map(|text| words::decode(text, &mut left));
+                return Ok(text.is_some_and(|text| needle.is_in(&text)));
             }
         };
-        Ok(!list.is_empty() && needle.is_in(&written(list)))
+        Ok(!list.is_empty() && needle.is_in(&written(list, &mut left)))
     }
 
     fn header_field(&mut self, name: &[u8], needle: &Needle) -> Result<bool> {
+        let mut left = self.encoded_words;
         let mut of_name = fields(&self.header()?.header).filter(|field| field.is(name));
-        Ok(of_name.any(|field| needle.is_in(&words::decode(&unfold(field.value)))))
+        Ok(of_name.any(|field| needle.is_in(&words::decode(&unfold(field.value), &mut left))))
     }
 
     fn text(&mut self, needle: &Needle, with_header: bool) -> Result<bool> {
         if needle.is_empty() {
             return Ok(true);
         }
-        if with_header && text::in_header(needle, &self.header()?.header) {
+        let mut left = self.encoded_words;
+        if with_header && text::in_header(needle, &self.header()?.header, &mut left) {
             return Ok(true);
         }
         let (r, entry) = (self.r, self.entry);
         let structure = &self.listing()?.structure;
         let structure = StructureRef::parse(structure).map_err(|_| damaged())?;
-        let (found, read) = text::in_body(needle, r, entry, structure)?;
+        let (found, read) = text::in_body(needle, r, entry, structure, &mut left)?;
         self.weight = self.weight.saturating_add(read);
         Ok(found)
     }
@@ -149,26 +155,26 @@ fn load<'p>(
 }
 
 /// A list of addresses as people write it.
-fn written(list: Addresses<'_>) -> String {
+fn written(list: Addresses<'_>, words_left: &mut usize) -> String {
     let mut text = String::new();
     for address in list {
         if !text.is_empty() {
             text.push_str(", ");
         }
         if let Some(name) = address.name {
-            text.push_str(&words::decode(name));
+            text.push_str(&words::decode(name, words_left));
             text.push(' ');
         }
-        let decoded = |octets: Option<&[u8]>| words::decode(octets.unwrap_or_default());
+        let mailbox = words::decode(address.mailbox.unwrap_or_default(), words_left);
         match address.host {
             Some(host) => {
                 text.push('<');
-                text.push_str(&decoded(address.mailbox));
+                text.push_str(&mailbox);
                 text.push('@');
-                text.push_str(&words::decode(host));
+                text.push_str(&words::decode(host, words_left));
                 text.push('>');
             }
-            None => text.push_str(&decoded(address.mailbox)),
+            None => text.push_str(&mailbox),
         }
     }
     text

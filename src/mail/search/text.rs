@@ -24,12 +24,12 @@ const AT_ONCE: u64 = 256 << 10;
 const MOST_HEADER: u64 = 64 << 10;
 
 /// Is it in a header, decoded and without its folds?
-pub(super) fn in_header(needle: &Needle, header: &[u8]) -> bool {
+pub(super) fn in_header(needle: &Needle, header: &[u8], words_left: &mut usize) -> bool {
     let mut text = String::new();
     for field in fields(header) {
-        text.push_str(&words::decode(field.name));
+        text.push_str(&words::decode(field.name, words_left));
         text.push_str(": ");
-        text.push_str(&words::decode(&unfold(field.value)));
+        text.push_str(&words::decode(&unfold(field.value), words_left));
         text.push('\n');
     }
     needle.is_in(&text)
@@ -41,6 +41,7 @@ pub(super) fn in_body(
     r: &Reader<'_>,
     entry: &Entry,
     structure: StructureRef<'_>,
+    words_left: &mut usize,
 ) -> Result<(bool, u64)> {
     let mut octets = Octets { r, entry, whole: None, read: 0 };
     if entry.size <= AT_ONCE {
@@ -54,7 +55,7 @@ pub(super) fn in_body(
         if index > 0 && !part.header_range().is_empty() {
             let range = at_most(part.header_range(), MOST_HEADER);
             left = left.saturating_sub(range.end - range.start);
-            if in_header(needle, &octets.get(range)?) {
+            if in_header(needle, &octets.get(range)?, words_left) {
                 return Ok((true, octets.read));
             }
         }

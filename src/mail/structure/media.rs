@@ -3,9 +3,9 @@
 //!
 //! Knows values only; where a part begins and ends is the scanner's affair.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use super::{Damage, Disposition, Media, Param, Part};
+use super::{Damage, Disposition, Limits, Media, Param, Part};
 use crate::mail::{
     encoding::Encoding,
     field::{fields, unfold},
@@ -16,26 +16,26 @@ use crate::mail::{
 const LANGUAGES_MAX: usize = 128;
 
 /// Fills in what the header says of the part.
-pub(super) fn describe(part: &mut Part, header: &[u8], default: fn() -> Media, params_max: usize) {
+pub(super) fn describe(part: &mut Part, header: &[u8], default: fn() -> Media, limits: &Limits) {
     let mut media = None;
     let mut encoding = None;
     for field in fields(header) {
         let value = || unfold(field.value);
         let text = || Some(value().into_owned()).filter(|text| !text.is_empty());
         match field.name.to_ascii_lowercase().as_slice() {
-            b"content-type" if media.is_none() => media = Some(read_media(&value(), params_max)),
+            b"content-type" if media.is_none() => media = Some(read_media(&value(), limits)),
             b"content-transfer-encoding" if encoding.is_none() => {
-                encoding = Some(read_encoding(&value()));
+                encoding = Some(read_encoding(&value(), limits));
             }
             b"content-id" if part.id.is_none() => part.id = text(),
             b"content-description" if part.description.is_none() => part.description = text(),
             b"content-md5" if part.md5.is_none() => part.md5 = text(),
             b"content-location" if part.location.is_none() => part.location = text(),
             b"content-disposition" if part.disposition.is_none() => {
-                part.disposition = read_disposition(&value(), params_max);
+                part.disposition = read_disposition(&value(), limits);
             }
             b"content-language" if part.languages.is_empty() => {
-                part.languages = read_languages(&value());
+                part.languages = read_languages(&value(), limits);
             }
             _ => {}
         }
@@ -55,8 +55,8 @@ pub(super) fn describe(part: &mut Part, header: &[u8], default: fn() -> Media, p
 }
 
 /// `content = type "/" subtype *(";" parameter)` (RFC 2045 §5.1); a lone `text` is text/plain.
-fn read_media(value: &[u8], params_max: usize) -> Option<Media> {
-    let mut lexer = Lexer::new(value);
+fn read_media(value: &[u8], limits: &Limits) -> Option<Media> {
+    let mut lexer = Lexer::new(value, limits.comment_depth);
     lexer.skip();
     let name = lexer.token();
     lexer.skip();
@@ -71,27 +71,27 @@ fn read_media(value: &[u8], params_max: usize) -> Option<Media> {
     if name.is_empty() || subtype.is_empty() {
         return None;
     }
-    let params = read_params(&mut lexer, params_max);
+    let params = read_params(&mut lexer, limits.parameters);
     Some(Media { name: name.to_vec(), subtype: subtype.to_vec(), params })
 }
 
 /// `mechanism := token` (RFC 2045 §6.1)
-fn read_encoding(value: &[u8]) -> Vec<u8> {
-    let mut lexer = Lexer::new(value);
+fn read_encoding(value: &[u8], limits: &Limits) -> Vec<u8> {
+    let mut lexer = Lexer::new(value, limits.comment_depth);
     lexer.skip();
     lexer.take(b'"');
     lexer.token().to_vec()
 }
 
 /// `disposition-type *(";" disposition-parm)` (RFC 2183 §2)
-fn read_disposition(value: &[u8], params_max: usize) -> Option<Disposition> {
-    let mut lexer = Lexer::new(value);
+fn read_disposition(value: &[u8], limits: &Limits) -> Option<Disposition> {
+    let mut lexer = Lexer::new(value, limits.comment_depth);
     lexer.skip();
     let name = match lexer.peek() {
         Some(b'"') => lexer.quoted(),
         _ => lexer.token().to_vec(),
     };
-    let params = read_params(&mut lexer, params_max);
+    let params = read_params(&mut lexer, limits.parameters);
     let name = match name.is_empty() {
         true if params.is_empty() => return None,
         true => b"attachment".to_vec(),
@@ -101,8 +101,8 @@ fn read_disposition(value: &[u8], params_max: usize) -> Option<Disposition> {
 }
 
 /// `Language-List = Language-Tag [CFWS] *("," [CFWS] Language-Tag [CFWS])` (RFC 3282 §2)
-fn read_languages(value: &[u8]) -> Vec<Vec<u8>> {
-    let mut lexer = Lexer::new(value);
+fn read_languages(value: &[u8], limits: &Limits) -> Vec<Vec<u8>> {
+    let mut lexer = Lexer::new(value, limits.comment_depth);
     let mut languages = Vec::new();
     while languages.len() < LANGUAGES_MAX && lexer.peek().is_some() {
         lexer.skip();
@@ -246,13 +246,9 @@ fn percent_encode(out: &mut Vec<u8>, value: &[u8]) {
 }
 
 fn first_of_each(params: Vec<Param>) -> Vec<Param> {
-    let mut kept: Vec<Param> = Vec::with_capacity(params.len());
-    for param in params {
-        if !kept.iter().any(|other| other.name.eq_ignore_ascii_case(&param.name)) {
-            kept.push(param);
-        }
-    }
-    kept
+    let mut names = HashSet::with_capacity(params.len());
+    let first = |param: &Param| names.insert(param.name.to_ascii_lowercase());
+    params.into_iter().filter(first).collect()
 }
 
 #[cfg(test)]
@@ -260,7 +256,7 @@ mod tests {
     use super::*;
 
     fn params(value: &str) -> Vec<(String, String)> {
-        let media = read_media(format!("a/b; {value}").as_bytes(), 128).unwrap();
+        let media = read_media(format!("a/b; {value}").as_bytes(), &Limits::default()).unwrap();
         let text = |octets: Vec<u8>| String::from_utf8(octets).unwrap();
         media.params.into_iter().map(|param| (text(param.name), text(param.value))).collect()
     }
@@ -271,9 +267,12 @@ mod tests {
 
     #[test]
     fn comments_and_quotes_do_not_count() {
-        let media = read_media(b"text/plain; charset=us-ascii (Plain text)", 128).unwrap();
+        let media =
+            read_media(b"text/plain; charset=us-ascii (Plain text)", &Limits::default()).unwrap();
         assert_eq!(media.param("Charset"), Some(&b"us-ascii"[..]));
-        let media = read_media(b" (a) text (b) / (c) plain ; charset=\"us-ascii\"", 128).unwrap();
+        let media =
+            read_media(b" (a) text (b) / (c) plain ; charset=\"us-ascii\"", &Limits::default())
+                .unwrap();
         assert!(media.is("TEXT", "Plain"));
         assert_eq!(media.param("charset"), Some(&b"us-ascii"[..]));
     }
@@ -321,9 +320,11 @@ mod tests {
     #[test]
     fn types_without_a_subtype_are_broken() {
         for broken in ["", "multipart", "/plain", "text/", "тип/x", ";", "()"] {
-            assert!(read_media(broken.as_bytes(), 128).is_none(), "{broken}");
+            assert!(read_media(broken.as_bytes(), &Limits::default()).is_none(), "{broken}");
         }
-        assert!(read_media(b"text; charset=utf-8", 128).unwrap().is("text", "plain"));
+        assert!(
+            read_media(b"text; charset=utf-8", &Limits::default()).unwrap().is("text", "plain")
+        );
     }
 
     #[test]

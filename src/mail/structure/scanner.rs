@@ -10,7 +10,10 @@ use std::{collections::HashMap, mem};
 
 use self::lines::{Line, Lines};
 use super::{Damage, Kind, Media, Octets, Part, Structure, media::describe};
-use crate::mail::{encoding::Encoding, summary::Summary};
+use crate::{
+    mail::{encoding::Encoding, lexer, summary::Summary, words},
+    wire::work::looked_at,
+};
 
 /// Dashes, padding and line end of a delimiter are not longer.
 const DELIMITER_EXTRA: usize = 56;
@@ -32,10 +35,14 @@ pub struct Limits {
     pub parameters: usize,
     /// How deep parts are told apart.
     pub depth: usize,
-    /// The last of so many parts takes the rest of the message.
+    /// How many parts are told apart; one more takes the rest of the message.
     pub parts: usize,
     /// Octets of a boundary.
     pub boundary: usize,
+    /// How deep comments nest; deeper ones end the value of their field.
+    pub comment_depth: usize,
+    /// Encoded words of a message that are decoded; further ones stay encoded.
+    pub encoded_words: usize,
 }
 
 impl Default for Limits {
@@ -49,6 +56,8 @@ impl Default for Limits {
             depth: 100,
             parts: 1_000,
             boundary: 200,
+            comment_depth: lexer::COMMENT_DEPTH,
+            encoded_words: words::WORDS_MAX,
         }
     }
 }
@@ -181,6 +190,7 @@ impl Scanner {
     }
 
     fn line(&mut self, line: &Line<'_>) {
+        looked_at(line.head.len());
         if let Some((level, closing)) = self.delimiter(line) {
             self.close(level.saturating_add(1));
             self.pass(line);
@@ -257,7 +267,7 @@ impl Scanner {
     }
 
     fn begin_part(&mut self, at: u64) {
-        let full = self.parts.len().saturating_add(1) >= self.limits.parts;
+        let full = self.parts.len() >= self.limits.parts;
         self.open.push(Open { part: self.parts.len(), ..Open::default() });
         self.parts.push(Part { header: at, ..Part::default() });
         self.header.clear();
@@ -266,8 +276,9 @@ impl Scanner {
         if full {
             self.boundaries.clear();
             self.begin_body();
+            let limits = self.limits;
             self.current(|part| {
-                describe(part, b"", Media::plain_text, 0);
+                describe(part, b"", Media::plain_text, &limits);
                 part.damage.add(Damage::OPAQUE);
             });
         }
@@ -289,8 +300,8 @@ impl Scanner {
         self.headers_left = self.headers_left.saturating_sub(header.len());
         self.summarise(&header);
         let default = self.default_media();
-        let parameters = self.limits.parameters;
-        self.current(|part| describe(part, &header, default, parameters));
+        let limits = self.limits;
+        self.current(|part| describe(part, &header, default, &limits));
         self.header = header;
         let Some(part) = self.open.last().and_then(|open| self.parts.get(open.part)) else {
             return;
@@ -346,13 +357,14 @@ impl Scanner {
 
     /// If the part being read is the root of a message, its header makes a summary.
     fn summarise(&mut self, header: &[u8]) {
+        let limits = self.limits;
         if self.open.len() == 1 {
-            self.summary = Summary::read(header, &mut self.addresses_left);
-            self.summary.add_keys(header);
+            self.summary = Summary::read(header, &mut self.addresses_left, &limits);
+            self.summary.add_keys(header, &limits);
         } else if let Some(parent) = self.parent()
             && parent.kind == Kind::Message
         {
-            let summary = Summary::read(header, &mut self.addresses_left);
+            let summary = Summary::read(header, &mut self.addresses_left, &limits);
             if let Some(parent) = self.parent() {
                 parent.summary = Some(Box::new(summary));
             }
@@ -394,7 +406,7 @@ impl Scanner {
                 if part.size == 1 {
                     part.size = 2;
                     part.damage.add(Damage::NO_PARTS);
-                    let only = only_child(part);
+                    let only = only_child(part, &self.limits);
                     self.parts.push(only);
                 }
             }
@@ -404,6 +416,7 @@ impl Scanner {
     fn forget_boundary(&mut self, level: usize) {
         let Some(open) = self.open.get_mut(level) else { return };
         let Some(boundary) = open.boundary.take() else { return };
+        looked_at(1);
         match open.shadowed.take() {
             Some(outer) => self.boundaries.insert(boundary, outer),
             None => self.boundaries.remove(&boundary),
@@ -438,7 +451,7 @@ impl Scanner {
 }
 
 /// Stands for the parts of a multipart in which none was found.
-fn only_child(multipart: &Part) -> Part {
+fn only_child(multipart: &Part, limits: &Limits) -> Part {
     let mut child = Part {
         size: 1,
         header: multipart.body,
@@ -448,7 +461,7 @@ fn only_child(multipart: &Part) -> Part {
         octets: multipart.octets,
         ..Part::default()
     };
-    describe(&mut child, b"", Media::plain_text, 0);
+    describe(&mut child, b"", Media::plain_text, limits);
     child
 }
 

@@ -35,9 +35,9 @@ impl Address {
 }
 
 /// Reads `address-list`, as many addresses as `left` has room for.
-pub(super) fn parse(value: &[u8], left: &mut usize) -> Vec<Address> {
+pub(super) fn parse(value: &[u8], left: &mut usize, comment_depth: usize) -> Vec<Address> {
     let mut list = Vec::new();
-    let mut lexer = Lexer::new(value);
+    let mut lexer = Lexer::new(value, comment_depth);
     let mut in_group = false;
     while *left > 0 {
         lexer.skip_blanks();
@@ -269,9 +269,10 @@ fn or_missing(text: Vec<u8>, missing: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::lexer::COMMENT_DEPTH;
 
     fn list(value: &str) -> Vec<Address> {
-        parse(value.as_bytes(), &mut 100)
+        parse(value.as_bytes(), &mut 100, COMMENT_DEPTH)
     }
 
     fn one(value: &str) -> Address {
@@ -376,6 +377,6 @@ mod tests {
     #[test]
     fn commas_alone_are_no_addresses_and_the_limit_holds() {
         assert_eq!(list(" , ,, "), []);
-        assert_eq!(parse(b"a@b,c@d,e@f", &mut 2).len(), 2);
+        assert_eq!(parse(b"a@b,c@d,e@f", &mut 2, COMMENT_DEPTH).len(), 2);
     }
 }

@@ -1,10 +1,12 @@
 //! What messages are sorted and threaded by, computed once (RFC 5256, RFC 5957).
 
-use super::{Address, Summary, unix_seconds};
+use super::{Address, Summary, date::unix_seconds};
 use crate::mail::{
     field::{find, unfold},
+    structure::Limits,
     words,
 };
+use crate::wire::work::looked_at;
 
 /// More message ids of one field are not read.
 const IDS_MAX: usize = 100;
@@ -35,17 +37,19 @@ pub struct Keys {
 }
 
 impl Keys {
-    pub(super) fn read(summary: &Summary, header: &[u8]) -> Self {
+    pub(super) fn read(summary: &Summary, header: &[u8], limits: &Limits) -> Self {
         let ids = |text: Option<&[u8]>| text.map(message_ids).unwrap_or_default();
-        let (base, is_reply) = base_subject(summary.subject.as_deref().unwrap_or_default());
+        let mut left = limits.encoded_words;
+        let subject = summary.subject.as_deref().unwrap_or_default();
+        let (base, is_reply) = base_subject(subject, &mut left);
         let references = find(header, b"references").map(|field| unfold(field.value));
         Self {
             base_subject: base,
             is_reply,
-            sent: summary.date.as_deref().and_then(unix_seconds),
-            display_from: display(&summary.from),
-            display_to: display(&summary.to),
-            display_cc: display(&summary.cc),
+            sent: summary.date.as_deref().and_then(|date| unix_seconds(date, limits.comment_depth)),
+            display_from: display(&summary.from, &mut left),
+            display_to: display(&summary.to, &mut left),
+            display_cc: display(&summary.cc, &mut left),
             message_id: ids(summary.message_id.as_deref()).into_iter().next(),
             in_reply_to: ids(summary.in_reply_to.as_deref()),
             references: ids(references.as_deref()),
@@ -54,15 +58,15 @@ impl Keys {
 }
 
 /// The first of a list, as a person sees it (RFC 5957 §3).
-fn display(list: &[Address]) -> String {
+fn display(list: &[Address], words_left: &mut usize) -> String {
     let Some(first) = list.first() else { return String::new() };
-    let name = first.name.as_deref().map(|name| words::decode(name.get(..KEY_MAX).unwrap_or(name)));
-    let name = name.filter(|name| !name.is_empty());
+    let name = first.name.as_deref().map(|name| name.get(..KEY_MAX).unwrap_or(name));
+    let name = name.map(|name| words::decode(name, words_left)).filter(|name| !name.is_empty());
     let mut text = name.unwrap_or_else(|| match (&first.mailbox, &first.host) {
         (Some(mailbox), Some(host)) => {
-            format!("{}@{}", words::decode(mailbox), String::from_utf8_lossy(host))
+            format!("{}@{}", words::decode(mailbox, words_left), String::from_utf8_lossy(host))
         }
-        (Some(group), None) => words::decode(group),
+        (Some(group), None) => words::decode(group, words_left),
         (None, _) => String::new(),
     });
     shorten(&mut text);
@@ -98,6 +102,7 @@ fn message_ids(value: &[u8]) -> Vec<Vec<u8>> {
 
 fn keep_id(ids: &mut Vec<Vec<u8>>, id: &[u8]) {
     let id: Vec<u8> = id.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
+    looked_at(ids.len());
     if id.is_empty() || id.len() > ID_MAX || ids.contains(&id) {
         return;
     }
@@ -108,9 +113,9 @@ fn keep_id(ids: &mut Vec<Vec<u8>>, id: &[u8]) {
 }
 
 /// The base subject of a raw Subject, and whether it is that of a reply or a forwarded message
-/// (RFC 5256 §2.1).
-pub fn base_subject(subject: &[u8]) -> (String, bool) {
-    let decoded = words::decode(subject);
+/// (RFC 5256 §2.1). Decodes at most `words_left` encoded words.
+pub fn base_subject(subject: &[u8], words_left: &mut usize) -> (String, bool) {
+    let decoded = words::decode(subject, words_left);
     let mut text = String::with_capacity(decoded.len().min(KEY_MAX));
     for word in decoded.split_whitespace() {
         if !text.is_empty() {
@@ -155,6 +160,7 @@ fn strip(text: &str) -> (&str, bool) {
 
 /// `subj-leader = *subj-blob ("re" / ("fw" ["d"])) *WSP [subj-blob] ":"`
 fn strip_leader(text: &str) -> Option<&str> {
+    looked_at(1);
     let mut rest = text;
     while let Some(behind) = strip_blob(rest) {
         rest = behind;
@@ -204,7 +210,11 @@ mod tests {
             ("re: ", "", true),
             ("", "", false),
         ] {
-            assert_eq!(base_subject(subject.as_bytes()), (base.to_owned(), is_reply), "{subject}");
+            assert_eq!(
+                base_subject(subject.as_bytes(), &mut 100),
+                (base.to_owned(), is_reply),
+                "{subject}"
+            );
         }
     }
 
@@ -225,8 +235,9 @@ mod tests {
     #[test]
     fn names_are_shown_decoded_and_addresses_whole() {
         let encoded = Address::new(Some("=?utf-8?q?K=C3=A4the?="), "k", "x.example");
-        assert_eq!(display(&[encoded]), "Käthe");
-        assert_eq!(display(&[Address::new(None, "k", "x.example")]), "k@x.example");
-        assert_eq!(display(&[Address::new(Some("=?utf-8?q??="), "k", "x.example")]), "k@x.example");
+        assert_eq!(display(&[encoded], &mut 100), "Käthe");
+        assert_eq!(display(&[Address::new(None, "k", "x.example")], &mut 0), "k@x.example");
+        let empty = Address::new(Some("=?utf-8?q??="), "k", "x.example");
+        assert_eq!(display(&[empty], &mut 100), "k@x.example");
     }
 }

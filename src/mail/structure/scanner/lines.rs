@@ -1,6 +1,6 @@
 //! Cuts octets that come in pieces into lines, with a bounded beginning of each.
 
-use crate::mail::structure::Octets;
+use crate::{mail::structure::Octets, wire::work::looked_at};
 
 /// Octets of a line that is not too long, without its end (RFC 5322 §2.1.1).
 const LINE_MAX: u64 = 998;
@@ -40,10 +40,12 @@ impl Lines {
     /// each line.
     pub(super) fn next<'a, 'b: 'a>(&'a mut self, rest: &mut &'b [u8]) -> Option<Line<'a>> {
         let Some(at) = memchr::memchr(b'\n', rest) else {
+            looked_at(rest.len());
             self.hold(rest);
             *rest = b"";
             return None;
         };
+        looked_at(at);
         let (piece, behind) = rest.split_at_checked(at.saturating_add(1))?;
         *rest = behind;
         if self.len == 0 {

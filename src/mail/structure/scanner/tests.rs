@@ -178,9 +178,10 @@ fn depth_and_number_are_bounded() {
     let many =
         format!("Content-Type: multipart/mixed; boundary=b\n\n{}", "--b\n\nx\n".repeat(3000));
     let parts = scan(many.as_bytes()).structure.parts;
-    assert_eq!(parts.len(), PARTS_MAX);
-    assert!(parts[PARTS_MAX - 1].damage.has(Damage::OPAQUE));
-    assert_eq!(parts[PARTS_MAX - 1].end, many.len() as u64);
+    assert_eq!(parts.len(), PARTS_MAX + 1);
+    assert!(!parts[PARTS_MAX - 1].damage.has(Damage::OPAQUE));
+    assert!(parts[PARTS_MAX].damage.has(Damage::OPAQUE));
+    assert_eq!(parts[PARTS_MAX].end, many.len() as u64);
 
     let nested = format!(
         "Content-Type: message/rfc822\n\n{}",
