@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{BurlHost, Config, Security, Size};
 
+/// What reads brackets within brackets calls itself; so deep there is always room on the stack.
+const DEEPEST: usize = 64;
+
 /// Values that are each right, but not together.
 pub(super) struct Contradiction {
     pub(super) key: String,
@@ -64,6 +67,22 @@ impl Config {
         if !(78..=998).contains(&limits.text_line_sent_max.octets()) {
             let fault = "cannot be kept to (RFC 5322 §2.1.1)";
             return Err(wrong("limits.text_line_sent_max", fault, "78 to 998"));
+        }
+        if limits.imap_messages_per_command_max == 0 {
+            let key = "limits.imap_messages_per_command_max";
+            return Err(wrong(key, "cannot be announced (RFC 9738 §5)", "1 or more"));
+        }
+        if limits.mime_parts_max == 0 {
+            let allowed = "1 or more: the message itself is one";
+            return Err(wrong("limits.mime_parts_max", "is too few", allowed));
+        }
+        if limits.imap_depth_max > DEEPEST {
+            let allowed = format!("0 to {DEEPEST}");
+            return Err(wrong("limits.imap_depth_max", "is too much", &allowed));
+        }
+        if limits.wal_alarm > limits.wal_cut_readers {
+            let allowed = format!("at most wal_cut_readers, {}", limits.wal_cut_readers);
+            return Err(wrong("limits.wal_alarm", "is too much", &allowed));
         }
         if limits.message_size_max > Size::gib(1) {
             return Err(wrong("limits.message_size_max", "is too much", "up to 1 GiB"));

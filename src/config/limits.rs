@@ -130,7 +130,7 @@ section! {
         imap_literal_sum_max: Size = Size::mib(1),
         /// Literals of one command.
         imap_literals_max: usize = 200,
-        /// Depth of parentheses and of search keys.
+        /// Depth of parentheses and of search keys; at most 64.
         imap_depth_max: usize = 32,
         /// Search keys of one command.
         imap_search_keys_max: usize = 1_000,
@@ -138,7 +138,7 @@ section! {
         imap_fetch_items_max: usize = 100,
         /// Ranges in one set of numbers.
         imap_set_ranges_max: usize = 10_000,
-        /// Messages that one command may touch, announced as MESSAGELIMIT (RFC 9738).
+        /// Messages that one command may touch, announced as MESSAGELIMIT (RFC 9738); at least 1.
         imap_messages_per_command_max: usize = 1_000_000,
         /// Commands of one connection that wait; then we stop reading from it.
         imap_commands_waiting_max: usize = 100,
@@ -146,7 +146,7 @@ section! {
         mailbox_name_max: Size = Size(1_000),
         /// Depth of a mailbox's name.
         mailbox_depth_max: usize = 20,
-        /// Mailboxes of one user.
+        /// Mailboxes of one user, and names that one user subscribes.
         mailboxes_per_user_max: usize = 5_000,
         /// Octets of a keyword.
         keyword_length_max: Size = Size(100),
@@ -181,7 +181,8 @@ section! {
         parameters_max: usize = 128,
         /// Depth of MIME parts that are told apart; deeper ones are opaque text.
         mime_depth_max: usize = 100,
-        /// MIME parts of a message that are told apart.
+        /// MIME parts of a message that are told apart, the message itself being one; what follows is
+        /// one part more.
         mime_parts_max: usize = 1_000,
         /// Octets of a MIME boundary.
         mime_boundary_max: Size = Size(200),
@@ -303,7 +304,8 @@ section! {
         quota_refused_after: Span = Span::days(7),
         /// Pages in the database's log after which they are moved to their place.
         wal_checkpoint_pages: usize = 2_000,
-        /// Size of the database's log that is worth an alarm.
+        /// Size of the database's log that is worth an alarm; from half of it on the writer itself
+        /// helps to move it.
         wal_alarm: Size = Size::mib(256),
         /// Size of the database's log at which old readers are cut off.
         wal_cut_readers: Size = Size::gib(1),

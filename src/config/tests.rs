@@ -161,6 +161,27 @@ fn each_fault_names_the_key_the_place_and_what_is_allowed() {
             "[listen]\nimap = [\"[::]:25\"]",
             "mailade.toml: listen.smtp: [::]:25 is taken by listen.imap; allowed: each address once",
         ),
+        (
+            "[limits]\nwal_alarm = \"2 GiB\"",
+            "mailade.toml: limits.wal_alarm: is too much; allowed: at most wal_cut_readers, 1 GiB",
+        ),
+        (
+            "[limits]\nimap_depth_max = 65",
+            "mailade.toml: limits.imap_depth_max: is too much; allowed: 0 to 64",
+        ),
+        (
+            "[limits]\nimap_messages_per_command_max = 0",
+            "mailade.toml: limits.imap_messages_per_command_max: cannot be announced (RFC 9738 §5); \
+             allowed: 1 or more",
+        ),
+        (
+            "[limits]\nmime_parts_max = 0",
+            "mailade.toml: limits.mime_parts_max: is too few; allowed: 1 or more",
+        ),
+        (
+            "[limits]\nkeywords_per_mailbox_max = 257",
+            "mailade.toml: limits.keywords_per_mailbox_max: is too much; allowed: 0 to 256",
+        ),
         ("hostname = ", "mailade.toml: TOML parse error at line 1, column 12: "),
     ] {
         let told = fault(text);

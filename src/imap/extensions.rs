@@ -99,12 +99,16 @@ pub struct Facts {
     pub can_start_tls: bool,
     /// The most octets of a message.
     pub message_max: u64,
+    /// The most messages of one command.
+    pub messages_max: u64,
 }
 
 /// One extension: its word, its RFC, when its word is shown, and what commands it brings.
 pub struct Extension {
     /// The capability word; it ends with `=` when a number follows.
     pub capability: &'static str,
+    /// The number that follows.
+    pub number: Option<fn(&Facts) -> u64>,
     /// Where it is defined.
     pub rfc: u16,
     /// Is the word shown now?
@@ -119,7 +123,12 @@ const fn extension(
     shown: fn(&Facts) -> bool,
     rows: &'static [Row],
 ) -> Extension {
-    Extension { capability, rfc, shown, rows }
+    Extension { capability, number: None, rfc, shown, rows }
+}
+
+/// One whose word ends with a number.
+const fn numbered(capability: &'static str, rfc: u16, number: fn(&Facts) -> u64) -> Extension {
+    Extension { capability, number: Some(number), rfc, shown: always, rows: &[] }
 }
 
 fn always(_: &Facts) -> bool {
@@ -207,7 +216,7 @@ pub static EXTENSIONS: &[Extension] = &[
     extension("LIST-EXTENDED", 5258, always, &[]),
     extension("LIST-STATUS", 5819, always, &[]),
     extension("STATUS=SIZE", 8438, always, &[]),
-    extension("APPENDLIMIT=", 7889, always, &[]),
+    numbered("APPENDLIMIT=", 7889, |facts| facts.message_max),
     extension("MULTIAPPEND", 3502, always, &[]),
     extension("WITHIN", 5032, always, &[]),
     extension("BINARY", 3516, always, &[]),
@@ -238,6 +247,7 @@ pub static EXTENSIONS: &[Extension] = &[
     extension("QRESYNC", 7162, always, &[]),
     extension("ESEARCH", 4731, always, &[]),
     extension("SEARCHRES", 5182, always, &[]),
+    numbered("MESSAGELIMIT=", 9738, |facts| facts.messages_max),
 ];
 
 /// The row of a command by its name in any case.
@@ -256,8 +266,8 @@ impl Encode for Capabilities {
         for extension in EXTENSIONS.iter().filter(|extension| (extension.shown)(&self.0)) {
             out.put(" ");
             out.put(extension.capability);
-            if extension.capability.ends_with('=') {
-                out.put(self.0.message_max);
+            if let Some(number) = extension.number {
+                out.put(number(&self.0));
             }
         }
     }
@@ -281,6 +291,7 @@ mod tests {
         can_start_tls: true,
         can_bind: false,
         message_max: 52_428_800,
+        messages_max: 1_000_000,
     };
 
     #[test]
@@ -308,6 +319,7 @@ mod tests {
         let after = words(Facts { logged_in: true, secured: true, ..PLAIN });
         assert!(words(PLAIN).contains(" LITERAL- ") && !words(PLAIN).contains(" LITERAL+ "));
         assert!(after.contains(" LITERAL+ ") && !after.contains(" LITERAL- "));
+        assert!(after.contains(" MESSAGELIMIT=1000000 "));
         assert!(after.contains(" APPENDLIMIT=52428800 ") && !after.contains(" AUTH="));
     }
 

@@ -35,6 +35,8 @@ pub struct Limits {
     pub message: u64,
     /// Messages one command may touch.
     pub messages_per_command: usize,
+    /// Commands that wait behind the one at work; then nothing more is read.
+    pub commands_waiting: usize,
     /// Octets of one SASL exchange.
     pub sasl: usize,
     /// Steps of one SASL exchange.
@@ -62,6 +64,7 @@ impl Default for Limits {
             bad: 20,
             message: 50 * 1024 * 1024,
             messages_per_command: 1_000_000,
+            commands_waiting: 100,
             sasl: 12 * 1024,
             sasl_steps: 10,
             rate: net::Rate::default(),

@@ -11,6 +11,7 @@ pub mod fetch;
 pub mod flags;
 pub mod limits;
 mod literal;
+pub mod message_limit;
 pub mod news;
 pub mod pattern;
 pub mod picture;

@@ -52,6 +52,8 @@ pub enum Code {
     HighestModSeq(ModSeq),
     /// A limit of this server.
     Limit,
+    /// No more messages than so many are worked on at once; the lowest UID that was (RFC 9738 §3.1).
+    MessageLimit(usize, Option<Uid>),
     /// The mailbox's id (RFC 8474 §4.2).
     MailboxId(MailboxId),
     /// Messages of a conditional STORE that had changed, by number or UID (RFC 7162 §3.1.3).
@@ -128,6 +130,14 @@ impl Encode for Code {
                 out.put(mod_seq.0);
             }
             Self::Limit => out.put("LIMIT"),
+            Self::MessageLimit(most, lowest) => {
+                out.put("MESSAGELIMIT ");
+                out.put(*most as u64);
+                if let Some(uid) = lowest {
+                    out.put(" ");
+                    out.put(uid.get());
+                }
+            }
             Self::MailboxId(id) => {
                 out.put("MAILBOXID (");
                 out.put(MailboxObject(*id));

@@ -211,12 +211,13 @@ impl Session {
         if !row.reads_only {
             return command.run(self, out).await;
         }
+        let waiting = self.door.limits.commands_waiting;
         let mut input = self.input.take();
         let outcome = tokio::select! {
             biased;
             outcome = command.run(self, out) => outcome,
             () = stop.cancelled() => Err(closing()),
-            () = gone(input.as_mut()) => Err(Error::Connection(std::io::ErrorKind::NotConnected.into())),
+            () = gone(input.as_mut(), waiting) => Err(Error::Connection(std::io::ErrorKind::NotConnected.into())),
         };
         self.input = input;
         outcome
@@ -320,6 +321,7 @@ impl Session {
             can_start_tls: self.door.tls.is_some() && !tls,
             can_bind: input.is_some_and(|input| input.channel_binding().is_some()),
             message_max: self.door.limits.message,
+            messages_max: self.door.limits.messages_per_command as u64,
         }
     }
 
@@ -404,10 +406,11 @@ async fn keep_up(selected: Option<&mut Selected>) -> Infallible {
     }
 }
 
-/// Waits until the client has left. One that closed its side behind further commands still listens.
-async fn gone(input: Option<&mut Input>) {
+/// Waits until the client has left; reads on while fewer commands than so many wait. One that
+/// closed its side behind further commands still listens.
+async fn gone(input: Option<&mut Input>, waiting: usize) {
     if let Some(input) = input {
-        input.ended().await;
+        input.ended(waiting).await;
         if !input.has_buffered() {
             return;
         }

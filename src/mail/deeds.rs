@@ -167,7 +167,10 @@ impl Mail {
             .await
     }
 
-    fn check_keywords<'m>(&self, names: impl IntoIterator<Item = &'m MarkNames>) -> Result<()> {
+    pub(super) fn check_keywords<'m>(
+        &self,
+        names: impl IntoIterator<Item = &'m MarkNames>,
+    ) -> Result<()> {
         let most = self.limits.keyword_octets;
         let too_long = names.into_iter().flat_map(|names| &names.keywords).any(|k| k.len() > most);
         if too_long { Err(Error::Limit("the keyword is too long")) } else { Ok(()) }
@@ -187,7 +190,7 @@ impl NewMail {
 }
 
 /// The mailbox as it is now, if it is still the one that was opened.
-fn still(r: &Reader<'_>, mailbox: &Mailbox) -> Result<MailboxRow> {
+pub(super) fn still(r: &Reader<'_>, mailbox: &Mailbox) -> Result<MailboxRow> {
     let row = r.mailbox_by_id(mailbox.id)?;
     let same = |row: &MailboxRow| row.selectable && row.uid_validity == mailbox.uid_validity;
     row.filter(same).ok_or(Error::NoMailbox)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     Actor, Mail,
     error::{Error, Result},
-    name,
+    name::{self, NameLimits},
     rights::Rights,
     view::View,
 };
@@ -244,6 +244,7 @@ impl Mail {
     pub async fn rename(&self, actor: &Actor, from: &str, to: &str) -> Result<Committed<()>> {
         let account = actor.account;
         let (from, to) = (name::canonical(from), self.new_name(to)?);
+        let (names, most) = (self.limits.names, self.limits.mailboxes);
         self.store
             .write(actor.origin, move |tx| {
                 let row = find(tx, account, &from)?;
@@ -259,11 +260,16 @@ impl Mail {
                     return Err(Error::Cannot("a mailbox can't be moved below itself"));
                 }
                 check_twins(&known, &to)?;
-                for level in name::ancestors(&to) {
-                    let key = name::key(level);
-                    if known.iter().all(|row| *row.key != *key) {
-                        tx.add_mailbox(account, level, &key, SpecialUse::default())?;
-                    }
+                check_below(&known, &row, &to, names)?;
+                let missing: Vec<&str> = name::ancestors(&to)
+                    .filter(|level| known.iter().all(|row| *row.key != *name::key(level)))
+                    .collect();
+                let new = missing.len() + usize::from(from == "INBOX");
+                if new > 0 && known.len() + new > most {
+                    return Err(Error::Limit("too many mailboxes"));
+                }
+                for level in missing {
+                    tx.add_mailbox(account, level, &name::key(level), SpecialUse::default())?;
                 }
                 if from == "INBOX" {
                     empty_inbox_into(tx, &row, &to, &target_key)
@@ -285,7 +291,16 @@ impl Mail {
         if subscribed {
             name::check(&name, self.limits.names)?;
         }
-        let job = move |tx: &mut Tx<'_>| Ok(tx.subscribe(account, &name, subscribed)?);
+        let most = self.limits.mailboxes;
+        let job = move |tx: &mut Tx<'_>| {
+            if subscribed {
+                let known = tx.subscriptions(account)?;
+                if known.len() >= most && known.iter().all(|other| **other != *name) {
+                    return Err(Error::Limit("too many subscriptions"));
+                }
+            }
+            Ok(tx.subscribe(account, &name, subscribed)?)
+        };
         self.store.write(actor.origin, job).await
     }
 
@@ -349,6 +364,17 @@ fn check_twins(known: &[MailboxRow], name: &str) -> Result<()> {
         known.iter().any(|row| *row.key == *key && *row.name != *level)
     });
     if twin { Err(Error::MailboxExists) } else { Ok(()) }
+}
+
+/// Refuses a name that would make the names of the mailboxes below too long or too deep. What is
+/// below INBOX stays there.
+fn check_below(known: &[MailboxRow], row: &MailboxRow, to: &str, limits: NameLimits) -> Result<()> {
+    if &*row.name == "INBOX" {
+        return Ok(());
+    }
+    let below = format!("{}/", row.name);
+    let below = known.iter().filter_map(|other| other.name.strip_prefix(&below));
+    below.map(|rest| format!("{to}/{rest}")).try_for_each(|name| name::check(&name, limits))
 }
 
 fn empty_inbox_into(tx: &mut Tx<'_>, inbox: &MailboxRow, to: &str, key: &str) -> Result<()> {

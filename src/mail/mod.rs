@@ -4,6 +4,7 @@
 //! only through [`Mail::open`], which checks rights and gives a handle; every deed takes a handle and
 //! checks the right it needs.
 
+mod appending;
 pub mod binary;
 pub mod casemap;
 mod content;
@@ -38,6 +39,7 @@ pub mod words;
 use std::sync::Arc;
 
 pub use self::{
+    appending::Appending,
     content::Octets,
     deeds::{Appended, CopiedTo, NewMail},
     email_id::EmailId,
@@ -76,6 +78,8 @@ pub struct Limits {
     pub keyword_octets: usize,
     /// Keywords of a mailbox's own.
     pub keywords: usize,
+    /// How much of a message is read; what lies beyond is opaque and kept all the same.
+    pub parsing: structure::Limits,
 }
 
 impl Default for Limits {
@@ -87,6 +91,7 @@ impl Default for Limits {
             quota_octets: 5 << 30,
             keyword_octets: 100,
             keywords: Keywords::LIMIT,
+            parsing: structure::Limits::default(),
         }
     }
 }

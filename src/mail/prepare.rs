@@ -7,7 +7,7 @@ use super::{
     error::{Error, Result},
     preview,
     spool::{self, Spool},
-    structure::{Octets, Scanned, Scanner, StructureRef},
+    structure::{Limits, Octets, Scanned, Scanner, StructureRef},
     summary::Keys,
 };
 use crate::store::{self, NewContent, NewPiece};
@@ -33,6 +33,18 @@ impl Prepared {
         &self.0.header
     }
 
+    /// Octets that it takes in memory: all but what is in a file.
+    pub fn weight(&self) -> u64 {
+        let NewContent { header, pieces, summary, structure, preview, references, .. } = &*self.0;
+        let inline = pieces.iter().map(|piece| match piece {
+            NewPiece::Octets(octets) => octets.len(),
+            NewPiece::Blob(..) | NewPiece::Stored(_) => 0,
+        });
+        let described = header.len() + summary.len() + structure.len() + preview.len();
+        let all = inline.sum::<usize>() + described + size_of_val(references.as_slice());
+        (all + size_of::<NewContent>()) as u64
+    }
+
     /// What the store keeps.
     pub fn content(&self) -> &NewContent {
         &self.0
@@ -50,22 +62,27 @@ impl Mail {
         spool: Spool,
         edit: impl FnOnce(Vec<u8>) -> Vec<u8> + Send + 'static,
     ) -> Result<Prepared> {
+        let limits = self.limits.parsing;
         if spool.is_small() {
-            return prepare(spool, edit);
+            return prepare(spool, edit, &limits);
         }
         // A large body is read several times and synced.
-        let work = tokio::task::spawn_blocking(move || prepare(spool, edit)).await;
+        let work = tokio::task::spawn_blocking(move || prepare(spool, edit, &limits)).await;
         work.map_err(|_| Error::Internal(store::Error::Cancelled))?
     }
 }
 
-fn prepare(spool: Spool, edit: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Result<Prepared> {
-    let (mut spool, mut scanned) = one_view(spool)?;
+fn prepare(
+    spool: Spool,
+    edit: impl FnOnce(Vec<u8>) -> Vec<u8>,
+    limits: &Limits,
+) -> Result<Prepared> {
+    let (mut spool, mut scanned) = one_view(spool, limits)?;
     let head = scanned.header_len.min(HEADER_MAX);
     let original = spool.read(0..head)?;
     let header = edit(original.clone());
     if header != original {
-        scanned = scan_with_header(&mut spool, &header, head)?;
+        scanned = scan_with_header(&mut spool, &header, head, limits)?;
     }
     let hash = hash(&mut spool, &header, head)?;
     let structure = scanned.structure.encode();
@@ -97,9 +114,9 @@ fn body(spool: Spool, head: u64) -> Result<Vec<NewPiece>> {
 }
 
 /// The message as BODY shows it: parts in binary become base64, bare CR and bare LF become CRLF.
-fn one_view(mut spool: Spool) -> Result<(Spool, Scanned)> {
+fn one_view(mut spool: Spool, limits: &Limits) -> Result<(Spool, Scanned)> {
     for _ in 0..REWRITES_MAX {
-        let scanned = scan(&mut spool)?;
+        let scanned = scan(&mut spool, limits)?;
         if !scanned.has_binary && !scanned.octets.has(Octets::BARE_CR.with(Octets::BARE_LF)) {
             return Ok((spool, scanned));
         }
@@ -118,7 +135,7 @@ fn one_view(mut spool: Spool) -> Result<(Spool, Scanned)> {
         rewritten.write(&out)?;
         spool = rewritten;
     }
-    let scanned = scan(&mut spool)?;
+    let scanned = scan(&mut spool, limits)?;
     Ok((spool, scanned))
 }
 
@@ -137,8 +154,8 @@ fn preview(spool: &Spool, structure: &[u8], header: &[u8], head: u64) -> Result<
     Ok(String::new())
 }
 
-fn scan(spool: &mut Spool) -> Result<Scanned> {
-    let mut scanner = Scanner::new();
+fn scan(spool: &mut Spool, limits: &Limits) -> Result<Scanned> {
+    let mut scanner = Scanner::with_limits(*limits);
     spool.each_chunk::<Error>(|octets| {
         scanner.feed(octets);
         Ok(())
@@ -147,8 +164,13 @@ fn scan(spool: &mut Spool) -> Result<Scanned> {
 }
 
 /// The same message with another header in place of its first `head` octets.
-fn scan_with_header(spool: &mut Spool, header: &[u8], head: u64) -> Result<Scanned> {
-    let mut scanner = Scanner::new();
+fn scan_with_header(
+    spool: &mut Spool,
+    header: &[u8],
+    head: u64,
+    limits: &Limits,
+) -> Result<Scanned> {
+    let mut scanner = Scanner::with_limits(*limits);
     scanner.feed(header);
     behind(spool, head, |octets| scanner.feed(octets))?;
     Ok(scanner.finish())

@@ -210,15 +210,24 @@ impl Input {
 
     /// Waits until the peer leaves or the connection breaks, while something else is done.
     ///
-    /// What comes meanwhile is kept, up to 64 KiB; beyond that this never ends.
-    pub async fn ended(&mut self) {
-        while self.bytes.len() - self.start < STEP {
+    /// What comes meanwhile is kept, up to 64 KiB or so many lines; then nothing more is read and
+    /// this never ends.
+    pub async fn ended(&mut self, lines: usize) {
+        while self.bytes.len() - self.start < STEP && !self.holds(lines) {
             match self.fill(None).await {
                 Ok(true) => {}
                 Ok(false) | Err(_) => return,
             }
         }
         std::future::pending::<()>().await;
+    }
+
+    /// Do at least so many whole lines wait?
+    fn holds(&self, lines: usize) -> bool {
+        match lines.checked_sub(1) {
+            Some(before) => memchr::memchr_iter(b'\n', self.rest()).nth(before).is_some(),
+            None => true,
+        }
     }
 
     /// Is there input that was not asked for yet?
@@ -516,9 +525,29 @@ mod tests {
         let (mut input, _output, mut peer) = pair(LineEnds::Lenient, 1 << 20).await;
         peer.write_all(b"a NOOP\r\n").await.unwrap();
         drop(peer);
-        input.ended().await;
+        input.ended(2).await;
         assert_eq!(input.line(100).await.unwrap().unwrap(), b"a NOOP");
         assert!(input.line(100).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn reading_stops_when_so_many_lines_wait() {
+        for (most, read) in [(2, 3), (3, 3), (4, 4)] {
+            let (mut input, _output, mut peer) = pair(LineEnds::Lenient, 1 << 20).await;
+            for lines in [3, 1] {
+                peer.write_all(&b"a NOOP\r\n".repeat(lines)).await.unwrap();
+                poll_fn(|context| input.stream.lock().poll_readable(context)).await.unwrap();
+                tokio::select! {
+                    biased;
+                    () = input.ended(most) => panic!("the peer is still there"),
+                    () = std::future::ready(()) => {}
+                }
+            }
+            assert_eq!(memchr::memchr_iter(b'\n', input.rest()).count(), read, "{most}");
+            for _ in 0..4 {
+                assert_eq!(input.line(100).await.unwrap().unwrap(), b"a NOOP");
+            }
+        }
     }
 
     #[tokio::test]

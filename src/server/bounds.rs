@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use crate::{
     auth::ThrottleLimits,
-    config::Limits,
+    config::{Config, Limits},
     imap,
     logging::peers::Peers,
     mail,
-    mail::name::NameLimits,
+    mail::{name::NameLimits, structure},
     metrics::Metrics,
     net::{ConnectionLimits, MemoryLimits, OutputLimits, Rate},
-    smtp,
+    smtp, store,
     wire::Bounds,
 };
 
@@ -56,6 +56,25 @@ pub(super) fn memory(limits: &Limits) -> MemoryLimits {
     }
 }
 
+/// The store: room on the disk, and how long its write-ahead log may grow.
+pub(super) fn store(config: &Config) -> store::Options {
+    let limits = &config.limits;
+    let twice = limits.message_size_max.octets().saturating_mul(2);
+    store::Options {
+        least_for_adding: limits.disk_free_min.octets().max(twice),
+        least_for_writing: limits.disk_free_stop.octets(),
+        reserve: limits.disk_reserve.octets(),
+        keywords: limits.keywords_per_mailbox_max,
+        log: store::LogLimits {
+            checkpoint_pages: limits.wal_checkpoint_pages as u64,
+            alarm: limits.wal_alarm.octets(),
+            cut: limits.wal_cut_readers.octets(),
+            ..store::LogLimits::default()
+        },
+        ..store::Options::new(&config.data_dir)
+    }
+}
+
 /// The mail rooms.
 pub(super) fn mail(limits: &Limits) -> mail::Limits {
     mail::Limits {
@@ -68,6 +87,18 @@ pub(super) fn mail(limits: &Limits) -> mail::Limits {
         quota_octets: limits.quota.octets(),
         keyword_octets: limits.keyword_length_max.len(),
         keywords: limits.keywords_per_mailbox_max,
+        parsing: structure::Limits {
+            header: limits.header_max.len(),
+            header_line: limits.header_line_max.len(),
+            header_lines: limits.header_lines_max,
+            addresses: limits.addresses_max,
+            parameters: limits.parameters_max,
+            depth: limits.mime_depth_max,
+            parts: limits.mime_parts_max,
+            boundary: limits.mime_boundary_max.len(),
+            comment_depth: limits.comment_depth_max,
+            encoded_words: limits.encoded_words_max,
+        },
     }
 }
 
@@ -88,6 +119,7 @@ pub(super) fn imap(limits: &Limits) -> imap::Limits {
         bad: count(limits.bad_commands_max),
         message: limits.message_size_max.octets(),
         messages_per_command: limits.imap_messages_per_command_max,
+        commands_waiting: limits.imap_commands_waiting_max,
         sasl: limits.sasl_exchange_max.len(),
         sasl_steps: limits.sasl_steps_max,
         rate: Rate {
@@ -177,5 +209,8 @@ mod tests {
         same(&connections(&limits), &ConnectionLimits::default());
         same(&memory(&limits), &MemoryLimits::default());
         same(&throttle(&limits), &ThrottleLimits::default());
+        let config = Config { data_dir: "here".into(), ..Config::default() };
+        let reserve = limits.disk_reserve.octets();
+        same(&store(&config), &store::Options { reserve, ..store::Options::new("here") });
     }
 }

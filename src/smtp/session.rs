@@ -115,7 +115,7 @@ impl Session {
             // last words with it.
             let farewell = async {
                 let _heard = self.output.close().await;
-                self.input.ended().await;
+                self.input.ended(usize::MAX).await;
             };
             let _gone = timeout(FAREWELL, farewell).await;
         }

@@ -264,10 +264,17 @@ impl Reader<'_> {
 impl Tx<'_> {
     /// Stores a content, or finds the same octets stored already.
     pub fn add_content(&mut self, new: &NewContent) -> Result<ContentId> {
+        Ok(self.add_content_or_find(new)?.0)
+    }
+
+    /// Stores a content, or finds the same octets stored already; says whether it is new.
+    pub fn add_content_or_find(&mut self, new: &NewContent) -> Result<(ContentId, bool)> {
         self.check_space()?;
-        let sql = "UPDATE content SET last_used = ?2 WHERE hash = ?1 RETURNING id";
+        // Each use moves the time on, so that one who stored it can see whether others use it.
+        let sql = "UPDATE content SET last_used = max(?2, last_used + 1) WHERE hash = ?1
+            RETURNING id";
         if let Some(id) = self.row(sql, (&new.hash, self.now()), |row| row.get(0))? {
-            return Ok(id);
+            return Ok((id, false));
         }
         let mut pieces = Vec::new();
         for piece in &new.pieces {
@@ -280,7 +287,21 @@ impl Tx<'_> {
         let id = ContentId(self.sql.last_insert_rowid());
         let sql = "INSERT INTO summary (content, summary, structure) VALUES (?1, ?2, ?3)";
         self.execute(sql, (id, &new.summary, &new.structure))?;
-        Ok(id)
+        Ok((id, true))
+    }
+
+    /// A content that was stored before is about to be referred to.
+    pub fn use_content(&mut self, content: ContentId) -> Result<()> {
+        let sql = "UPDATE content SET last_used = max(?2, last_used + 1) WHERE id = ?1";
+        let found = self.execute(sql, (content, self.now()))?;
+        if found == 1 { Ok(()) } else { Err(Error::NotFound("content")) }
+    }
+
+    /// Forgets a content that was stored anew at `since` and that nobody has used after that.
+    pub fn forget_unused(&mut self, content: ContentId, since: i64) -> Result<()> {
+        let sql = "DELETE FROM content WHERE id = ?1 AND created = ?2 AND last_used = ?2";
+        self.execute(sql, (content, since))?;
+        Ok(())
     }
 
     fn keep_piece(&self, piece: &NewPiece) -> Result<Piece> {

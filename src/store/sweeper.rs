@@ -88,7 +88,8 @@ impl Store {
     }
 
     async fn sweep_contents(&self, origin: Origin) -> Result<usize> {
-        let before = origin.at.saturating_sub(3600);
+        // What was stored lately may be part of an APPEND that is not through.
+        let before = origin.at.saturating_sub(GRACE);
         let unused: Vec<ContentId> = self
             .read(move |r| {
                 let used = r.used_contents()?;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use jiff::{Timestamp, civil::Date};
 
-use super::{Set, Syntax, date, utf7};
+use super::{Set, Syntax, date, utf7, work::looked_at};
 
 /// Entries of one list.
 const LONGEST_LIST: usize = 10_000;
@@ -92,6 +92,7 @@ impl<'a> Cursor<'a> {
 
     /// Takes this octet if it is the next one.
     pub fn take(&mut self, byte: u8) -> bool {
+        looked_at(1);
         match self.rest.split_first() {
             Some((next, rest)) if *next == byte => {
                 self.rest = rest;
@@ -155,6 +156,7 @@ impl<'a> Cursor<'a> {
     /// Takes octets as long as they please.
     fn run_of(&mut self, pleases: impl Fn(u8) -> bool) -> &'a [u8] {
         let length = self.rest.iter().position(|byte| !pleases(*byte)).unwrap_or(self.rest.len());
+        looked_at(length.saturating_add(1));
         self.advance(length)
     }
 
@@ -254,6 +256,7 @@ impl<'a> Cursor<'a> {
     /// `literal = "{" number64 ["+"] "}" CRLF *CHAR8`, without NUL
     pub fn literal(&mut self) -> Result<&'a [u8], Syntax> {
         let octets = self.octets()?;
+        looked_at(octets.len());
         if octets.contains(&0) {
             return Err(Syntax::Expected("a literal without NUL"));
         }

@@ -13,6 +13,7 @@ mod date;
 pub mod envelope;
 pub mod set;
 pub mod utf7;
+pub(crate) mod work;
 
 pub use buffer::{Buffer, Encode};
 pub use cursor::{Bounds, Cursor, Names};

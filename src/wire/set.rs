@@ -168,6 +168,32 @@ impl Ranges {
         self.0.iter().flat_map(Clone::clone)
     }
 
+    /// The numbers that are in both.
+    #[must_use]
+    pub fn both(&self, other: &Self) -> Self {
+        let (mut both, mut mine, mut others) = (Self::default(), self.0.iter(), other.0.iter());
+        let (mut one, mut two) = (mine.next(), others.next());
+        while let (Some(left), Some(right)) = (one, two) {
+            both.push_range(*left.start().max(right.start())..=*left.end().min(right.end()));
+            if left.end() < right.end() {
+                one = mine.next();
+            } else {
+                two = others.next();
+            }
+        }
+        both
+    }
+
+    /// The numbers that are in either.
+    #[must_use]
+    pub fn either(&self, other: &Self) -> Self {
+        let mut ranges: Vec<_> = self.0.iter().chain(&other.0).cloned().collect();
+        ranges.sort_unstable_by_key(|range| *range.start());
+        let mut either = Self::default();
+        ranges.into_iter().for_each(|range| either.push_range(range));
+        either
+    }
+
     /// Adds a number; in rising order this costs nothing, in any other a look-up and a shift.
     pub fn insert(&mut self, number: u32) {
         if self.last().is_none_or(|last| number >= last) {
@@ -253,6 +279,14 @@ impl FromIterator<RangeInclusive<u32>> for Ranges {
         for range in sorted {
             ranges.push_range(range);
         }
+        ranges
+    }
+}
+
+impl From<RangeInclusive<u32>> for Ranges {
+    fn from(range: RangeInclusive<u32>) -> Self {
+        let mut ranges = Self::default();
+        ranges.push_range(range);
         ranges
     }
 }
@@ -384,6 +418,11 @@ mod tests {
             sorted.dedup();
             prop_assert_eq!(ranges.numbers().collect::<Vec<_>>(), sorted.clone());
             prop_assert_eq!(ranges.count(), sorted.len() as u64);
+            let (low, high) = sorted.split_at(sorted.len() / 3);
+            let (low, high) = (low.iter().copied().collect(), high.iter().copied().collect::<Ranges>());
+            prop_assert_eq!(&high.either(&low), &ranges);
+            prop_assert_eq!(ranges.both(&low), low.clone());
+            prop_assert_eq!(low.both(&high), Ranges::default());
             for number in 0..61 {
                 prop_assert_eq!(ranges.contains(number), sorted.contains(&number));
             }

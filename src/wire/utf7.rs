@@ -3,7 +3,7 @@
 //! Decoding is strict: a name has exactly one coded form, so two different names on the wire can
 //! never mean one mailbox.
 
-use super::Syntax;
+use super::{Syntax, work::looked_at};
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,";
 
@@ -54,6 +54,7 @@ fn digit(bits: u32) -> char {
 
 /// The name behind a coded form; refused is everything that [`encode`] would not have written.
 pub fn decode(coded: &[u8]) -> Result<String, Syntax> {
+    looked_at(coded.len());
     let mut out = String::with_capacity(coded.len());
     let mut bytes = coded.iter().copied();
     while let Some(byte) = bytes.next() {

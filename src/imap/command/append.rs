@@ -14,16 +14,13 @@ use crate::{
         error::Error,
         flags,
         reply::{Code, Done, Replies},
-        session::Session,
+        session::{Session, now},
     },
-    mail::{self, Actor, Mailbox, NewMail, Prepared},
+    mail::{self, Actor, Appending, Mailbox, NewMail, Prepared},
     net::Literal,
     store::MarkNames,
     wire::{Cursor, Syntax},
 };
-
-/// Octets of small messages that one APPEND may hold in memory; large ones are in files.
-const MOST_IN_MEMORY: usize = 4 * 1024 * 1024;
 
 struct Append {
     name: String,
@@ -97,12 +94,22 @@ impl Command for Append {
                     return Err(error);
                 }
             };
-            let mails = messages(session, &actor, self.first, out).await?;
             let mail = session.mail();
-            let done = match mail.append(&actor, &mailbox, mails).await {
-                // It went while the message came.
-                Err(mail::Error::NoMailbox) => return Err(missing(&mail, &self.name)),
-                done => done?.into_inner(),
+            let mut all = mail.appending(&actor, &mailbox)?;
+            let done = match messages(session, &actor, self.first, &mut all, out).await {
+                Ok(()) => all.finish().await.map_err(|error| match error {
+                    // It went while the message came.
+                    mail::Error::NoMailbox => missing(&mail, &self.name),
+                    other => other.into(),
+                }),
+                Err(error) => Err(error),
+            };
+            let done = match done {
+                Ok(done) => done.into_inner(),
+                Err(error) => {
+                    all.forget().await;
+                    return Err(error);
+                }
             };
             tell_form(session, &self.name, "", out);
             tracing::info!(session = %session.id, mailbox = %mailbox.id, messages = done.uids.len(), "imap append");
@@ -146,36 +153,42 @@ async fn messages(
     session: &mut Session,
     actor: &Actor,
     first: Head,
+    all: &mut Appending,
     out: &mut Replies,
-) -> Result<Vec<NewMail>, Error> {
+) -> Result<(), Error> {
+    let most = session.door.limits.messages_per_command;
     let mut held = session.input()?.share();
-    let (mut mails, mut next) = (Vec::new(), Some(first));
-    let (mut sum, mut in_memory) = (0_u64, 0_usize);
+    let mut next = Some(first);
     while let Some(head) = next {
-        if let Err(error) = check(session, actor, &head, sum).await {
+        let fits = if all.len() < most {
+            check(session, actor, &head, all.octets()).await
+        } else {
+            Err(Error::no(Code::MessageLimit(most, None), "too many messages in one APPEND"))
+        };
+        if let Err(error) = fits {
             session.swallow(head.literal).await?;
             return Err(error);
         }
-        let message = match message(session, &head, out).await {
-            Ok(message) => message,
-            Err(error @ (Error::Bye(..) | Error::Connection(_))) => return Err(error),
-            Err(error) => {
-                session.swallow_rest().await?;
-                return Err(error);
+        let added = match message(session, &head, out).await {
+            Ok(message) => {
+                let mail = NewMail { message, marks: head.marks, internal_date: head.date };
+                let added = all.add(mail, now()).await.map_err(Error::from);
+                let room = held.hold(all.weight());
+                added.and_then(|()| {
+                    let busy = || Error::no(Code::Unavailable, "the server is too busy");
+                    room.then_some(()).ok_or_else(busy)
+                })
             }
+            Err(error @ (Error::Bye(..) | Error::Connection(_))) => return Err(error),
+            Err(error) => Err(error),
         };
-        sum = sum.saturating_add(message.size());
-        if message.size() <= session.mail().store().inline_threshold() as u64 {
-            in_memory += usize::try_from(message.size()).unwrap_or(usize::MAX);
-        }
-        if in_memory > MOST_IN_MEMORY || !held.hold(in_memory) {
+        if let Err(error) = added {
             session.swallow_rest().await?;
-            return Err(Error::no(Code::Limit, "too much for one APPEND"));
+            return Err(error);
         }
-        mails.push(NewMail { message, marks: head.marks, internal_date: head.date });
         next = following(session, head.utf8).await?;
     }
-    Ok(mails)
+    Ok(())
 }
 
 /// Reads one message whole, then makes it ready; its octets are read in any case.

@@ -44,8 +44,13 @@ impl Command for Copy {
     fn run<'a>(self: Box<Self>, session: &'a mut Session, _: &'a mut Replies) -> Running<'a> {
         Box::pin(async move {
             let (mail, actor) = (session.mail(), session.actor()?);
+            let most = session.door.limits.messages_per_command;
             let selected = session.selected()?;
             let targets = selected.targets(&mail, &self.set, self.by).await?;
+            if targets.len() > most {
+                let code = Code::MessageLimit(most, None);
+                return Err(Error::no(code, "too many messages to copy, try fewer"));
+            }
             let to = target(&mail, &actor, &self.mailbox).await?;
             let uids: Vec<_> = targets.iter().map(|target| target.uid).collect();
             let asked = uids.len();

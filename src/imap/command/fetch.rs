@@ -19,6 +19,7 @@ use crate::{
             message::{Flags, Gathered},
             write::{self, Trouble},
         },
+        message_limit,
         picture::{By, Target},
         reply::{Code, Done, Replies, Vanished},
         resync::{self, Among},
@@ -119,13 +120,18 @@ impl Command for Fetch {
                 session.enable_condstore(out);
             }
             let (form, unasked) = (Flags::of(session.enabled), unasked(session.enabled));
+            let most = session.door.limits.messages_per_command;
             let selected = session.selected()?;
-            let targets = match self.since {
+            let mut targets = match self.since {
                 Some(Since { mod_seq, .. }) => {
                     resync::changed(&mail, selected, mod_seq, &self.set, self.by).await?
                 }
                 None => selected.targets(&mail, &self.set, self.by).await?,
             };
+            let limit = message_limit::highest(&mut targets, most);
+            if limit.is_some() {
+                targets.reverse();
+            }
             let mut work = Work {
                 sets_seen: item::sets_seen(&self.items)
                     && selected.access == Access::ReadWrite
@@ -143,7 +149,7 @@ impl Command for Fetch {
                     work.answer_by_store(&targets, &self.items, &Arc::new(wanted), out).await?;
                 }
             }
-            work.outcome.done()
+            message_limit::end(limit, work.outcome.done(), out)
         })
     }
 }
@@ -319,7 +325,8 @@ impl<'w> Work<'w> {
         }
         let unseen = gathered.messages.iter();
         let unseen = unseen.filter(|message| !message.entry.marks.flags.contains(Mark::SEEN));
-        let uids: Vec<_> = unseen.map(|message| message.target.uid).collect();
+        let mut uids: Vec<_> = unseen.map(|message| message.target.uid).collect();
+        uids.sort_unstable();
         if uids.is_empty() {
             return Ok(uids);
         }

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     imap::{
+        message_limit,
         picture::By,
         reply::{Code, Done, Replies},
         session::Session,
@@ -36,9 +37,11 @@ impl Command for Move {
     fn run<'a>(self: Box<Self>, session: &'a mut Session, out: &'a mut Replies) -> Running<'a> {
         Box::pin(async move {
             let (mail, actor) = (session.mail(), session.actor()?);
+            let most = session.door.limits.messages_per_command;
             let selected = session.selected()?;
             selected.must_be_writable()?;
-            let targets = selected.targets(&mail, &self.set, self.by).await?;
+            let mut targets = selected.targets(&mail, &self.set, self.by).await?;
+            let limit = message_limit::highest(&mut targets, most);
             let to = target(&mail, &actor, &self.mailbox).await?;
             let uids: Vec<_> = targets.iter().map(|target| target.uid).collect();
             let asked = uids.len();
@@ -46,11 +49,12 @@ impl Command for Move {
             if let Some(code) = copy_uid(&moved) {
                 out.ok(&code, "moved");
             }
-            Ok(if moved.copied.len() == asked {
+            let done = if moved.copied.len() == asked {
                 Done::ok("move done")
             } else {
                 Done::with("some messages were gone", Code::ExpungeIssued)
-            })
+            };
+            message_limit::end(limit, Ok(done), out)
         })
     }
 }

@@ -3,13 +3,15 @@
 
 use super::{Command, Parsed, Running};
 use crate::{
+    ids::Uid,
     imap::{
         error::Error,
         extensions::Numbers,
+        message_limit,
         picture::By,
         reply::{Done, Replies},
         search::{
-            query::Query,
+            query::{Matching, Query},
             result::{self, Options},
         },
         session::Session,
@@ -57,13 +59,16 @@ impl Command for Search {
             }
             self.query.enable(session, out);
             let (mail, tag, rev2) = (session.mail(), session.tag.clone(), session.enabled.rev2);
+            let most = session.door.limits.messages_per_command;
             let selected = session.selected()?;
             let saves = self.options.is_some_and(|options| options.save);
-            let uids = self.query.matching(&mail, selected).await;
-            if saves && matches!(uids, Err(Error::No(..) | Error::Internal(_))) {
+            let matching = self.query.matching(&mail, selected, most).await;
+            if saves && matches!(matching, Err(Error::No(..) | Error::Internal(_))) {
                 selected.saved = Ranges::default();
             }
-            let found = self.query.numbered(&mail, selected, uids?).await?;
+            let Matching { uids, limit } = matching?;
+            let mut found = self.query.numbered(&mail, selected, uids).await?;
+            found.limit.clone_from(&limit);
             match self.options {
                 Some(options) => {
                     if options.save {
@@ -79,7 +84,7 @@ impl Command for Search {
                 }
                 None => result::plain("SEARCH", &found, self.by, out).await?,
             }
-            Ok(self.query.done(Done::ok("searched")))
+            message_limit::end(limit, Ok(self.query.done(Done::ok("searched"))), out)
         })
     }
 }

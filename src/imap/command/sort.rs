@@ -89,8 +89,9 @@ impl Command for Sort {
             session.tell(Numbers::Still, out).await?;
             self.query.enable(session, out);
             let (mail, tag) = (session.mail(), session.tag.clone());
+            let most = session.door.limits.messages_per_command;
             let selected = session.selected()?;
-            let uids = self.query.matching(&mail, selected).await?;
+            let uids = self.query.all_matching(&mail, selected, most).await?;
             let sorted = mail.sort(&selected.mailbox, uids, self.criteria).await?;
             let found = self.query.numbered(&mail, selected, sorted).await?;
             match self.options {

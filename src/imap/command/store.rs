@@ -8,7 +8,7 @@ use crate::{
         error::Error,
         extensions::Numbers,
         fetch::message::{Flags as Form, Gathered},
-        flags,
+        flags, message_limit,
         picture::{By, Target},
         reply::{Code, Done, Replies},
         selected::Selected,
@@ -90,8 +90,10 @@ impl Command for Store {
             if self.unchanged_since.is_some() {
                 session.enable_condstore(out);
             }
+            let most = session.door.limits.messages_per_command;
             let selected = session.selected()?;
-            let targets = selected.targets(&mail, &self.set, self.by).await?;
+            let mut targets = selected.targets(&mail, &self.set, self.by).await?;
+            let limit = message_limit::highest(&mut targets, most);
             if targets.is_empty() {
                 return Ok(Done::ok("no such message"));
             }
@@ -119,9 +121,13 @@ impl Command for Store {
                     marked.missing.binary_search(&target.uid).is_err()
                 }
             };
-            let shown: Vec<_> = targets.iter().copied().filter(shown).collect();
+            let mut shown: Vec<_> = targets.iter().copied().filter(shown).collect();
+            if limit.is_some() {
+                shown.reverse();
+            }
             told.tell_flags(&mail, selected, &shown, out).await?;
-            outcome(&marked, &targets, self.by, since.is_some())
+            let done = outcome(&marked, &targets, self.by, since.is_some());
+            message_limit::end(limit, done, out)
         })
     }
 }

@@ -49,8 +49,9 @@ impl Command for Thread {
             session.tell(Numbers::Still, out).await?;
             self.query.enable(session, out);
             let mail = session.mail();
+            let most = session.door.limits.messages_per_command;
             let selected = session.selected()?;
-            let uids = self.query.matching(&mail, selected).await?;
+            let uids = self.query.all_matching(&mail, selected, most).await?;
             let threads = mail.thread(&selected.mailbox, uids.clone(), self.algorithm).await?;
             let found = self.query.numbered(&mail, selected, uids).await?;
             tell(&threads, &found, self.by, out).await?;

@@ -89,6 +89,11 @@ impl Context<'_> {
             Key::Not(key) => Plain::Not(Box::new(self.key(key)?)),
             Key::Numbers(set) => Plain::Uids(self.uids(set, By::Number)?),
             Key::Uids(set) => Plain::Uids(self.uids(set, By::Uid)?),
+            Key::UidAfter(uid) => {
+                let above = uid.checked_add(1).map(|next| Ranges::from(next..=u32::MAX));
+                Plain::Uids(above.unwrap_or_default())
+            }
+            Key::UidBefore(uid) => Plain::Uids(Ranges::from(1..=uid.saturating_sub(1))),
             Key::Keyword(name) => Plain::Keyword(Keyword::new(name)),
             Key::Recent => Plain::Uids(self.recent.clone()),
             Key::Older(seconds) => {
@@ -108,8 +113,7 @@ impl Context<'_> {
     }
 
     fn uids(&self, set: &Set, by: By) -> Result<Ranges, Error> {
-        let targets = self.picture.targets(set, by, self.messages.uids(), self.saved)?;
-        Ok(targets.iter().map(|target| target.uid.get()).collect())
+        Ok(self.picture.uids(set, by, self.messages.uids(), self.saved)?)
     }
 }
 

@@ -1,5 +1,5 @@
 //! The keys of SEARCH as they are written (RFC 9051 §6.4.4, RFC 3501 §6.4.4) with those of WITHIN
-//! (RFC 5032), OBJECTID (RFC 8474 §6) and SAVEDATE (RFC 8514 §4.3).
+//! (RFC 5032), OBJECTID (RFC 8474 §6), SAVEDATE (RFC 8514 §4.3) and MESSAGELIMIT (RFC 9738 §3.2).
 //!
 //! Texts stay octets here: what they mean depends on the charset.
 
@@ -23,6 +23,10 @@ pub enum Key {
     /// Message numbers.
     Numbers(Set),
     Uids(Set),
+    /// UIDs above this one (RFC 9738 §3.2).
+    UidAfter(u32),
+    /// UIDs below this one.
+    UidBefore(u32),
     Keyword(String),
     /// `\Recent` in this session.
     Recent,
@@ -119,6 +123,8 @@ fn named(word: &str, args: &mut Cursor<'_>, count: &mut usize) -> Result<Key, Sy
             Ok(Key::Or(Box::new(one), Box::new(key(args, count)?)))
         })?,
         "UID" => Key::Uids(args.set()?),
+        "UIDAFTER" => Key::UidAfter(args.nonzero()?),
+        "UIDBEFORE" => Key::UidBefore(args.nonzero()?),
         "KEYWORD" => keyword(args)?,
         "UNKEYWORD" => not(keyword(args)?),
         "LARGER" => Key::Plain(Plain::Larger(args.number64()?)),
@@ -235,6 +241,7 @@ mod tests {
         for good in [
             "ALL",
             "1:3,5 UID 7:* $",
+            "UIDAFTER 25000 uidbefore 1",
             "UNSEEN FLAGGED NOT DELETED",
             "OR (SEEN 1) NOT OR FROM a TO b",
             "KEYWORD $Junk UNKEYWORD mine",
@@ -264,6 +271,9 @@ mod tests {
             "LARGER -1",
             "OLDER 0",
             "UID x",
+            "UIDAFTER 0",
+            "UIDBEFORE *",
+            "UIDBEFORE 1:2",
             "(SEEN",
             "SEEN)",
             "HEADER a",

@@ -10,13 +10,23 @@ use crate::{
     ids::Uid,
     imap::{
         error::Error,
-        reply::{Done, Replies},
+        message_limit,
+        reply::{Code, Done, Replies},
         selected::Selected,
         session::{Session, now},
     },
     mail::Mail,
     wire::{Cursor, Syntax},
 };
+
+/// The messages that match.
+#[derive(Debug)]
+pub struct Matching {
+    /// UIDs, rising.
+    pub uids: Vec<Uid>,
+    /// Not all messages were looked at (RFC 9738 §3.1).
+    pub limit: Option<Code>,
+}
 
 /// Which messages are meant.
 #[derive(Debug)]
@@ -56,18 +66,45 @@ impl Query {
         }
     }
 
-    /// The messages that match, UIDs rising.
-    pub async fn matching(&self, mail: &Mail, selected: &mut Selected) -> Result<Vec<Uid>, Error> {
+    /// The messages that match, of the `most` that have the highest UIDs among those the keys name.
+    pub async fn matching(
+        &self,
+        mail: &Mail,
+        selected: &mut Selected,
+        most: usize,
+    ) -> Result<Matching, Error> {
         let charset = Charset::named(self.charset.as_deref())?;
         let (saved, recent) = (selected.saved.clone(), selected.recent().clone());
         let compiled = selected.look(mail, |picture, messages| {
             let now = now();
             let (saved, recent) = (&saved, &recent);
             let context = Context { picture, messages, saved, recent, charset, now };
-            Ok::<_, Error>((context.program(&self.key)?, picture.last_told()))
+            let (program, last) = (context.program(&self.key)?, picture.last_told());
+            let counted = messages.uids().partition_point(|uid| uid.get() <= last);
+            let counted = messages.uids().get(..counted).unwrap_or_default();
+            let lowest = (counted.len() > most)
+                .then(|| message_limit::lowest(counted, program.uids().as_ref(), most));
+            Ok::<_, Error>((program, lowest.flatten(), last))
         });
-        let (program, last) = compiled.await??;
-        Ok(mail.search(&selected.mailbox, program, last).await?)
+        let (program, lowest, last) = compiled.await??;
+        let range = lowest.map_or(1, Uid::get)..=last;
+        let limit = lowest.map(|uid| Code::MessageLimit(most, Some(uid)));
+        Ok(Matching { uids: mail.search(&selected.mailbox, program, range).await?, limit })
+    }
+
+    /// The messages that match, UIDs rising, for who needs all of them: SORT and THREAD
+    /// (RFC 9738 §3.3).
+    pub async fn all_matching(
+        &self,
+        mail: &Mail,
+        selected: &mut Selected,
+        most: usize,
+    ) -> Result<Vec<Uid>, Error> {
+        let Matching { uids, limit } = self.matching(mail, selected, most).await?;
+        match limit {
+            None => Ok(uids),
+            Some(_) => Err(Error::no(Code::MessageLimit(most, None), "too many messages")),
+        }
     }
 
     /// The same messages in the same order, as the client counts them. What went meanwhile is passed

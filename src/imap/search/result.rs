@@ -6,7 +6,7 @@ use crate::{
     imap::{
         error::Error,
         picture::By,
-        reply::{InOrder, Replies},
+        reply::{Code, InOrder, Replies},
     },
     wire::{Cursor, Ranges, Syntax},
 };
@@ -75,6 +75,8 @@ pub struct Found {
     pub numbers: Vec<u32>,
     /// Their mod-sequences, if the search was for some.
     pub mod_seqs: Vec<ModSeq>,
+    /// Not all messages were looked at, and what is told stands from the highest down.
+    pub limit: Option<Code>,
 }
 
 impl Found {
@@ -111,10 +113,12 @@ pub async fn plain(
     by: By,
     out: &mut Replies,
 ) -> Result<(), Error> {
-    let numbers = found.told(by);
     out.buffer().put("* ");
     out.buffer().put(word);
-    for number in numbers {
+    let mut numbers = found.told(by).iter();
+    while let Some(number) =
+        if found.limit.is_some() { numbers.next_back() } else { numbers.next() }
+    {
         out.buffer().put(" ");
         out.buffer().put(*number);
         out.breathe().await?;

@@ -137,6 +137,19 @@ impl Program {
         Self { key }
     }
 
+    /// UIDs among which every message is that matches; None when the keys name none. Only keys that
+    /// stand for themselves are looked at, and not those within others.
+    pub fn uids(&self) -> Option<Ranges> {
+        let of = |key: &Key| match key {
+            Key::Uids(uids) => Some(uids.clone()),
+            _ => None,
+        };
+        match &self.key {
+            Key::And(keys) => keys.iter().filter_map(of).reduce(|all, uids| all.both(&uids)),
+            key => of(key),
+        }
+    }
+
     /// Looks up the numbers of keywords in the mailbox that is to be searched.
     pub(super) fn bind(&mut self, messages: &Messages) {
         self.key.bind(messages);
@@ -199,6 +212,17 @@ mod tests {
         let program = Program::new(Key::And(vec![text.clone(), nested, Key::Larger(1)]));
         let ordered = Key::Not(Box::new(Key::Or(vec![Key::All, text.clone()])));
         assert_eq!(program.key, Key::And(vec![Key::Larger(1), text, ordered]));
+    }
+
+    #[test]
+    fn keys_that_must_hold_bound_the_uids() {
+        let uids = |from, to| Key::Uids(Ranges::from(from..=to));
+        let bounds = |key| Program::new(key).uids();
+        assert_eq!(bounds(uids(1, 5)), Some(Ranges::from(1..=5)));
+        let both = Key::And(vec![uids(1, 5), Key::All, uids(4, 9)]);
+        assert_eq!(bounds(both), Some(Ranges::from(4..=5)));
+        assert_eq!(bounds(Key::Not(Box::new(uids(1, 5)))), None);
+        assert_eq!(bounds(Key::Or(vec![uids(1, 5), Key::All])), None);
     }
 
     #[test]

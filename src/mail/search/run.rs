@@ -1,6 +1,6 @@
 //! A search at work: first over the view, then in short jobs of the store for what is left.
 
-use std::{mem, sync::Arc};
+use std::{mem, ops::RangeInclusive, sync::Arc};
 
 use super::{
     facts::{Known, Stored},
@@ -24,7 +24,7 @@ const PER_JOB: usize = 512;
 const OCTETS_PER_JOB: u64 = 4 << 20;
 
 impl Mail {
-    /// The UIDs of the messages that match, rising; of those up to `last`.
+    /// The UIDs of the messages that match, rising; of those in this range.
     ///
     /// Reads in short jobs, each of which ends early when nobody waits for it. A damaged message
     /// matches nothing that only its content could tell.
@@ -32,22 +32,23 @@ impl Mail {
         &self,
         mailbox: &Mailbox,
         mut program: Program,
-        last: u32,
+        range: RangeInclusive<u32>,
     ) -> Result<Vec<Uid>> {
         mailbox.need(Rights::READ)?;
         let view = self.view(mailbox).await?;
         program.bind(&view.messages());
+        let (first, last) = range.into_inner();
         let mut sieve = Sieve { program, last, found: Vec::new(), open: Vec::new() };
-        let mut next = Some(Uid::MIN);
+        let mut next = Some(Uid::new(first).unwrap_or(Uid::MIN));
         while let Some(first) = next {
             next = sieve.look(&view.messages(), first)?;
         }
         let Sieve { program, mut found, mut open, .. } = sieve;
-        let program = Arc::new(program);
+        let (program, words) = (Arc::new(program), self.limits.parsing.encoded_words);
         while !open.is_empty() {
             let behind = open.split_off(open.len().min(PER_JOB));
             let (program, now) = (Arc::clone(&program), mem::replace(&mut open, behind));
-            let job = move |r: &Reader<'_>| read(r, &program, now);
+            let job = move |r: &Reader<'_>| read(r, &program, now, words);
             let (matching, left) = self.store.read(job).await?;
             found.extend(matching);
             open.splice(..0, left);
@@ -84,7 +85,12 @@ impl Sieve {
 }
 
 /// Decides messages by what is stored; gives those that match, and those there was no time for.
-fn read(r: &Reader<'_>, program: &Program, entries: Vec<Entry>) -> Result<(Vec<Uid>, Vec<Entry>)> {
+fn read(
+    r: &Reader<'_>,
+    program: &Program,
+    entries: Vec<Entry>,
+    encoded_words: usize,
+) -> Result<(Vec<Uid>, Vec<Entry>)> {
     let mut matching = Vec::new();
     let mut weight = 0_u64;
     let mut entries = entries.into_iter();
@@ -92,7 +98,7 @@ fn read(r: &Reader<'_>, program: &Program, entries: Vec<Entry>) -> Result<(Vec<U
         && let Some(entry) = entries.next()
     {
         r.check_cancelled()?;
-        let mut facts = Stored::new(r, &entry);
+        let mut facts = Stored::new(r, &entry, encoded_words);
         match program.matches(&mut facts) {
             Ok(Some(true)) => matching.push(entry.uid),
             Ok(_) => {}
@@ -165,7 +171,7 @@ mod tests {
 
         async fn found(&self, key: Key) -> Vec<u32> {
             let program = Program::new(key);
-            let found = self.mail.search(&self.inbox, program, u32::MAX).await.unwrap();
+            let found = self.mail.search(&self.inbox, program, 1..=u32::MAX).await.unwrap();
             found.iter().map(|uid| uid.get()).collect()
         }
     }
