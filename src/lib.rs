@@ -23,6 +23,8 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod delivery;
+#[cfg(test)]
+mod doubling;
 pub mod events;
 pub mod flags;
 pub mod ids;

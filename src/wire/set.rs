@@ -190,7 +190,9 @@ impl Ranges {
         let mut ranges: Vec<_> = self.0.iter().chain(&other.0).cloned().collect();
         ranges.sort_unstable_by_key(|range| *range.start());
         let mut either = Self::default();
-        ranges.into_iter().for_each(|range| either.push_range(range));
+        for range in ranges {
+            either.push_range(range);
+        }
         either
     }
 

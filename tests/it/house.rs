@@ -198,6 +198,20 @@ impl House {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Waits until the server has logged these words.
+    pub(crate) fn wait_for_log(&self, words: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.log().contains(words) {
+            assert!(Instant::now() < deadline, "{words:?} is not in the log:\n{}", self.log());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The number of the server's process.
+    pub(crate) fn process(&self) -> u32 {
+        self.running.as_ref().expect("it runs").id()
+    }
+
     /// Kills the server at once, as a power switch does.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.running.take() {

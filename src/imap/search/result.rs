@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn the_mod_sequence_is_that_of_what_is_told() {
         let mod_seqs = vec![ModSeq(917_162_488), ModSeq(917_162_500), ModSeq(907_162_321)];
-        let found = Found { uids: vec![2, 5, 23], numbers: vec![2, 5, 23], mod_seqs };
+        let found = Found { uids: vec![2, 5, 23], numbers: vec![2, 5, 23], mod_seqs, limit: None };
         let told = |text| found.mod_seq(read(text).unwrap()).unwrap().0;
         assert_eq!(told("RETURN (MIN)"), 917_162_488);
         assert_eq!(told("RETURN (MAX)"), 907_162_321);
