@@ -207,11 +207,6 @@ impl House {
         }
     }
 
-    /// The number of the server's process.
-    pub(crate) fn process(&self) -> u32 {
-        self.running.as_ref().expect("it runs").id()
-    }
-
     /// Kills the server at once, as a power switch does.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.running.take() {

@@ -31,7 +31,7 @@ impl Measured {
         append(&mut connection, b"Subject: small\r\n\r\nsmall\r\n");
         done(&mut connection, "SELECT INBOX");
         done(&mut connection, "FETCH 1 (ENVELOPE BODYSTRUCTURE BODY.PEEK[])");
-        let Some(before) = peak(house.process()) else {
+        let Some(before) = peak(house.pid()) else {
             println!("SKIPPED: /proc/PID/status does not tell VmHWM here");
             return None;
         };
@@ -39,7 +39,7 @@ impl Measured {
     }
 
     fn check(&self, deed: &str) {
-        let peak = peak(self.house.process()).unwrap();
+        let peak = peak(self.house.pid()).unwrap();
         println!("{deed}: the peak is {peak} KiB, {} KiB at first", self.before);
         let grown = peak.saturating_sub(self.before);
         assert!(grown <= GROWTH, "{deed}: the peak grew by {grown} KiB");

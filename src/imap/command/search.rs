@@ -3,7 +3,6 @@
 
 use super::{Command, Parsed, Running};
 use crate::{
-    ids::Uid,
     imap::{
         error::Error,
         extensions::Numbers,
