@@ -87,7 +87,8 @@ fn sending<'a>(calls: &'a [Call], answer: &str) -> &'a Call {
     calls.iter().find(|call| call.is_sending(answer)).unwrap_or_else(|| panic!("no {answer}"))
 }
 
-/// The log was written and then synced between the asking and the answer.
+/// The log was written and then synced between the asking and the answer. What is written behind that
+/// sync may be the next job's: what is recent, and traces, are kept without anybody waiting.
 fn assert_synced(calls: &[Call], wal: &Path, asked: &str, answer: &str) {
     let said = sending(calls, answer).began;
     let heard = calls.iter().rev().find(|call| call.ended < said && call.is_receiving(asked));
@@ -99,11 +100,6 @@ fn assert_synced(calls: &[Call], wal: &Path, asked: &str, answer: &str) {
     let synced =
         calls.iter().filter(within).any(|call| call.began > written.ended && call.is_sync_of(wal));
     assert!(synced, "the log is not synced between {asked} and {answer}");
-    // No write may stand unsynced when the answer leaves; only the queue writes by itself.
-    let last = calls.iter().rev().find(|call| call.began < said && call.is_write_to(wal)).unwrap();
-    let own = last.began > heard && !asked.contains("submitted");
-    let synced = |call: &Call| call.is_sync_of(wal) && call.began > last.ended && call.ended < said;
-    assert!(!own || calls.iter().any(synced), "{answer} left before the sync");
 }
 
 #[test]
