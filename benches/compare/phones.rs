@@ -38,10 +38,9 @@ fn after_start(server: &Server, _: usize) -> f64 {
 }
 
 fn plain(server: &Server, _: usize) -> f64 {
+    sleeping().retain(|(of, _)| *of != server.imap);
     let (each, phones) = connect(server, |user| Imap::login(server.imap, user));
-    let mut sleeping = sleeping();
-    sleeping.retain(|(of, _)| *of != server.imap);
-    sleeping.push((server.imap, phones));
+    sleeping().push((server.imap, phones));
     each
 }
 
