@@ -61,6 +61,7 @@ pub(super) struct Demo {
 impl Demo {
     pub(super) fn run(self) -> anyhow::Result<()> {
         process::keep_files_private();
+        process::keep_memory_small();
         let temporary = tempfile::Builder::new().prefix("mailade-demo-").tempdir()?;
         let data_dir = match &self.keep {
             Some(dir) => std::path::absolute(dir)?,

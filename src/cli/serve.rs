@@ -23,6 +23,7 @@ impl Serve {
         let loaded = settings.load()?;
         let config = &loaded.config;
         process::keep_files_private();
+        process::keep_memory_small();
         process::become_owner_with_ports(&config.data_dir)?;
         logging::start(&config.log);
         tell_open_files(config.limits.connections_max);
