@@ -55,6 +55,8 @@ fn tls(server: &Server, _: usize) -> f64 {
 /// What each further connection costs: logged in, in IDLE on an INBOX of 100 messages.
 fn connect(server: &Server, login: impl Fn(&str) -> Imap) -> (f64, Vec<Imap>) {
     fill(server);
+    // What the phones of the last repeat have freed must not serve these.
+    server.restart();
     let dovecot = server.imaps.is_none();
     let connections = if dovecot { PHONES_OF_DOVECOT } else { PHONES };
     // The views of all INBOXes are the users' cost, not the connections'.
