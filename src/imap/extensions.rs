@@ -247,6 +247,7 @@ pub static EXTENSIONS: &[Extension] = &[
     extension("QRESYNC", 7162, always, &[]),
     extension("ESEARCH", 4731, always, &[]),
     extension("SEARCHRES", 5182, always, &[]),
+    extension("PARTIAL", 9394, always, &[]),
     numbered("MESSAGELIMIT=", 9738, |facts| facts.messages_max),
 ];
 

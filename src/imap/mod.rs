@@ -13,6 +13,7 @@ pub mod limits;
 mod literal;
 pub mod message_limit;
 pub mod news;
+pub mod partial;
 pub mod pattern;
 pub mod picture;
 pub mod reply;

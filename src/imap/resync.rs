@@ -3,13 +3,13 @@
 
 use super::{
     error::Error,
-    picture::{By, Picture, Target},
+    picture::{Picture, Target},
     selected::Selected,
 };
 use crate::{
     ids::{ModSeq, Uid},
     mail::{Mail, Messages},
-    wire::{Ranges, Set, Syntax},
+    wire::{Ranges, Set},
 };
 
 /// Where a client looks for messages that are gone.
@@ -79,22 +79,15 @@ fn numbers(uids: &[Uid]) -> impl Iterator<Item = u32> {
     uids.iter().map(|uid| uid.get())
 }
 
-/// The messages of a set that changed after this change, numbers rising. Those that are gone are
+/// Those of these messages, numbers rising, that changed after this change. Those that are gone are
 /// left out, told or not: their end is news of its own.
 pub async fn changed(
     mail: &Mail,
     selected: &mut Selected,
     since: ModSeq,
-    set: &Set,
-    by: By,
+    targets: Vec<Target>,
 ) -> Result<Vec<Target>, Error> {
-    let saved = std::mem::take(&mut selected.saved);
-    let found = selected.look(mail, |picture, messages| {
-        Ok::<_, Syntax>(newer(&picture.targets(set, by, messages.uids(), &saved)?, messages, since))
-    });
-    let found = found.await;
-    selected.saved = saved;
-    Ok(found??)
+    selected.look(mail, |_, messages| newer(&targets, messages, since)).await
 }
 
 /// The messages of known UIDs that changed after this change, numbers rising.

@@ -1,5 +1,6 @@
 //! FETCH and UID FETCH (RFC 9051 §6.4.5, §6.4.9; RFC 3501 §6.4.5), also of what has changed or is
-//! gone since a mod-sequence (RFC 7162 §3.1.4, §3.2.6).
+//! gone since a mod-sequence (RFC 7162 §3.1.4, §3.2.6), and of some of the messages of a set
+//! (RFC 9394 §3.3).
 //!
 //! What the shared view knows is answered from it; the rest is read from the store in jobs that bring
 //! several messages each, and the next job runs while the answers of the last one are written.
@@ -20,6 +21,7 @@ use crate::{
             write::{self, Trouble},
         },
         message_limit,
+        partial::Partial,
         picture::{By, Target},
         reply::{Code, Done, Replies, Vanished},
         resync::{self, Among},
@@ -44,10 +46,19 @@ struct Fetch {
     set: Set,
     by: By,
     items: Vec<Item>,
-    since: Option<Since>,
+    only: Only,
 }
 
 /// What a FETCH is narrowed to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Only {
+    /// These of the messages of the set.
+    partial: Option<Partial>,
+    /// What is new of them.
+    since: Option<Since>,
+}
+
+/// What is new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Since {
     /// Only messages that changed after this.
@@ -72,26 +83,27 @@ fn read(args: &mut Cursor<'_>, by: By) -> Parsed {
     let set = args.set()?;
     args.space()?;
     let mut items = item::items(args)?;
-    let since = if args.rest().starts_with(b" (") {
+    let only = if args.rest().starts_with(b" (") {
         args.space()?;
-        Some(since(args, by)?)
+        only(args, by)?
     } else {
-        None
+        Only::default()
     };
     args.end()?;
     if by == By::Uid && !items.contains(&Item::Uid) {
         items.insert(0, Item::Uid);
     }
-    if since.is_some() && !items.contains(&Item::ModSeq) {
+    if only.since.is_some() && !items.contains(&Item::ModSeq) {
         items.push(Item::ModSeq);
     }
-    Ok(Box::new(Fetch { set, by, items, since }))
+    Ok(Box::new(Fetch { set, by, items, only }))
 }
 
 /// `fetch-modifiers = SP "(" fetch-modifier *(SP fetch-modifier) ")"` (RFC 4466 §2.4), where
-/// `fetch-modifier = "CHANGEDSINCE" SP mod-sequence-value / "VANISHED"`; zero means everything
-fn since(args: &mut Cursor<'_>, by: By) -> Result<Since, Syntax> {
-    let (mut mod_seq, mut vanished) = (None, false);
+/// `fetch-modifier = "CHANGEDSINCE" SP mod-sequence-value / "VANISHED" / "PARTIAL" SP partial-range`;
+/// a mod-sequence of zero means everything
+fn only(args: &mut Cursor<'_>, by: By) -> Result<Only, Syntax> {
+    let (mut mod_seq, mut vanished, mut partial) = (None, false, None);
     args.list(|args| {
         match args.word()?.to_ascii_uppercase().as_str() {
             "CHANGEDSINCE" if mod_seq.is_none() => {
@@ -99,19 +111,25 @@ fn since(args: &mut Cursor<'_>, by: By) -> Result<Since, Syntax> {
                 mod_seq = Some(ModSeq(args.number64()?));
             }
             "VANISHED" if by == By::Uid && !vanished => vanished = true,
-            _ => return Err(Syntax::Expected("CHANGEDSINCE, or VANISHED with UID FETCH")),
+            "PARTIAL" if partial.is_none() => {
+                args.space()?;
+                partial = Some(Partial::parse(args)?);
+            }
+            _ => return Err(Syntax::Expected("CHANGEDSINCE, PARTIAL, or VANISHED with UID FETCH")),
         }
         Ok(())
     })?;
-    let mod_seq = mod_seq.ok_or(Syntax::Expected("CHANGEDSINCE"))?;
-    Ok(Since { mod_seq, vanished })
+    if mod_seq.is_none() && (vanished || partial.is_none()) {
+        return Err(Syntax::Expected("CHANGEDSINCE"));
+    }
+    Ok(Only { partial, since: mod_seq.map(|mod_seq| Since { mod_seq, vanished }) })
 }
 
 impl Command for Fetch {
     fn run<'a>(self: Box<Self>, session: &'a mut Session, out: &'a mut Replies) -> Running<'a> {
         Box::pin(async move {
             let (mail, actor) = (session.mail(), session.actor()?);
-            if let Some(since) = self.since.filter(|since| since.vanished) {
+            if let Some(since) = self.only.since.filter(|since| since.vanished) {
                 self.tell_vanished(&mail, session, since.mod_seq, out).await?;
             }
             // Whoever asks for what comes after a UID shall see what has just come.
@@ -122,12 +140,13 @@ impl Command for Fetch {
             let (form, unasked) = (Flags::of(session.enabled), unasked(session.enabled));
             let most = session.door.limits.messages_per_command;
             let selected = session.selected()?;
-            let mut targets = match self.since {
-                Some(Since { mod_seq, .. }) => {
-                    resync::changed(&mail, selected, mod_seq, &self.set, self.by).await?
-                }
-                None => selected.targets(&mail, &self.set, self.by).await?,
-            };
+            let mut targets = selected.targets(&mail, &self.set, self.by).await?;
+            if let Some(partial) = self.only.partial {
+                partial.keep(&mut targets);
+            }
+            if let Some(Since { mod_seq, .. }) = self.only.since {
+                targets = resync::changed(&mail, selected, mod_seq, targets).await?;
+            }
             let limit = message_limit::highest(&mut targets, most);
             if limit.is_some() {
                 targets.reverse();

@@ -1,10 +1,11 @@
 //! What a SEARCH brought, as it is told: SEARCH, or ESEARCH with what was asked for (RFC 9051 §7.3.4,
-//! RFC 4731 §3.1).
+//! RFC 4731 §3.1, RFC 9394 §3.1).
 
 use crate::{
     ids::{ModSeq, Uid},
     imap::{
         error::Error,
+        partial::Partial,
         picture::By,
         reply::{Code, InOrder, Replies},
     },
@@ -21,6 +22,8 @@ pub struct Options {
     pub count: bool,
     /// Keep the result for `$` (RFC 5182).
     pub save: bool,
+    /// Only a window of the result (RFC 9394 §3.1).
+    pub partial: Option<Partial>,
 }
 
 /// `"RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"`; nothing between the brackets
@@ -36,10 +39,17 @@ pub fn options(args: &mut Cursor<'_>) -> Result<Options, Syntax> {
             "ALL" => options.all = true,
             "COUNT" => options.count = true,
             "SAVE" => options.save = true,
-            _ => return Err(Syntax::Expected("MIN, MAX, ALL, COUNT or SAVE")),
+            "PARTIAL" if options.partial.is_none() => {
+                args.space()?;
+                options.partial = Some(Partial::parse(args)?);
+            }
+            _ => return Err(Syntax::Expected("MIN, MAX, ALL, COUNT, SAVE or one PARTIAL")),
         }
         Ok(())
     })?;
+    if options.all && options.partial.is_some() {
+        return Err(Syntax::Expected("either ALL or PARTIAL"));
+    }
     if options == Options::default() {
         options.all = true;
     }
@@ -49,17 +59,20 @@ pub fn options(args: &mut Cursor<'_>) -> Result<Options, Syntax> {
 impl Options {
     /// Is there anything to tell? `RETURN (SAVE)` wants no answer (RFC 5182 §2.1).
     pub fn tell(self) -> bool {
-        self.min || self.max || self.all || self.count
+        self.min || self.max || self.all || self.count || self.partial.is_some()
     }
 
-    /// What `$` stands for from now on (RFC 5182 §2.1): all, or only what was asked for when that was
-    /// no more than the lowest and the highest.
+    /// What `$` stands for from now on (RFC 5182 §2.1, RFC 9394 §3.2): all, or only what was asked for
+    /// when that was no more than a window, the lowest and the highest.
     pub fn saved(self, uids: &[u32]) -> Ranges {
-        let mut saved: Vec<u32> = if self.all || self.count || !(self.min || self.max) {
+        let some = self.min || self.max || self.partial.is_some();
+        let mut saved: Vec<u32> = if self.all || self.count || !some {
             uids.to_vec()
         } else {
             let lowest = uids.first().filter(|_| self.min);
-            lowest.into_iter().chain(uids.last().filter(|_| self.max)).copied().collect()
+            let highest = uids.last().filter(|_| self.max);
+            let window = self.partial.map_or(&[][..], |partial| partial.of(uids));
+            window.iter().chain(lowest).chain(highest).copied().collect()
         };
         saved.sort_unstable();
         saved.into_iter().collect()
@@ -94,15 +107,16 @@ impl Found {
         }
     }
 
-    /// The highest mod-sequence of all messages that are told (RFC 7162 §3.1.5), or of the lowest and
-    /// the highest one when only they are (RFC 4731 §3.2).
+    /// The highest mod-sequence of all messages that are told (RFC 7162 §3.1.5), or of the lowest, the
+    /// highest and those in a window when only they are (RFC 4731 §3.2).
     fn mod_seq(&self, options: Options) -> Option<ModSeq> {
         if options.all || options.count {
             return self.mod_seqs.iter().max().copied();
         }
         let lowest = self.mod_seqs.first().filter(|_| options.min);
         let highest = self.mod_seqs.last().filter(|_| options.max);
-        lowest.max(highest).copied()
+        let window = options.partial.and_then(|partial| partial.of(&self.mod_seqs).iter().max());
+        lowest.max(highest).max(window).copied()
     }
 }
 
@@ -154,6 +168,16 @@ pub fn esearch(tag: &str, by: By, options: Options, found: &Found, out: &mut Rep
             out.put(" ALL ");
             out.put(InOrder(numbers));
         }
+        if let Some(partial) = options.partial {
+            out.put(" PARTIAL (");
+            out.put(partial);
+            out.put(" ");
+            match partial.of(numbers) {
+                [] => out.put("NIL"),
+                window => out.put(InOrder(window)),
+            }
+            out.put(")");
+        }
         if options.count {
             out.put(" COUNT ");
             out.put(numbers.len() as u64);
@@ -181,6 +205,14 @@ mod tests {
     }
 
     #[test]
+    fn all_and_a_window_exclude_each_other() {
+        assert!(read("RETURN (PARTIAL -1:-100 COUNT)").is_ok_and(|o| !o.all && o.tell()));
+        for bad in ["ALL PARTIAL 1:2", "PARTIAL 1:2 ALL", "PARTIAL 1:2 PARTIAL 3:4", "PARTIAL"] {
+            assert!(read(&format!("RETURN ({bad})")).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn the_mod_sequence_is_that_of_what_is_told() {
         let mod_seqs = vec![ModSeq(917_162_488), ModSeq(917_162_500), ModSeq(907_162_321)];
         let found = Found { uids: vec![2, 5, 23], numbers: vec![2, 5, 23], mod_seqs, limit: None };
@@ -190,6 +222,8 @@ mod tests {
         assert_eq!(told("RETURN (MIN MAX)"), 917_162_488);
         assert_eq!(told("RETURN (MIN COUNT)"), 917_162_500);
         assert_eq!(told("RETURN (MAX ALL)"), 917_162_500);
+        assert_eq!(told("RETURN (PARTIAL 1:2)"), 917_162_500);
+        assert_eq!(told("RETURN (PARTIAL -1:-1 MIN)"), 917_162_488);
     }
 
     #[test]
@@ -199,5 +233,10 @@ mod tests {
         assert_eq!(saved("RETURN (SAVE MIN)"), [2]);
         assert_eq!(saved("RETURN (SAVE MIN MAX)"), [2, 9]);
         assert_eq!(saved("RETURN (SAVE MAX COUNT)"), [2, 5, 9]);
+        assert_eq!(saved("RETURN (SAVE PARTIAL 2:2)"), [5]);
+        assert_eq!(saved("RETURN (SAVE PARTIAL 2:2 MIN)"), [2, 5]);
+        assert_eq!(saved("RETURN (SAVE PARTIAL 2:2 MAX)"), [5, 9]);
+        assert_eq!(saved("RETURN (SAVE PARTIAL -1:-1 MIN MAX)"), [2, 9]);
+        assert_eq!(saved("RETURN (SAVE PARTIAL 2:2 MIN COUNT)"), [2, 5, 9]);
     }
 }
