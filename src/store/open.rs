@@ -178,6 +178,9 @@ fn connect(path: &Path, access: Access) -> Result<Connection> {
         }
         sql.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
         sql.query_row("PRAGMA journal_size_limit = 67108864", [], |_| Ok(()))?;
+        // What a savepoint could take back is kept in memory: each commit would make a file in
+        // /var/tmp otherwise, with pages of mail in it.
+        sql.execute_batch("PRAGMA temp_store = MEMORY")?;
     }
     sql.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;

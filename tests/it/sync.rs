@@ -146,6 +146,7 @@ fn every_change_is_synced_before_its_answer_leaves() {
     assert!(answer.starts_with("250"), "{answer}");
     changes.push(("submitted".into(), answer));
     let calls = strace.detach();
+    assert_at_home(&calls, &house);
     let wal = house.data_dir().join("mailade.db-wal");
     for (asked, answer) in &changes {
         assert_synced(&calls, &wal, asked, answer);
@@ -154,6 +155,14 @@ fn every_change_is_synced_before_its_answer_leaves() {
         let answer = &changes.iter().find(|(asked, _)| asked == large).unwrap().1;
         assert_body_synced(&calls, &house, large, answer);
     }
+}
+
+/// No page of the database, which holds mail, is written into a file elsewhere.
+fn assert_at_home(calls: &[Call], house: &House) {
+    let home = format!("<{}/", house.data_dir().display());
+    let writes = calls.iter().filter(|call| call.name.starts_with("pwrite"));
+    let elsewhere: Vec<_> = writes.filter(|call| !call.arguments.contains(&home)).collect();
+    assert!(elsewhere.is_empty(), "written outside {home}: {elsewhere:?}");
 }
 
 /// A large body is synced, then renamed, then its folder is synced, then the commit is.
