@@ -282,12 +282,15 @@ fn is_ascii(address: &Address) -> bool {
     address.local().as_str().is_ascii() && address.domain().as_str().is_ascii()
 }
 
-/// An id that was never given before: 80 bits of chance, or of the clock where there is none.
+/// An id that was never given before: the time in milliseconds, so that the rows of one hour stand
+/// together in the store, then 40 bits of chance, or of the finer clock where there is none.
 fn trace_id() -> String {
-    let mut random = [0; 10];
+    let now = jiff::Timestamp::now();
+    let mut random = [0; 5];
     if aws_lc_rs::rand::fill(&mut random).is_err() {
-        let now = jiff::Timestamp::now().as_nanosecond().to_be_bytes();
-        random.iter_mut().zip(now.iter().rev()).for_each(|(to, from)| *to = *from);
+        let nanoseconds = now.as_nanosecond().to_be_bytes();
+        random.iter_mut().zip(nanoseconds.iter().rev()).for_each(|(to, from)| *to = *from);
     }
-    random.iter().fold(String::with_capacity(20), |id, octet| format!("{id}{octet:02x}"))
+    let id = format!("{:012x}", now.as_millisecond());
+    random.iter().fold(id, |id, octet| format!("{id}{octet:02x}"))
 }
