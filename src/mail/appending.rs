@@ -11,11 +11,12 @@ use super::{
     Actor, Appended, Mail, Mailbox, NewMail, Rights,
     deeds::still,
     error::{Error, Result},
+    mailbox::open,
 };
 use crate::{
     events::Origin,
     flags::Marks,
-    ids::{ContentId, ThreadId},
+    ids::{AccountId, ContentId, ThreadId},
     store::{Committed, MarkNames, NewMessage, Tx},
 };
 
@@ -66,6 +67,31 @@ impl Mail {
             names: 0,
         })
     }
+
+    /// Puts one message into a mailbox of this name: all is looked up in the one job that writes.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`] and of [`Appending::finish`].
+    pub async fn append_one(
+        &self,
+        actor: &Actor,
+        name: &str,
+        new: NewMail,
+    ) -> Result<Committed<Appended>> {
+        self.check_keywords([&new.marks])?;
+        let (actor, name, quota) = (*actor, name.to_owned(), self.limits.quota_octets);
+        self.store
+            .write(actor.origin, move |tx| {
+                let mailbox = open(tx, &actor, &name, Rights::INSERT)?;
+                let row = still(tx, &mailbox)?;
+                tx.check_quota(row.account, new.message.size(), 1, quota)?;
+                let message = new.keep(tx, &row)?;
+                let uids =
+                    tx.append(&row, &[message])?.into_iter().map(|entry| entry.uid).collect();
+                Ok(Appended { uid_validity: row.uid_validity, uids })
+            })
+            .await
+    }
 }
 
 impl Appending {
@@ -77,6 +103,11 @@ impl Appending {
     /// None at all?
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whose room they take.
+    pub fn owner(&self) -> AccountId {
+        self.mailbox.account
     }
 
     /// How many octets they have.

@@ -88,14 +88,21 @@ impl Mail {
     /// [`Error::NoMailbox`] when there is none of that very spelling (INBOX in any case) or the
     /// actor may not know of it; [`Error::NotSelectable`]; [`Error::Forbidden`].
     pub async fn open(&self, actor: &Actor, name: &str, need: Rights) -> Result<Mailbox> {
-        let (account, name) = (actor.account, name::canonical(name));
-        let row = self.store.read(move |r| find(r, account, &name)).await?;
-        if !row.selectable {
-            return Err(Error::NotSelectable);
-        }
-        let mailbox = handle(&row);
-        mailbox.need(need)?;
-        Ok(mailbox)
+        let (actor, name) = (*actor, name.to_owned());
+        self.store.read(move |r| open(r, &actor, &name, need)).await
+    }
+
+    /// The handle on a mailbox that shall get messages, as [`Self::open`] gives it, and what room
+    /// its owner has.
+    pub async fn open_to_add(&self, actor: &Actor, name: &str) -> Result<(Mailbox, Quota)> {
+        let (actor, name, default) = (*actor, name.to_owned(), self.limits.quota_octets);
+        self.store
+            .read(move |r| {
+                let mailbox = open(r, &actor, &name, Rights::INSERT)?;
+                let quota = quota(r, mailbox.account, default)?;
+                Ok((mailbox, quota))
+            })
+            .await
     }
 
     /// What the store keeps of a mailbox: counters for STATUS and SELECT.
@@ -327,18 +334,29 @@ impl Mail {
     /// The quota of the account that owns a mailbox, and how much of it is used.
     pub async fn quota(&self, account: AccountId) -> Result<Quota> {
         let default = self.limits.quota_octets;
-        self.store
-            .read(move |r| {
-                let account = r.account_by_id(account)?.ok_or(Error::NoMailbox)?;
-                Ok(Quota {
-                    octets: account.used_octets,
-                    octets_limit: account.quota_octets.unwrap_or(default),
-                    messages: account.used_messages,
-                    messages_limit: account.quota_messages,
-                })
-            })
-            .await
+        self.store.read(move |r| quota(r, account, default)).await
     }
+}
+
+/// The handle on a mailbox, as [`Mail::open`] gives it.
+pub(super) fn open(r: &Reader<'_>, actor: &Actor, name: &str, need: Rights) -> Result<Mailbox> {
+    let row = find(r, actor.account, &name::canonical(name))?;
+    if !row.selectable {
+        return Err(Error::NotSelectable);
+    }
+    let mailbox = handle(&row);
+    mailbox.need(need)?;
+    Ok(mailbox)
+}
+
+fn quota(r: &Reader<'_>, account: AccountId, default_octets: u64) -> Result<Quota> {
+    let account = r.account_by_id(account)?.ok_or(Error::NoMailbox)?;
+    Ok(Quota {
+        octets: account.used_octets,
+        octets_limit: account.quota_octets.unwrap_or(default_octets),
+        messages: account.used_messages,
+        messages_limit: account.quota_messages,
+    })
 }
 
 /// The mailbox of this spelling.

@@ -4,11 +4,7 @@
 //! Headers in eight bits are taken from everybody. RFC 6855 §4 would refuse them before ENABLE; but
 //! such mail is older than that rule, and mail is never refused for being broken.
 
-use super::{
-    Command, Parsed, Running,
-    copy::{missing, target},
-    tell_form,
-};
+use super::{Command, Parsed, Running, copy::no_place, tell_form};
 use crate::{
     imap::{
         error::Error,
@@ -16,7 +12,7 @@ use crate::{
         reply::{Code, Done, Replies},
         session::{Session, now},
     },
-    mail::{self, Actor, Appending, Mailbox, NewMail, Prepared},
+    mail::{self, Actor, Appended, Appending, Mailbox, NewMail, Prepared, Quota},
     net::Literal,
     store::MarkNames,
     wire::{Cursor, Syntax},
@@ -83,55 +79,139 @@ fn head(args: &mut Cursor<'_>) -> Result<Head, Syntax> {
     Ok(Head { marks, date, literal, utf8 })
 }
 
+/// A message that comes without a go-ahead and has no more octets is read before anything is looked
+/// up: it waits in memory, and one job does all.
+const AT_ONCE_MAX: u64 = 128 << 10;
+
 impl Command for Append {
     fn run<'a>(self: Box<Self>, session: &'a mut Session, out: &'a mut Replies) -> Running<'a> {
         Box::pin(async move {
             let actor = session.actor()?;
-            let mailbox = match open(session, &actor, &self.name, &self.first).await {
-                Ok(mailbox) => mailbox,
-                Err(error) => {
-                    session.swallow(self.first.literal).await?;
-                    return Err(error);
-                }
+            let Self { name, first } = *self;
+            let Literal { size, sent_at_once, .. } = first.literal;
+            let appended = if sent_at_once && size <= AT_ONCE_MAX {
+                at_once(session, &actor, &name, first, out).await?
+            } else {
+                asked_for(session, &actor, &name, first, out).await?
             };
-            let mail = session.mail();
-            let mut all = mail.appending(&actor, &mailbox)?;
-            let done = match messages(session, &actor, self.first, &mut all, out).await {
-                Ok(()) => all.finish().await.map_err(|error| match error {
-                    // It went while the message came.
-                    mail::Error::NoMailbox => missing(&mail, &self.name),
-                    other => other.into(),
-                }),
-                Err(error) => Err(error),
-            };
-            let done = match done {
-                Ok(done) => done.into_inner(),
-                Err(error) => {
-                    all.forget().await;
-                    return Err(error);
-                }
-            };
-            tell_form(session, &self.name, "", out);
-            tracing::info!(session = %session.id, mailbox = %mailbox.id, messages = done.uids.len(), "imap append");
-            Ok(Done::with("appended", Code::AppendUid(done.uid_validity, done.uids)))
+            tell_form(session, &name, "", out);
+            tracing::info!(session = %session.id, messages = appended.uids.len(), "imap append");
+            Ok(Done::with("appended", Code::AppendUid(appended.uid_validity, appended.uids)))
         })
     }
 }
 
-/// Finds the mailbox, and refuses what can't be kept before it is sent.
+/// Looks whether there is a place for a message before its client is asked to send it.
+async fn asked_for(
+    session: &mut Session,
+    actor: &Actor,
+    name: &str,
+    first: Head,
+    out: &mut Replies,
+) -> Result<Appended, Error> {
+    let mailbox = match open(session, actor, name, &first, 0).await {
+        Ok(mailbox) => mailbox,
+        Err(error) => {
+            session.swallow(first.literal).await?;
+            return Err(error);
+        }
+    };
+    let mut all = session.mail().appending(actor, &mailbox)?;
+    let read = messages(session, first, &mut all, out).await;
+    finish(session, name, all, read).await
+}
+
+/// Reads a small message that is on its way already, then keeps it if there is a place for it.
+async fn at_once(
+    session: &mut Session,
+    actor: &Actor,
+    name: &str,
+    first: Head,
+    out: &mut Replies,
+) -> Result<Appended, Error> {
+    if let Err(error) = check_head(session, &first) {
+        session.swallow(first.literal).await?;
+        return Err(error);
+    }
+    let mut held = session.input()?.share();
+    let message = match message(session, &first, out).await {
+        Ok(message) if held.hold(usize::try_from(message.weight()).unwrap_or(usize::MAX)) => {
+            message
+        }
+        Err(error @ (Error::Bye(..) | Error::Connection(_))) => return Err(error),
+        read => {
+            session.swallow_rest().await?;
+            return Err(read.err().unwrap_or_else(busy));
+        }
+    };
+    let new = NewMail { message, marks: first.marks, internal_date: first.date };
+    let mail = session.mail();
+    let Some(next) = following(session, first.utf8).await? else {
+        let appended = mail.append_one(actor, name, new).await;
+        return Ok(appended.map_err(|error| no_place(&mail, name, error))?.into_inner());
+    };
+    let mailbox = match open(session, actor, name, &next, new.message.size()).await {
+        Ok(mailbox) => mailbox,
+        Err(error) => {
+            session.swallow(next.literal).await?;
+            return Err(error);
+        }
+    };
+    let mut all = mail.appending(actor, &mailbox)?;
+    let read = match all.add(new, now()).await {
+        Ok(()) => messages(session, next, &mut all, out).await,
+        Err(error) => {
+            session.swallow(next.literal).await?;
+            Err(error.into())
+        }
+    };
+    finish(session, name, all, read).await
+}
+
+/// Keeps all messages when all were read, and forgets them otherwise.
+async fn finish(
+    session: &Session,
+    name: &str,
+    mut all: Appending,
+    read: Result<(), Error>,
+) -> Result<Appended, Error> {
+    let mail = session.mail();
+    let done = match read {
+        // The mailbox may have gone while the messages came.
+        Ok(()) => all.finish().await.map_err(|error| no_place(&mail, name, error)),
+        Err(error) => Err(error),
+    };
+    match done {
+        Ok(done) => Ok(done.into_inner()),
+        Err(error) => {
+            all.forget().await;
+            Err(error)
+        }
+    }
+}
+
+fn busy() -> Error {
+    Error::no(Code::Unavailable, "the server is too busy")
+}
+
+/// Finds the mailbox, and refuses what can't be kept there, behind so many octets of others.
 async fn open(
     session: &Session,
     actor: &Actor,
     name: &str,
-    first: &Head,
+    head: &Head,
+    before: u64,
 ) -> Result<Mailbox, Error> {
-    let mailbox = target(&session.mail(), actor, name).await?;
-    check(session, actor, first, 0).await?;
+    check_head(session, head)?;
+    let mail = session.mail();
+    let opened = mail.open_to_add(actor, name).await;
+    let (mailbox, quota) = opened.map_err(|error| no_place(&mail, name, error))?;
+    check_room(quota, head, before)?;
     Ok(mailbox)
 }
 
-/// Refuses a message of this head, behind so many octets of others.
-async fn check(session: &Session, actor: &Actor, head: &Head, before: u64) -> Result<(), Error> {
+/// Refuses a message by what stands before it.
+fn check_head(session: &Session, head: &Head) -> Result<(), Error> {
     session.check_size(head.literal)?;
     if head.literal.size == 0 {
         return Err(Error::plain("an empty message is not kept"));
@@ -139,8 +219,11 @@ async fn check(session: &Session, actor: &Actor, head: &Head, before: u64) -> Re
     if head.utf8 && !session.enabled.utf8 {
         return Err(Error::unfit("enable UTF8=ACCEPT first"));
     }
-    session.mail().store().check_adding().map_err(mail::Error::from)?;
-    let quota = session.mail().quota(actor.account).await?;
+    Ok(session.mail().store().check_adding().map_err(mail::Error::from)?)
+}
+
+/// Refuses a message for which there is no room behind so many octets of others.
+fn check_room(quota: Quota, head: &Head, before: u64) -> Result<(), Error> {
     let sum = quota.octets.saturating_add(before).saturating_add(head.literal.size);
     if sum > quota.octets_limit {
         return Err(Error::no(Code::OverQuota, "quota exceeded"));
@@ -148,26 +231,20 @@ async fn check(session: &Session, actor: &Actor, head: &Head, before: u64) -> Re
     Ok(())
 }
 
-/// Reads all messages, from the first on, whose literal waits. What fails is read to its end.
+/// Reads all messages, from this one on, whose literal waits. What fails is read to its end.
 async fn messages(
     session: &mut Session,
-    actor: &Actor,
     first: Head,
     all: &mut Appending,
     out: &mut Replies,
 ) -> Result<(), Error> {
-    let most = session.door.limits.messages_per_command;
     let mut held = session.input()?.share();
     let mut next = Some(first);
+    let mut looked_at = true; // before it was asked for
     while let Some(head) = next {
-        let fits = if all.is_empty() {
-            Ok(()) // the first was looked at before it was asked for
-        } else if all.len() < most {
-            check(session, actor, &head, all.octets()).await
-        } else {
-            Err(Error::no(Code::MessageLimit(most, None), "too many messages in one APPEND"))
-        };
-        if let Err(error) = fits {
+        if !std::mem::take(&mut looked_at)
+            && let Err(error) = check_next(session, &head, all).await
+        {
             session.swallow(head.literal).await?;
             return Err(error);
         }
@@ -176,10 +253,7 @@ async fn messages(
                 let mail = NewMail { message, marks: head.marks, internal_date: head.date };
                 let added = all.add(mail, now()).await.map_err(Error::from);
                 let room = held.hold(all.weight());
-                added.and_then(|()| {
-                    let busy = || Error::no(Code::Unavailable, "the server is too busy");
-                    room.then_some(()).ok_or_else(busy)
-                })
+                added.and_then(|()| room.then_some(()).ok_or_else(busy))
             }
             Err(error @ (Error::Bye(..) | Error::Connection(_))) => return Err(error),
             Err(error) => Err(error),
@@ -191,6 +265,17 @@ async fn messages(
         next = following(session, head.utf8).await?;
     }
     Ok(())
+}
+
+/// Refuses one more message before it is sent.
+async fn check_next(session: &Session, head: &Head, all: &Appending) -> Result<(), Error> {
+    let most = session.door.limits.messages_per_command;
+    if all.len() >= most {
+        let code = Code::MessageLimit(most, None);
+        return Err(Error::no(code, "too many messages in one APPEND"));
+    }
+    check_head(session, head)?;
+    check_room(session.mail().quota(all.owner()).await?, head, all.octets())
 }
 
 /// Reads one message whole, then makes it ready; its octets are read in any case.

@@ -66,19 +66,21 @@ impl Command for Copy {
     }
 }
 
-/// The mailbox that shall get messages; `[TRYCREATE]` when it could be made (RFC 9051 §6.4.7).
+/// The mailbox that shall get messages.
 pub(super) async fn target(mail: &Mail, actor: &Actor, name: &str) -> Result<Mailbox, Error> {
-    match mail.open(actor, name, Rights::INSERT).await {
-        Err(mail::Error::NoMailbox) => Err(missing(mail, name)),
-        opened => Ok(opened?),
-    }
+    let opened = mail.open(actor, name, Rights::INSERT).await;
+    opened.map_err(|error| no_place(mail, name, error))
 }
 
-/// Why nothing can be put under this name: there is no mailbox, and perhaps none can be made.
-pub(super) fn missing(mail: &Mail, name: &str) -> Error {
-    match mail.new_name(name) {
-        Ok(_) => Error::no(Code::TryCreate, "no such mailbox"),
-        Err(error) => error.into(),
+/// Why nothing can be put under this name; `[TRYCREATE]` when there is no mailbox and one could be
+/// made (RFC 9051 §6.4.7).
+pub(super) fn no_place(mail: &Mail, name: &str, error: mail::Error) -> Error {
+    match error {
+        mail::Error::NoMailbox => match mail.new_name(name) {
+            Ok(_) => Error::no(Code::TryCreate, "no such mailbox"),
+            Err(error) => error.into(),
+        },
+        other => other.into(),
     }
 }
 
