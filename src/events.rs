@@ -93,6 +93,22 @@ pub struct MarkChange {
     pub mod_seq: ModSeq,
 }
 
+/// Entries of metadata, or of annotations, that changed at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entries {
+    /// Their names.
+    pub names: Arc<[Arc<str>]>,
+    /// Whose they are, when they are private: nobody else may hear of them.
+    pub of: Option<AccountId>,
+}
+
+impl Entries {
+    /// May this account hear of them, as far as they are private?
+    pub fn are_told_to(&self, account: AccountId) -> bool {
+        self.of.is_none_or(|owner| owner == account)
+    }
+}
+
 /// What can happen, in the words of RFC 5423 and RFC 5465 and a few of our own.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
@@ -104,8 +120,8 @@ pub enum Kind {
     FlagChange(Arc<[MarkChange]>),
     /// A mailbox learned a keyword of its own: its number and its name.
     KeywordNew(u8, Arc<str>),
-    /// Annotations of messages changed.
-    AnnotationChange(Arc<[Uid]>),
+    /// Annotations of messages changed (RFC 5257), UIDs rising.
+    AnnotationChange(Arc<[Uid]>, Entries),
     /// A mailbox was made, under this name.
     MailboxCreate(Arc<str>),
     /// A mailbox is gone, or may no longer be selected; this was its name.
@@ -119,10 +135,10 @@ pub enum Kind {
     },
     /// A name was subscribed (true) or unsubscribed.
     SubscriptionChange(Arc<str>, bool),
-    /// An entry of a mailbox's METADATA changed.
-    MailboxMetadataChange(Arc<str>),
-    /// An entry of the server's METADATA changed.
-    ServerMetadataChange(Arc<str>),
+    /// A mailbox's metadata changed (RFC 5464).
+    MailboxMetadataChange(Entries),
+    /// The server's metadata changed.
+    ServerMetadataChange(Entries),
     /// Rights on a mailbox changed.
     RightsChange,
     /// The account itself changed: password, state, addresses.
@@ -169,6 +185,8 @@ pub enum Interest {
     Account(AccountId),
     /// The queue.
     Queue,
+    /// Metadata of the server and of all mailboxes, whoever's they are.
+    Metadata,
     /// Everything there is.
     Everything,
 }
@@ -264,11 +282,15 @@ impl Bus {
 
 /// Under which interests an event is heard.
 fn interests(event: &Event) -> impl Iterator<Item = Interest> {
-    let queue = matches!(event.kind, Kind::QueueChange).then_some(Interest::Queue);
+    let theirs = match event.kind {
+        Kind::QueueChange => Some(Interest::Queue),
+        Kind::MailboxMetadataChange(_) | Kind::ServerMetadataChange(_) => Some(Interest::Metadata),
+        _ => None,
+    };
     [
         event.mailbox.map(Interest::Mailbox),
         event.account.map(Interest::Account),
-        queue,
+        theirs,
         Some(Interest::Everything),
     ]
     .into_iter()
@@ -351,7 +373,7 @@ impl Kind {
     fn weight(&self) -> usize {
         let messages = match self {
             Self::MessageNew(entries) => entries.len(),
-            Self::MessageExpunge(uids) | Self::AnnotationChange(uids) => uids.len(),
+            Self::MessageExpunge(uids) | Self::AnnotationChange(uids, _) => uids.len(),
             Self::FlagChange(changes) => changes.len(),
             _ => 0,
         };

@@ -52,7 +52,9 @@ impl From<mail::Error> for Error {
         let code = match &error {
             Mail::NoMailbox => Code::NonExistent,
             Mail::MailboxExists => Code::AlreadyExists,
-            Mail::SpecialUseTaken => Code::UseAttr,
+            Mail::SpecialUseTaken | Mail::NoSuchSpecialUse => Code::UseAttr,
+            Mail::LongMetadata(most) => Code::MetadataMaxSize(*most),
+            Mail::ManyMetadata => Code::MetadataTooMany,
             Mail::NotSelectable | Mail::BadName(_) | Mail::Cannot(_) => Code::Cannot,
             Mail::Forbidden => Code::NoPerm,
             Mail::OverQuota => Code::OverQuota,

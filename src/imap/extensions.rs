@@ -5,6 +5,7 @@
 
 #[allow(clippy::wildcard_imports, reason = "the table names every command there is")]
 use super::command::*;
+use super::reply::Code;
 use crate::wire::{Buffer, Cursor, Encode};
 
 /// When a command may be given.
@@ -42,13 +43,23 @@ pub struct Row {
     /// For commands that take message data: does the literal announced behind these arguments hold
     /// it? Such a literal is not kept in memory; the running command reads it.
     pub data: Option<fn(&[u8]) -> bool>,
+    /// For commands that take values of metadata: what is said when one is longer than this.
+    pub too_long: Option<fn(u64) -> Code>,
     /// It changes nothing: it can be dropped half way when the client goes or the server closes.
     pub reads_only: bool,
 }
 
 impl Row {
     const fn new(name: &'static str, when: When, parse: fn(&mut Cursor<'_>) -> Parsed) -> Self {
-        Self { name, when, numbers: Numbers::MayChange, parse, data: None, reads_only: false }
+        Self {
+            name,
+            when,
+            numbers: Numbers::MayChange,
+            parse,
+            data: None,
+            too_long: None,
+            reads_only: false,
+        }
     }
 
     /// A command that counts by message number: nothing is renumbered when it ends.
@@ -59,6 +70,11 @@ impl Row {
     /// A command that changes nothing.
     const fn reads(self) -> Self {
         Self { reads_only: true, ..self }
+    }
+
+    /// A command with values; see [`Row::too_long`].
+    const fn values(self, too_long: fn(u64) -> Code) -> Self {
+        Self { too_long: Some(too_long), ..self }
     }
 
     /// A command with message data; see [`Row::data`].
@@ -230,6 +246,11 @@ pub static EXTENSIONS: &[Extension] = &[
     ]),
     extension("QUOTA=RES-STORAGE", 9208, always, &[]),
     extension("QUOTA=RES-MESSAGE", 9208, always, &[]),
+    extension("METADATA", 5464, always, &[
+        logged_in("GETMETADATA", getmetadata::parse).reads(),
+        logged_in("SETMETADATA", setmetadata::parse).values(Code::MetadataMaxSize),
+    ]),
+    extension("METADATA-SERVER", 5464, always, &[]),
     extension("PREVIEW", 8970, always, &[]),
     extension("SORT", 5256, always, &[
         selected("SORT", sort::parse).still().reads(),

@@ -23,6 +23,8 @@ pub struct Limits {
     pub literals_before_login: usize,
     /// Octets of a literal after login, message data not counted.
     pub literal: u64,
+    /// Octets of a value of metadata.
+    pub value: u64,
     /// Octets of all literals of a command, message data not counted.
     pub literal_sum: u64,
     /// Literals of a command after login.
@@ -58,6 +60,7 @@ impl Default for Limits {
             literal_before_login: 4 * 1024,
             literals_before_login: 8,
             literal: 64 * 1024,
+            value: 64 * 1024,
             literal_sum: 1024 * 1024,
             literals: 200,
             bad_before_login: 3,

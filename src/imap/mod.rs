@@ -12,6 +12,7 @@ pub mod flags;
 pub mod limits;
 mod literal;
 pub mod message_limit;
+pub mod metadata_news;
 pub mod news;
 pub mod partial;
 pub mod pattern;

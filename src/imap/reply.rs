@@ -56,6 +56,12 @@ pub enum Code {
     MessageLimit(usize, Option<Uid>),
     /// The mailbox's id (RFC 8474 §4.2).
     MailboxId(MailboxId),
+    /// The octets of the largest value that was too large (RFC 5464 §4.2.1).
+    MetadataLongEntries(u64),
+    /// No value may have more octets (RFC 5464 §4.3).
+    MetadataMaxSize(u64),
+    /// There may be no more entries (RFC 5464 §4.3).
+    MetadataTooMany,
     /// Messages of a conditional STORE that had changed, by number or UID (RFC 7162 §3.1.3).
     Modified(Ranges),
     /// No such mailbox.
@@ -143,6 +149,15 @@ impl Encode for Code {
                 out.put(MailboxObject(*id));
                 out.put(")");
             }
+            Self::MetadataLongEntries(size) => {
+                out.put("METADATA LONGENTRIES ");
+                out.put(*size);
+            }
+            Self::MetadataMaxSize(most) => {
+                out.put("METADATA MAXSIZE ");
+                out.put(*most);
+            }
+            Self::MetadataTooMany => out.put("METADATA TOOMANY"),
             Self::Modified(set) => {
                 out.put("MODIFIED ");
                 out.put(set);

@@ -237,7 +237,15 @@ impl Reader {
         };
         self.literals += 1;
         self.sum = self.sum.saturating_add(literal.size);
-        if literal.size > one || self.sum > sum || self.literals > number {
+        let fits = self.sum <= sum && self.literals <= number;
+        if literal.size > one
+            && fits
+            && let Some((tag, code)) = self.too_long_a_value(limits)
+        {
+            // Read to its end even if it was sent at once: the client shall learn how long it may be.
+            let error = Error::no(code, "the value is too long");
+            self.refused.get_or_insert_with(|| Box::new((Some(tag), error)));
+        } else if literal.size > one || !fits {
             if literal.sent_at_once {
                 return Err(Error::Bye(Some(Code::TooBig), "literal too big"));
             }
@@ -258,6 +266,14 @@ impl Reader {
         let octets = Octets::new(literal.size, limits.rate);
         self.literal = Some(Box::new(Whole { octets, thrown_away: self.refused.is_some() }));
         Ok(None)
+    }
+
+    /// The tag, and what is said of a value that is longer than a literal may be, when this command
+    /// takes values.
+    fn too_long_a_value(&self, limits: &Limits) -> Option<(String, Code)> {
+        let (tag, found) = self.head().ok()?;
+        let too_long = found.ok()?.0.too_long?;
+        Some((tag, too_long(limits.literal.min(limits.value))))
     }
 
     async fn literal(&mut self, input: &mut Input) -> Result<(), Error> {

@@ -13,6 +13,7 @@ use super::{
     error::Error,
     extensions::{Capabilities, Facts, Numbers, Row, When},
     limits::Limits,
+    metadata_news::MetadataNews,
     reply::{Code, Done, Next, Replies},
     request::{Incoming, Reader, Request, Situation, within},
     selected::Selected,
@@ -75,6 +76,10 @@ pub struct Enabled {
     pub condstore_by_name: bool,
     /// QRESYNC: CONDSTORE, and VANISHED instead of EXPUNGE.
     pub qresync: bool,
+    /// METADATA: what others say of mailboxes and of the server.
+    pub metadata: bool,
+    /// METADATA-SERVER: what others say of the server.
+    pub metadata_server: bool,
 }
 
 /// One connection.
@@ -91,12 +96,18 @@ pub struct Session {
     pub tag: String,
     user: Option<User>,
     selected: Option<Box<Selected>>,
+    /// What others say of mailboxes and of the server, when the client wants to hear of it.
+    metadata: Option<Box<MetadataNews>>,
     input: Option<Input>,
     permit: Arc<Permit>,
     /// Until when the client has to log in.
     login_by: Option<Instant>,
     bad: u32,
 }
+
+/// What a session listens to while it waits.
+type Ears<'s> =
+    (&'s mut Input, Option<&'s mut Selected>, Option<&'s mut MetadataNews>, CancellationToken);
 
 /// Serves one connection to its end.
 pub async fn serve(door: Arc<Door>, connection: Connection) {
@@ -112,6 +123,7 @@ pub async fn serve(door: Arc<Door>, connection: Connection) {
         tag: String::new(),
         user: None,
         selected: None,
+        metadata: None,
         input: Some(input),
         permit,
         bad: 0,
@@ -189,6 +201,7 @@ impl Session {
             () = stop.cancelled() => Err(closing()),
             incoming = reader.next(input, out, situation) => incoming,
             never = keep_up(self.selected.as_deref_mut()) => match never {},
+            never = keep_up_with_metadata(self.metadata.as_deref_mut()) => match never {},
         }
     }
 
@@ -271,9 +284,15 @@ impl Session {
     /// Tells the client what else happened to its mailbox; expunges only if its numbers may change.
     pub async fn tell(&mut self, numbers: Numbers, out: &mut Replies) -> Result<(), Error> {
         let actor = self.actor();
-        let Some(selected) = &mut self.selected else { return Ok(()) };
-        let expunges = numbers == Numbers::MayChange;
-        selected.tell(&self.door.mail, &actor?, expunges, self.enabled, out).await
+        if let Some(selected) = &mut self.selected {
+            let expunges = numbers == Numbers::MayChange;
+            let actor = actor.as_ref().map_err(|_| Error::unfit("log in first"))?;
+            selected.tell(&self.door.mail, actor, expunges, self.enabled, out).await?;
+        }
+        if let Some(metadata) = &mut self.metadata {
+            metadata.tell(&self.door.mail, &actor?, out).await?;
+        }
+        Ok(())
     }
 
     /// When expunges were told, the client can know everything up to a later change: it learns so
@@ -308,6 +327,17 @@ impl Session {
         if let Some(selected) = &mut self.selected {
             out.ok(&Code::HighestModSeq(selected.tell_highest()), "the last change you know");
         }
+    }
+
+    /// The client wants to hear of metadata, as far as it has enabled that.
+    pub fn enable_metadata(&mut self) -> Result<(), Error> {
+        if !self.enabled.metadata && !self.enabled.metadata_server {
+            return Ok(());
+        }
+        let account = self.user()?.account;
+        let news = || Box::new(MetadataNews::new(&self.door.mail, account, self.id));
+        self.metadata.get_or_insert_with(news).set_enabled(self.enabled);
+        Ok(())
     }
 
     /// What hangs on the state of the connection.
@@ -380,13 +410,12 @@ impl Session {
         self.input.as_mut().ok_or(Error::Connection(std::io::ErrorKind::NotConnected.into()))
     }
 
-    /// Input and open mailbox together, and the sign that the server closes.
-    pub fn ears(
-        &mut self,
-    ) -> Result<(&mut Input, Option<&mut Selected>, CancellationToken), Error> {
+    /// Input, open mailbox and news of metadata together, and the sign that the server closes.
+    pub fn ears(&mut self) -> Result<Ears<'_>, Error> {
         let gone = Error::Connection(std::io::ErrorKind::NotConnected.into());
         let input = self.input.as_mut().ok_or(gone)?;
-        Ok((input, self.selected.as_deref_mut(), self.entry.stop().clone()))
+        let stop = self.entry.stop().clone();
+        Ok((input, self.selected.as_deref_mut(), self.metadata.as_deref_mut(), stop))
     }
 }
 
@@ -394,6 +423,22 @@ impl Session {
 pub async fn listen(selected: Option<&mut Selected>) {
     match selected {
         Some(selected) => selected.listen().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until there is something to be told of metadata. May be dropped half way.
+pub async fn listen_to_metadata(metadata: Option<&mut MetadataNews>) {
+    match metadata {
+        Some(metadata) => metadata.listen().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Keeps up with metadata while the client is silent, without end. May be dropped half way.
+async fn keep_up_with_metadata(metadata: Option<&mut MetadataNews>) -> Infallible {
+    match metadata {
+        Some(metadata) => metadata.keep_up().await,
         None => std::future::pending().await,
     }
 }

@@ -17,6 +17,15 @@ pub enum Error {
     /// A mailbox with one of these special uses exists (RFC 6154 §3).
     #[error("another mailbox has this special use")]
     SpecialUseTaken,
+    /// There is no such special use.
+    #[error("unknown special use")]
+    NoSuchSpecialUse,
+    /// A value of metadata has more octets than this.
+    #[error("no value may be longer than {0} octets")]
+    LongMetadata(u64),
+    /// There would be more entries than there may be.
+    #[error("too many entries")]
+    ManyMetadata,
     /// The name can't be a mailbox's.
     #[error("{0}")]
     BadName(&'static str),

@@ -360,7 +360,7 @@ fn quota(r: &Reader<'_>, account: AccountId, default_octets: u64) -> Result<Quot
 }
 
 /// The mailbox of this spelling.
-fn find(r: &Reader<'_>, account: AccountId, name: &str) -> Result<MailboxRow> {
+pub(super) fn find(r: &Reader<'_>, account: AccountId, name: &str) -> Result<MailboxRow> {
     let row = r.mailbox(account, &name::key(name))?;
     row.filter(|row| *row.name == *name).ok_or(Error::NoMailbox)
 }
@@ -401,5 +401,6 @@ fn empty_inbox_into(tx: &mut Tx<'_>, inbox: &MailboxRow, to: &str, key: &str) ->
     let all = tx.uids(inbox.id)?;
     tx.copy(inbox, &all, &target)?;
     tx.expunge(inbox, &all)?;
+    tx.copy_metadata(inbox.id, id)?;
     Ok(())
 }

@@ -19,6 +19,7 @@ pub mod field;
 mod keyed;
 mod lexer;
 mod mailbox;
+pub mod metadata;
 pub mod name;
 pub mod pack;
 mod prepare;
@@ -78,6 +79,10 @@ pub struct Limits {
     pub keyword_octets: usize,
     /// Keywords of a mailbox's own.
     pub keywords: usize,
+    /// Octets of a metadata value.
+    pub metadata_value: usize,
+    /// Metadata entries of a mailbox, or of the server, that one user sees.
+    pub metadata_entries: usize,
     /// How much of a message is read; what lies beyond is opaque and kept all the same.
     pub parsing: structure::Limits,
 }
@@ -91,6 +96,8 @@ impl Default for Limits {
             quota_octets: 5 << 30,
             keyword_octets: 100,
             keywords: Keywords::LIMIT,
+            metadata_value: 64 << 10,
+            metadata_entries: 100,
             parsing: structure::Limits::default(),
         }
     }

@@ -35,6 +35,11 @@ impl Rights {
         self.0 & other.0 == other.0
     }
 
+    /// Is any of `other`'s rights here?
+    pub const fn meet(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
     /// Both together.
     #[must_use]
     pub const fn with(self, other: Self) -> Self {

@@ -87,6 +87,8 @@ pub(super) fn mail(limits: &Limits) -> mail::Limits {
         quota_octets: limits.quota.octets(),
         keyword_octets: limits.keyword_length_max.len(),
         keywords: limits.keywords_per_mailbox_max,
+        metadata_value: limits.metadata_value_max.len(),
+        metadata_entries: limits.metadata_entries_max,
         parsing: structure::Limits {
             header: limits.header_max.len(),
             header_line: limits.header_line_max.len(),
@@ -113,6 +115,7 @@ pub(super) fn imap(limits: &Limits) -> imap::Limits {
         literal_before_login: limits.imap_literal_before_login_max.octets(),
         literals_before_login: limits.imap_literals_before_login_max,
         literal: limits.imap_literal_max.octets(),
+        value: limits.metadata_value_max.octets(),
         literal_sum: limits.imap_literal_sum_max.octets(),
         literals: limits.imap_literals_max,
         bad_before_login: count(limits.bad_commands_before_login_max),

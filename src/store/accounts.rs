@@ -243,6 +243,13 @@ impl Tx<'_> {
 
     /// Removes an account with all its mail. What only it referred to is swept later.
     pub fn remove_account(&mut self, id: AccountId) -> Result<()> {
+        for table in ["metadata", "annotation"] {
+            let sql = format!(
+                "DELETE FROM {table} WHERE owner = ?1 OR mailbox IN
+                 (SELECT id FROM mailbox WHERE account = ?1)"
+            );
+            self.execute(&sql, [id])?;
+        }
         let sql = "DELETE FROM message WHERE mailbox IN
             (SELECT id FROM mailbox WHERE account = ?1)";
         self.execute(sql, [id])?;

@@ -28,7 +28,7 @@ pub struct Scrubbed {
 }
 
 /// What must be nowhere, and how many there are of it.
-const NOWHERE: [(&str, &str); 18] = [
+const NOWHERE: [(&str, &str); 22] = [
     ("rows whose foreign key has no parent", "SELECT count(*) FROM pragma_foreign_key_check"),
     (
         "messages without their content",
@@ -108,11 +108,35 @@ const NOWHERE: [(&str, &str); 18] = [
          JOIN account ON account.id = account WHERE thread >= thread_next",
     ),
     (
+        "metadata of no mailbox",
+        "SELECT count(*) FROM metadata
+         WHERE mailbox <> 0 AND mailbox NOT IN (SELECT id FROM mailbox)",
+    ),
+    (
+        "annotations of no message",
+        "SELECT count(*) FROM annotation
+         WHERE (mailbox, uid) NOT IN (SELECT mailbox, uid FROM message)",
+    ),
+    (
+        "private metadata of nobody",
+        "SELECT count(*) FROM metadata WHERE owner <> 0 AND owner NOT IN (SELECT id FROM account)",
+    ),
+    (
+        "private annotations of nobody",
+        "SELECT count(*) FROM annotation
+         WHERE owner <> 0 AND owner NOT IN (SELECT id FROM account)",
+    ),
+    (
         "accounts whose use of their quota is wrong",
         "SELECT count(*) FROM account LEFT JOIN
          (SELECT account AS id, count(*) AS n, sum(size) AS o FROM message
-          JOIN mailbox ON mailbox.id = mailbox GROUP BY account) USING (id)
-         WHERE used_messages <> coalesce(n, 0) OR used_octets <> coalesce(o, 0)",
+          JOIN mailbox ON mailbox.id = mailbox GROUP BY account) USING (id) LEFT JOIN
+         (SELECT iif(owner = 0, account, owner) AS id, sum(length(value)) AS s FROM
+          (SELECT mailbox, owner, value FROM metadata
+           UNION ALL SELECT mailbox, owner, value FROM annotation)
+          LEFT JOIN mailbox ON mailbox.id = mailbox GROUP BY 1) USING (id)
+         WHERE used_messages <> coalesce(n, 0)
+         OR used_octets <> coalesce(o, 0) + coalesce(s, 0)",
     ),
 ];
 

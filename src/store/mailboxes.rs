@@ -14,7 +14,7 @@ use super::{
     tx::Tx,
 };
 use crate::{
-    events::Kind,
+    events::{Entries, Kind},
     ids::{AccountId, MailboxId, ModSeq, Uid, UidValidity},
 };
 
@@ -163,12 +163,14 @@ impl Tx<'_> {
         key: &str,
         special_use: SpecialUse,
     ) -> Result<MailboxId> {
-        match self.mailbox(account, key)? {
-            Some(existing) if existing.selectable => return Err(Error::Exists("mailbox")),
-            Some(level) => {
-                self.execute("DELETE FROM mailbox WHERE id = ?1", [level.id])?;
-            }
-            None => {}
+        let level = self.mailbox(account, key)?;
+        if level.as_ref().is_some_and(|level| level.selectable) {
+            return Err(Error::Exists("mailbox"));
+        }
+        if let Some(level) = &level {
+            // Under a name nobody can have, until what is said of it has moved.
+            let sql = "UPDATE mailbox SET name_key = '/' || id WHERE id = ?1";
+            self.execute(sql, [level.id])?;
         }
         let validity = self.next_uid_validity(account)?;
         let mod_seq = self.next_mod_seq(account)?;
@@ -178,6 +180,10 @@ impl Tx<'_> {
         let now = self.now();
         self.execute(sql, (account, name, key, validity, mod_seq, special_use.0, now))?;
         let id = MailboxId(self.sql.last_insert_rowid());
+        if let Some(level) = level {
+            self.move_metadata(level.id, id)?;
+            self.execute("DELETE FROM mailbox WHERE id = ?1", [level.id])?;
+        }
         self.happened(account, id, mod_seq, Kind::MailboxCreate(name.into()));
         Ok(id)
     }
@@ -198,8 +204,10 @@ impl Tx<'_> {
         self.execute("DELETE FROM message WHERE mailbox = ?1", [id])?;
         self.use_quota(account, -signed(mailbox.status.octets), -signed(mailbox.status.messages))?;
         let mod_seq = self.next_mod_seq(account)?;
+        self.forget_metadata(id)?;
+        self.forget_annotations(id)?;
         if keep_level {
-            for table in ["tombstone", "vanished", "keyword", "annotation", "url_key", "acl"] {
+            for table in ["tombstone", "vanished", "keyword", "url_key", "acl"] {
                 self.execute(&format!("DELETE FROM {table} WHERE mailbox = ?1"), [id])?;
             }
             let sql = "UPDATE mailbox SET selectable = 0, special_use = 0, messages = 0,
@@ -209,7 +217,6 @@ impl Tx<'_> {
         } else {
             self.execute("DELETE FROM mailbox WHERE id = ?1", [id])?;
         }
-        self.execute("DELETE FROM metadata WHERE mailbox = ?1", [id])?;
         self.happened(account, id, mod_seq, Kind::MailboxDelete(Arc::clone(&mailbox.name)));
         Ok(())
     }
@@ -247,10 +254,11 @@ impl Tx<'_> {
 
     /// Sets what a mailbox is for: to clients a change of its metadata (RFC 6154 §4).
     pub fn set_special_use(&mut self, mailbox: &MailboxRow, special_use: SpecialUse) -> Result<()> {
-        let mod_seq = self.next_mod_seq(mailbox.account)?;
-        let sql = "UPDATE mailbox SET special_use = ?2, mod_seq = max(mod_seq, ?3) WHERE id = ?1";
-        self.execute(sql, (mailbox.id, special_use.0, mod_seq))?;
-        let kind = Kind::MailboxMetadataChange("/private/specialuse".into());
+        let mod_seq = self.mailbox_changed(mailbox)?;
+        let sql = "UPDATE mailbox SET special_use = ?2 WHERE id = ?1";
+        self.execute(sql, (mailbox.id, special_use.0))?;
+        let names = [Arc::from("/private/specialuse")].into();
+        let kind = Kind::MailboxMetadataChange(Entries { names, of: None });
         self.happened(mailbox.account, mailbox.id, mod_seq, kind);
         Ok(())
     }

@@ -6,6 +6,7 @@
 //! stand beside their SQL, by noun: accounts, mailboxes, messages, contents, queue, …
 
 mod accounts;
+mod annotations;
 mod blobs;
 mod check;
 mod contents;
@@ -18,6 +19,7 @@ mod keywords;
 mod log;
 mod mailboxes;
 mod messages;
+mod metadata;
 mod open;
 mod queue;
 mod reader;
@@ -52,6 +54,7 @@ pub use self::{
     keywords::MarkNames,
     mailboxes::{MailboxRow, SpecialUse, Status},
     messages::{Copied, MarkDeed, MarkOutcome, NewMessage},
+    metadata::NewMetadata,
     open::{LogLimits, Options},
     queue::{Attempt, DelayReport, Due, Fate, NewQueued, Queued, QueuedRecipient, RecipientState},
     reader::Reader,

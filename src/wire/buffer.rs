@@ -131,6 +131,14 @@ impl Buffer {
         }
     }
 
+    /// `value = nstring / literal8`: a literal8 only where the value holds a NUL
+    pub fn value(&mut self, octets: Option<&[u8]>) {
+        match octets {
+            Some(octets) if octets.contains(&0) => self.literal8(octets),
+            octets => self.nstring(octets),
+        }
+    }
+
     /// `astring`: the bare word where it is one (and not NIL), else a string
     pub fn astring(&mut self, octets: &[u8]) {
         let bare = !octets.is_empty() && octets.iter().copied().all(is_astring);

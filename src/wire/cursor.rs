@@ -218,6 +218,14 @@ impl<'a> Cursor<'a> {
         if self.take_word("NIL") { Ok(None) } else { self.string().map(Some) }
     }
 
+    /// `value = nstring / literal8` (RFC 5464 §5, RFC 5257 §5)
+    pub fn value(&mut self) -> Result<Option<Cow<'a, [u8]>>, Syntax> {
+        match self.peek() {
+            Some(b'~') => self.literal8().map(|octets| Some(Cow::Borrowed(octets))),
+            _ => self.nstring(),
+        }
+    }
+
     /// `quoted = DQUOTE *QUOTED-CHAR DQUOTE`; octets above 127 must be UTF-8 (RFC 6855 §3).
     pub fn quoted(&mut self) -> Result<Cow<'a, [u8]>, Syntax> {
         let start = self.rest;

@@ -1,4 +1,5 @@
-//! ENABLE (RFC 5161, RFC 9051 §6.3.1); QRESYNC enables CONDSTORE with it (RFC 7162 §3.2.3).
+//! ENABLE (RFC 5161, RFC 9051 §6.3.1); QRESYNC enables CONDSTORE with it (RFC 7162 §3.2.3), METADATA
+//! what others say of mailboxes and of the server (RFC 5464 §4.4).
 
 use super::{Command, Parsed, Running};
 use crate::{
@@ -37,6 +38,8 @@ impl Command for Enable {
                     "UTF8=ACCEPT" => (&mut session.enabled.utf8, "UTF8=ACCEPT"),
                     "CONDSTORE" => (&mut session.enabled.condstore_by_name, "CONDSTORE"),
                     "QRESYNC" => (&mut session.enabled.qresync, "QRESYNC"),
+                    "METADATA" => (&mut session.enabled.metadata, "METADATA"),
+                    "METADATA-SERVER" => (&mut session.enabled.metadata_server, "METADATA-SERVER"),
                     _ => continue,
                 };
                 if !std::mem::replace(switch, true) {
@@ -53,6 +56,7 @@ impl Command for Enable {
             if session.enabled.condstore_by_name || session.enabled.qresync {
                 session.enable_condstore(out);
             }
+            session.enable_metadata()?;
             out.set_names(session.names());
             Ok(Done::ok("enabled"))
         })

@@ -9,7 +9,7 @@ use crate::{
         extensions::Numbers,
         reply::{Done, Replies},
         request::{connection, within},
-        session::{Session, closing, listen},
+        session::{Session, closing, listen, listen_to_metadata},
     },
     wire::{Cursor, Syntax},
 };
@@ -34,12 +34,13 @@ impl Command for Idle {
             loop {
                 session.tell(Numbers::MayChange, out).await?;
                 out.flush().await?;
-                let (input, selected, stop) = session.ears()?;
+                let (input, selected, metadata, stop) = session.ears()?;
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => return Err(closing()),
                     line = input.line(LONGEST_LINE) => return done(line.map_err(connection)?),
                     () = listen(selected) => {}
+                    () = listen_to_metadata(metadata) => {}
                 }
             }
         })
