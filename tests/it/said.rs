@@ -1,0 +1,194 @@
+//! What is said of mailboxes: it takes room of a quota, goes with what it is said of and with who said
+//! it, and is told to those alone who may read it.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use mailade::{
+    events::{Bus, Door, Entries, Event, Interest, Kind, News, Origin, Subscription},
+    ids::{AccountId, MailboxId},
+    mail::{Actor, Error, Limits, Mail, metadata::Entry},
+    store::{self, NewAccount, Options, SpecialUse, Store, Tx},
+};
+
+const NOW: i64 = 1_800_000_000;
+
+/// A house with two users, and its bus.
+struct House {
+    _dir: tempfile::TempDir,
+    mail: Mail,
+    alice: Actor,
+    bob: Actor,
+}
+
+impl House {
+    async fn open() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&Options::new(dir.path()), Arc::new(Bus::default())).unwrap();
+        let origin = Origin::new(Door::House, NOW);
+        let job = |tx: &mut Tx<'_>| {
+            tx.add_domain("d")?;
+            Ok::<_, store::Error>((add_account(tx, "a@d")?, add_account(tx, "b@d")?))
+        };
+        let (alice, bob) = store.write(origin, job).await.unwrap().into_inner();
+        let actor = |account| Actor { account, origin };
+        let mail = Mail::new(store, Limits::default());
+        Self { _dir: dir, mail, alice: actor(alice), bob: actor(bob) }
+    }
+
+    async fn say(&self, who: &Actor, mailbox: &str, entry: &str, value: Option<&str>) {
+        let entry = Entry::parse(entry.as_bytes()).unwrap();
+        let values = vec![(entry, value.map(|value| value.as_bytes().to_vec()))];
+        let _said = self.mail.set_metadata(who, mailbox, values).await.unwrap();
+    }
+
+    async fn used(&self, who: &Actor) -> u64 {
+        self.mail.quota(who.account).await.unwrap().octets
+    }
+
+    async fn is_sound(&self) {
+        assert_eq!(self.mail.store().check().await.unwrap(), Vec::<String>::new());
+    }
+}
+
+fn add_account(tx: &mut Tx<'_>, address: &str) -> Result<AccountId, store::Error> {
+    let account = tx.add_account(&NewAccount {
+        address: address.into(),
+        address_key: address.into(),
+        domain: "d".into(),
+        full_name: String::new(),
+        owner: false,
+        password: None,
+        scram_salt: vec![1],
+        scram_iterations: 4096,
+        scram: None,
+    })?;
+    Mail::add_default_mailboxes(tx, account).map_err(|_| store::Error::Closed)?;
+    Ok(account)
+}
+
+fn heard(events: &mut Subscription) -> Vec<Arc<Event>> {
+    let next = || match events.try_next() {
+        Some(News::Event(event)) => Some(event),
+        _ => None,
+    };
+    std::iter::from_fn(next).collect()
+}
+
+#[tokio::test]
+async fn octets_that_are_said_count_until_they_go() {
+    let house = House::open().await;
+    house.say(&house.alice, "INBOX", "/shared/comment", Some("12345")).await;
+    house.say(&house.alice, "Sent", "/private/comment", Some("1234567")).await;
+    house.say(&house.alice, "", "/private/vendor/x/y", Some("123")).await;
+    assert_eq!((house.used(&house.alice).await, house.used(&house.bob).await), (15, 0));
+    house.is_sound().await;
+    house.say(&house.alice, "INBOX", "/shared/comment", Some("1")).await;
+    house.say(&house.alice, "", "/private/vendor/x/y", None).await;
+    assert_eq!(house.used(&house.alice).await, 8);
+    let _made = house.mail.rename(&house.alice, "INBOX", "Old").await.unwrap();
+    assert_eq!(house.used(&house.alice).await, 9);
+    for name in ["Sent", "Old"] {
+        let _gone = house.mail.delete(&house.alice, name).await.unwrap();
+    }
+    assert_eq!(house.used(&house.alice).await, 1);
+    house.is_sound().await;
+}
+
+#[tokio::test]
+async fn a_level_that_becomes_a_mailbox_keeps_what_is_said_of_it() {
+    let house = House::open().await;
+    let made = house.mail.create(&house.alice, "a/b", SpecialUse::default()).await;
+    let _gone = (made.unwrap(), house.mail.delete(&house.alice, "a").await.unwrap());
+    house.say(&house.alice, "a", "/shared/comment", Some("123")).await;
+    let _again = house.mail.create(&house.alice, "a", SpecialUse::default()).await.unwrap();
+    assert_eq!(house.used(&house.alice).await, 3);
+    house.is_sound().await;
+}
+
+#[tokio::test]
+async fn with_an_account_goes_what_it_said_and_what_was_said_of_its_mailboxes() {
+    let house = House::open().await;
+    for who in [&house.alice, &house.bob] {
+        house.say(who, "INBOX", "/shared/comment", Some("1234")).await;
+        house.say(who, "INBOX", "/private/comment", Some("12")).await;
+        house.say(who, "", "/private/comment", Some("1")).await;
+    }
+    let gone = house.bob.account;
+    let remove = house.mail.store().write(house.bob.origin, move |tx| tx.remove_account(gone));
+    let _removed = remove.await.unwrap();
+    assert_eq!(house.used(&house.alice).await, 7);
+    house.is_sound().await;
+    let store = house.mail.store();
+    let again = store.write(house.alice.origin, |tx| add_account(tx, "c@d")).await.unwrap();
+    let actor = Actor { account: *again, origin: house.alice.origin };
+    assert!(house.mail.all_metadata(&actor).await.unwrap().is_empty(), "nothing is inherited");
+}
+
+#[tokio::test]
+async fn events_name_entries_and_whose_they_are_and_nothing_that_did_not_change() {
+    let house = House::open().await;
+    let bus = house.mail.store().bus();
+    let mut metadata = bus.subscribe(Interest::Metadata);
+    let mut of_bob = bus.subscribe(Interest::Account(house.bob.account));
+    let values = ["/shared/comment", "/private/comment", "/private/vendor/x/y"];
+    let values = values.map(|name| (Entry::parse(name.as_bytes()).unwrap(), Some(vec![1])));
+    let _said = house.mail.set_metadata(&house.alice, "INBOX", values.into()).await.unwrap();
+    house.say(&house.alice, "INBOX", "/shared/vendor/x/gone", None).await;
+    house.say(&house.alice, "", "/private/comment", Some("x")).await;
+    let told = heard(&mut metadata);
+    let said: Vec<(bool, &Entries)> = told
+        .iter()
+        .filter_map(|event| match &event.kind {
+            Kind::MailboxMetadataChange(entries) | Kind::ServerMetadataChange(entries) => {
+                Some((event.mailbox.is_some(), entries))
+            }
+            _ => None,
+        })
+        .collect();
+    let alice = Some(house.alice.account);
+    let expected: [(bool, &[&str], Option<AccountId>); 3] = [
+        (true, &["/shared/comment"], None),
+        (true, &["/private/comment", "/private/vendor/x/y"], alice),
+        (false, &["/private/comment"], alice),
+    ];
+    assert_eq!(said.len(), expected.len());
+    for ((of_mailbox, entries), (mailbox, names, of)) in said.into_iter().zip(expected) {
+        let told: Vec<&str> = entries.names.iter().map(|name| &**name).collect();
+        assert_eq!((of_mailbox, told.as_slice(), entries.of), (mailbox, names, of));
+    }
+    assert!(heard(&mut of_bob).is_empty());
+}
+
+#[tokio::test]
+async fn all_that_is_said_can_be_named_at_once() {
+    let house = House::open().await;
+    house.say(&house.alice, "INBOX", "/shared/comment", Some("x")).await;
+    house.say(&house.alice, "INBOX", "/private/comment", Some("x")).await;
+    house.say(&house.alice, "", "/private/comment", Some("x")).await;
+    house.say(&house.bob, "INBOX", "/shared/comment", Some("x")).await;
+    let all = house.mail.all_metadata(&house.alice).await.unwrap();
+    let names = |place: Option<MailboxId>| all.get(&place).map_or(0, BTreeSet::len);
+    assert_eq!(all.len(), 2);
+    assert_eq!(names(None), 1);
+    assert_eq!(all.values().map(BTreeSet::len).sum::<usize>(), 3);
+}
+
+#[tokio::test]
+async fn what_does_not_fit_changes_nothing() {
+    let house = House::open().await;
+    let limits = Limits { metadata_value: 4, metadata_entries: 2, ..Limits::default() };
+    let mail = house.mail.with_limits(limits);
+    let set = async |values: &[(&str, &str)]| {
+        let value = |(name, value): &(&str, &str)| {
+            (Entry::parse(name.as_bytes()).unwrap(), Some(value.as_bytes().to_vec()))
+        };
+        mail.set_metadata(&house.alice, "INBOX", values.iter().map(value).collect()).await
+    };
+    assert!(set(&[("/shared/a", "123"), ("/shared/b", "1234")]).await.is_ok());
+    let long = set(&[("/shared/a", "x"), ("/shared/b", "12345")]).await;
+    assert!(matches!(long, Err(Error::LongMetadata(4))));
+    let many = set(&[("/shared/a", "x"), ("/private/c", "x")]).await;
+    assert!(matches!(many, Err(Error::ManyMetadata)));
+    assert_eq!(house.used(&house.alice).await, 7);
+    assert!(set(&[("/shared/a", "x"), ("/shared/b", "x")]).await.is_ok());
+}
