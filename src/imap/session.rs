@@ -92,6 +92,8 @@ pub struct Session {
     entry: Entry,
     /// What the client has enabled.
     pub enabled: Enabled,
+    /// Where the last APPEND put its message; None after one that failed.
+    pub appended_to: Option<Box<str>>,
     /// The tag of the command at work.
     pub tag: String,
     user: Option<User>,
@@ -120,6 +122,7 @@ pub async fn serve(door: Arc<Door>, connection: Connection) {
         entry,
         login_by: permit.since().checked_add(door.limits.login_time),
         enabled: Enabled::default(),
+        appended_to: None,
         tag: String::new(),
         user: None,
         selected: None,

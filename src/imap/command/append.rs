@@ -79,8 +79,8 @@ fn head(args: &mut Cursor<'_>) -> Result<Head, Syntax> {
     Ok(Head { marks, date, literal, utf8 })
 }
 
-/// A message that comes without a go-ahead and has no more octets is read before anything is looked
-/// up: it waits in memory, and one job does all.
+/// A message of so few octets waits in memory. It is read before anything is looked up when it comes
+/// without a go-ahead, or when the last one found its place there just now: one job does all then.
 const AT_ONCE_MAX: u64 = 128 << 10;
 
 impl Command for Append {
@@ -89,11 +89,13 @@ impl Command for Append {
             let actor = session.actor()?;
             let Self { name, first } = *self;
             let Literal { size, sent_at_once, .. } = first.literal;
-            let appended = if sent_at_once && size <= AT_ONCE_MAX {
+            let again = session.appended_to.take().is_some_and(|last| *last == *name);
+            let appended = if (sent_at_once || again) && size <= AT_ONCE_MAX {
                 at_once(session, &actor, &name, first, out).await?
             } else {
                 asked_for(session, &actor, &name, first, out).await?
             };
+            session.appended_to = Some(name.as_str().into());
             tell_form(session, &name, "", out);
             tracing::info!(session = %session.id, messages = appended.uids.len(), "imap append");
             Ok(Done::with("appended", Code::AppendUid(appended.uid_validity, appended.uids)))
@@ -121,7 +123,7 @@ async fn asked_for(
     finish(session, name, all, read).await
 }
 
-/// Reads a small message that is on its way already, then keeps it if there is a place for it.
+/// Reads a small message, then keeps it if there is a place for it.
 async fn at_once(
     session: &mut Session,
     actor: &Actor,
