@@ -278,8 +278,12 @@ impl Thread {
         events: &mut Vec<Event>,
     ) -> Result<()> {
         self.word("BEGIN IMMEDIATE")?;
+        // A savepoint copies each page before its first change: a job alone does without.
+        let alone = batch.len() == 1;
         for job in batch {
-            self.word("SAVEPOINT job")?;
+            if !alone {
+                self.word("SAVEPOINT job")?;
+            }
             let never = AtomicBool::new(false);
             let reader = Reader::new(&self.sql, &self.blobs, &self.state.health, &never);
             let mut tx = Tx::new(reader, job.origin(), space, self.keywords);
@@ -289,12 +293,14 @@ impl Thread {
                 let unknown = || Error::Io(io::Error::other("the transaction was given up"));
                 return Err(tx.fault().unwrap_or_else(unknown));
             }
-            if kept {
-                events.extend(tx.into_events());
-            } else {
-                self.word("ROLLBACK TO job")?;
+            match (kept, alone) {
+                (true, _) => events.extend(tx.into_events()),
+                (false, true) => return self.word("ROLLBACK"),
+                (false, false) => self.word("ROLLBACK TO job")?,
             }
-            self.word("RELEASE job")?;
+            if !alone {
+                self.word("RELEASE job")?;
+            }
         }
         self.word("COMMIT")
     }
