@@ -269,6 +269,13 @@ pub static EXTENSIONS: &[Extension] = &[
     extension("ESEARCH", 4731, always, &[]),
     extension("SEARCHRES", 5182, always, &[]),
     extension("PARTIAL", 9394, always, &[]),
+    extension("REPLACE", 8508, always, &[
+        selected("REPLACE", replace::parse).data(replace::is_data),
+        selected("UID REPLACE", replace::parse_uid).data(replace::is_data),
+    ]),
+    extension("UNAUTHENTICATE", 8437, after_login, &[
+        logged_in("UNAUTHENTICATE", unauthenticate::parse),
+    ]),
     numbered("MESSAGELIMIT=", 9738, |facts| facts.messages_max),
 ];
 

@@ -398,6 +398,19 @@ impl Session {
         Ok(())
     }
 
+    /// Forgets all that came with the login and after it (RFC 8437 §3); TLS stays.
+    pub fn log_out(&mut self) {
+        self.entry.login(None, None);
+        self.permit.logged_out();
+        self.login_by = Instant::now().checked_add(self.door.limits.login_time);
+        self.user = None;
+        self.enabled = Enabled::default();
+        self.selected = None;
+        self.metadata = None;
+        self.appended_to = None;
+        self.bad = 0;
+    }
+
     /// The open mailbox.
     pub fn selected(&mut self) -> Result<&mut Selected, Error> {
         self.selected.as_deref_mut().ok_or_else(|| Error::unfit("select a mailbox first"))

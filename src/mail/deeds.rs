@@ -123,6 +123,36 @@ impl Mail {
             .await
     }
 
+    /// Puts a message into a mailbox and takes another one out of a mailbox, both or neither
+    /// (RFC 8508 §3.4); None when the old one is gone already. Only the difference takes room.
+    pub async fn replace(
+        &self,
+        actor: &Actor,
+        from: &Mailbox,
+        old: Uid,
+        to: &Mailbox,
+        new: NewMail,
+    ) -> Result<Committed<Option<Appended>>> {
+        from.need(Rights::DELETE.with(Rights::EXPUNGE))?;
+        to.need(Rights::INSERT)?;
+        self.check_keywords([&new.marks])?;
+        let (from, to, quota) = (from.clone(), to.clone(), self.limits.quota_octets);
+        self.store
+            .write(actor.origin, move |tx| {
+                let (from, to) = (still(tx, &from)?, still(tx, &to)?);
+                if tx.message(from.id, old)?.is_none() {
+                    return Ok(None);
+                }
+                tx.expunge(&from, &[old])?;
+                let to = tx.mailbox_by_id(to.id)?.ok_or(Error::NoMailbox)?;
+                tx.check_quota(to.account, new.message.size(), 1, quota)?;
+                let message = new.keep(tx, &to)?;
+                let uids = tx.append(&to, &[message])?.into_iter().map(|entry| entry.uid).collect();
+                Ok(Some(Appended { uid_validity: to.uid_validity, uids }))
+            })
+            .await
+    }
+
     /// Changes flags and keywords, UIDs rising; `unchanged_since` as in RFC 7162 §3.1.3.
     pub async fn mark(
         &self,

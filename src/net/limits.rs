@@ -265,6 +265,20 @@ impl Permit {
         state.know(self.who, now);
         Ok(())
     }
+
+    /// The client is unknown again (UNAUTHENTICATE): it counts among those who have not logged in,
+    /// even when there are too many of them, since it may not be refused (RFC 8437 §3).
+    pub fn logged_out(&self) {
+        let mut state = self.connections.lock();
+        let was_in = self.logged_in.swap(false, Ordering::Relaxed);
+        if was_in
+            && !self.exempt
+            && let Some(count) = state.counts.get_mut(&self.who)
+        {
+            count.after = count.after.saturating_sub(1);
+            count.before += 1;
+        }
+    }
 }
 
 impl Drop for Permit {

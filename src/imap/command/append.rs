@@ -25,13 +25,13 @@ struct Append {
 
 /// What stands before a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Head {
-    marks: MarkNames,
+pub(super) struct Head {
+    pub(super) marks: MarkNames,
     /// In seconds since 1970; None means now.
-    date: Option<i64>,
-    literal: Literal,
+    pub(super) date: Option<i64>,
+    pub(super) literal: Literal,
     /// `UTF8 (` stands before the literal, and a bracket must follow it.
-    utf8: bool,
+    pub(super) utf8: bool,
 }
 
 /// `"APPEND" SP mailbox 1*append-message`, up to the first message's literal
@@ -50,7 +50,7 @@ pub fn is_data(args: &[u8]) -> bool {
 
 /// `append-message = [SP flag-list] [SP date-time] SP (literal / literal8 / "UTF8" SP "(" literal8)`;
 /// the word FLAGS before the flags is let pass
-fn head(args: &mut Cursor<'_>) -> Result<Head, Syntax> {
+pub(super) fn head(args: &mut Cursor<'_>) -> Result<Head, Syntax> {
     args.space()?;
     if args.take_word("FLAGS") {
         args.space()?;
@@ -213,7 +213,7 @@ async fn open(
 }
 
 /// Refuses a message by what stands before it.
-fn check_head(session: &Session, head: &Head) -> Result<(), Error> {
+pub(super) fn check_head(session: &Session, head: &Head) -> Result<(), Error> {
     session.check_size(head.literal)?;
     if head.literal.size == 0 {
         return Err(Error::plain("an empty message is not kept"));
@@ -225,7 +225,7 @@ fn check_head(session: &Session, head: &Head) -> Result<(), Error> {
 }
 
 /// Refuses a message for which there is no room behind so many octets of others.
-fn check_room(quota: Quota, head: &Head, before: u64) -> Result<(), Error> {
+pub(super) fn check_room(quota: Quota, head: &Head, before: u64) -> Result<(), Error> {
     let sum = quota.octets.saturating_add(before).saturating_add(head.literal.size);
     if sum > quota.octets_limit {
         return Err(Error::no(Code::OverQuota, "quota exceeded"));
@@ -281,13 +281,17 @@ async fn check_next(session: &Session, head: &Head, all: &Appending) -> Result<(
 }
 
 /// Reads one message whole, then makes it ready; its octets are read in any case.
-async fn message(session: &mut Session, head: &Head, out: &mut Replies) -> Result<Prepared, Error> {
+pub(super) async fn message(
+    session: &mut Session,
+    head: &Head,
+    out: &mut Replies,
+) -> Result<Prepared, Error> {
     let spool = session.message(head.literal, out).await?;
     Ok(session.mail().prepare(spool, |header| header).await?)
 }
 
 /// What stands behind a message: the end, or the head of another.
-async fn following(session: &mut Session, utf8: bool) -> Result<Option<Head>, Error> {
+pub(super) async fn following(session: &mut Session, utf8: bool) -> Result<Option<Head>, Error> {
     let line = session.after_literal().await?;
     match next_head(&line, utf8) {
         Ok(next) => Ok(next),

@@ -25,6 +25,7 @@ pub mod namespace;
 pub mod noop;
 pub mod quota;
 pub mod rename;
+pub mod replace;
 pub mod search;
 pub mod select;
 pub mod setmetadata;
@@ -34,6 +35,7 @@ pub mod status;
 pub mod store;
 pub mod subscribe;
 pub mod thread;
+pub mod unauthenticate;
 
 use std::pin::Pin;
 
