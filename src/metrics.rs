@@ -143,6 +143,10 @@ counted! {
         KeywordLengthMax = "keyword_length_max",
         /// Too many keywords in a mailbox.
         KeywordsPerMailboxMax = "keywords_per_mailbox_max",
+        /// Too many searches of one session were to be kept up to date.
+        ContextsMax = "contexts_max",
+        /// Too many event groups in one NOTIFY.
+        NotifyGroupsMax = "notify_groups_max",
         /// A message was sent back for its age.
         QueueLife = "queue_life",
         /// A bounce was dropped for its age.

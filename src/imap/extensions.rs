@@ -258,6 +258,10 @@ pub static EXTENSIONS: &[Extension] = &[
     ]),
     extension("SORT=DISPLAY", 5957, always, &[]),
     extension("ESORT", 5267, always, &[]),
+    extension("CONTEXT=SEARCH", 5267, always, &[
+        selected("CANCELUPDATE", cancelupdate::parse).reads(),
+    ]),
+    extension("CONTEXT=SORT", 5267, always, &[]),
     extension("THREAD=ORDEREDSUBJECT", 5256, always, &[
         selected("THREAD", thread::parse).still().reads(),
         selected("UID THREAD", thread::parse_uid).reads(),

@@ -2,9 +2,11 @@
 //!
 //! It parses and prints; what a deed means is decided below. [`extensions`] is the table of all
 //! that is spoken, [`command`] has a file for each command, [`session`] the rhythm of a connection,
-//! [`picture`] what a client believes of its mailbox.
+//! [`picture`] what a client believes of its mailbox, [`contexts`] the searches that are kept true
+//! for it.
 
 pub mod command;
+pub mod contexts;
 pub mod error;
 pub mod extensions;
 pub mod fetch;

@@ -232,6 +232,11 @@ impl Picture {
         self.told_uid
     }
 
+    /// The last change that was heard of.
+    pub fn heard(&self) -> ModSeq {
+        self.heard
+    }
+
     /// Is there anything to tell?
     pub fn has_news(&self, living: &[Uid]) -> bool {
         !self.expunged.is_empty()

@@ -70,6 +70,8 @@ pub enum Code {
     NoPerm,
     /// The search result could not be kept (RFC 5182).
     NotSaved,
+    /// The search of this tag is not kept up to date (RFC 5267 §4.3.1).
+    NoUpdate(String),
     /// The owner's quota is used up.
     OverQuota,
     /// A message could not be read.
@@ -165,6 +167,10 @@ impl Encode for Code {
             Self::NonExistent => out.put("NONEXISTENT"),
             Self::NoPerm => out.put("NOPERM"),
             Self::NotSaved => out.put("NOTSAVED"),
+            Self::NoUpdate(tag) => {
+                out.put("NOUPDATE ");
+                out.string(tag.as_bytes());
+            }
             Self::OverQuota => out.put("OVERQUOTA"),
             Self::Parse => out.put("PARSE"),
             Self::PermanentFlags(flags) => {

@@ -3,6 +3,8 @@
 use std::{convert::Infallible, time::Duration};
 
 use super::{
+    command::fetch,
+    contexts::{Contexts, update},
     error::Error,
     flags::Known,
     news::Untold,
@@ -46,6 +48,10 @@ pub struct Selected {
     heard: bool,
     keywords_changed: bool,
     deleted: bool,
+    /// Searches that are kept up to date.
+    contexts: Option<Box<Contexts>>,
+    /// Messages that this session itself added since the client was last told of new ones.
+    own: Ranges,
 }
 
 /// What a client is told when its mailbox is opened.
@@ -129,6 +135,8 @@ impl Selected {
             heard: false,
             keywords_changed: false,
             deleted: false,
+            contexts: None,
+            own: Ranges::default(),
         }
     }
 
@@ -181,7 +189,12 @@ impl Selected {
         self.heard = true;
         match news {
             News::Event(event) => self.hear_event(&event),
-            News::Lagged => self.picture.miss(),
+            News::Lagged => {
+                self.picture.miss();
+                if let Some(contexts) = &mut self.contexts {
+                    contexts.miss();
+                }
+            }
             // Nothing will be heard any more; the session ends by the server's stop.
             News::Closed => self.deleted = true,
         }
@@ -189,8 +202,15 @@ impl Selected {
 
     fn hear_event(&mut self, event: &Event) {
         self.picture.hear(event.mod_seq);
+        if let Some(contexts) = &mut self.contexts {
+            contexts.hear(event);
+        }
         let own = event.origin.door == Door::Imap && event.origin.session == Some(self.session);
         match &event.kind {
+            Kind::MessageNew(entries) if own && self.contexts.is_some() => {
+                let uids = entries.iter().map(|entry| entry.uid.get());
+                self.own = self.own.either(&uids.collect());
+            }
             Kind::MessageExpunge(uids) => self.picture.hear_expunged(uids, event.mod_seq),
             // Its own changes are told by the command that makes them.
             Kind::FlagChange(changes) if !own => {
@@ -209,6 +229,15 @@ impl Selected {
         mail: &Mail,
         look: impl FnOnce(&mut Picture, &Messages) -> R,
     ) -> Result<R, Error> {
+        self.look_all(mail, |picture, _, messages| look(picture, messages)).await
+    }
+
+    /// The same, with the searches that are kept up to date.
+    pub async fn look_all<R>(
+        &mut self,
+        mail: &Mail,
+        look: impl FnOnce(&mut Picture, Option<&mut Contexts>, &Messages) -> R,
+    ) -> Result<R, Error> {
         let mut look = Some(look);
         loop {
             self.hear_all();
@@ -225,7 +254,8 @@ impl Selected {
                 if self.picture.agrees(messages.uids())
                     && let Some(look) = look.take()
                 {
-                    return Ok(look(&mut self.picture, &messages));
+                    let contexts = self.contexts.as_deref_mut();
+                    return Ok(look(&mut self.picture, contexts, &messages));
                 }
             }
             // The view is ahead of the events: the one that explains it is on its way.
@@ -258,11 +288,17 @@ impl Selected {
         self.hear_all();
         if self.heard {
             let keywords = self.keywords_changed.then_some(mail.limits().keywords);
-            let take = |picture: &mut Picture, messages: &Messages| {
+            let take = |picture: &mut Picture, contexts: Option<&mut Contexts>, view: &Messages| {
                 let before = picture.last_told();
-                (Untold::take(picture, messages, expunges, keywords), before)
+                // As long as the messages that are gone have their numbers.
+                let gone = contexts.map(|contexts| contexts.remove_gone(picture, view));
+                (gone.unwrap_or_default(), Untold::take(picture, view, expunges, keywords), before)
             };
-            let (mut untold, before) = self.look(mail, take).await?;
+            let (gone, mut untold, before) = self.look_all(mail, take).await?;
+            for update in gone {
+                out.put(update);
+                out.breathe().await?;
+            }
             self.keywords_changed = false;
             self.heard = !expunges && self.picture.has_expunged();
             if untold.exists.is_some() {
@@ -277,6 +313,54 @@ impl Selected {
             out.ok(&Code::HighestModSeq(self.tell_highest()), "earlier changes are yet to be told");
         }
         Ok(())
+    }
+
+    /// Tells the client how the results have changed that are kept up to date, once it was told of
+    /// the messages themselves.
+    pub async fn tell_updates(
+        &mut self,
+        mail: &Mail,
+        actor: &Actor,
+        enabled: Enabled,
+        out: &mut Replies,
+    ) -> Result<(), Error> {
+        let last_told = self.picture.last_told();
+        self.contexts.take_if(|contexts| contexts.is_empty());
+        if self.contexts.as_ref().is_none_or(|contexts| contexts.are_true(last_told)) {
+            return Ok(());
+        }
+        let updates = update::updates(mail, self).await?;
+        let own = std::mem::take(&mut self.own);
+        let fetch = updates.fetch.into_iter().filter(|(uid, _)| !own.contains(uid.get()));
+        fetch::tell_new(mail, actor, self, enabled, fetch.collect(), out).await?;
+        for update in updates.lines {
+            out.put(update);
+            out.breathe().await?;
+        }
+        Ok(())
+    }
+
+    /// The searches that are kept up to date.
+    pub fn contexts(&self) -> Option<&Contexts> {
+        self.contexts.as_deref()
+    }
+
+    /// The same; from now on it is listened to what they need to know.
+    pub fn watch_changes(&mut self) -> &mut Contexts {
+        let known = self.picture.heard();
+        self.contexts.get_or_insert_with(|| Box::new(Contexts::new(known)))
+    }
+
+    /// Keeps a search up to date no more; false when there is none of this tag.
+    pub fn cancel_context(&mut self, tag: &str) -> bool {
+        let known = self.contexts.as_mut().is_some_and(|contexts| contexts.cancel(tag));
+        self.contexts.take_if(|contexts| contexts.is_empty());
+        known
+    }
+
+    /// The highest UID that was counted in an EXISTS.
+    pub fn last_told(&self) -> u32 {
+        self.picture.last_told()
     }
 
     /// A message's mod-sequence is told.

@@ -175,7 +175,7 @@ impl Session {
             }
             let row = request.row.numbers;
             let numbers = outcome.as_ref().map_or(row, |done| done.numbers(row));
-            self.tell(numbers, out).await?;
+            self.tell_all(numbers, out).await?;
             let outcome = self.with_highest(outcome, out);
             if !self.next(&request, outcome, out).await? {
                 return Ok(());
@@ -296,6 +296,22 @@ impl Session {
             metadata.tell(&self.door.mail, &actor?, out).await?;
         }
         Ok(())
+    }
+
+    /// The same, and how the results have changed that are kept up to date.
+    pub async fn tell_all(&mut self, numbers: Numbers, out: &mut Replies) -> Result<(), Error> {
+        self.tell(numbers, out).await?;
+        if self.selected.as_ref().is_some_and(|selected| selected.contexts().is_some()) {
+            // Few sessions have any, and all would hold room for this.
+            Box::pin(self.tell_updates(out)).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell_updates(&mut self, out: &mut Replies) -> Result<(), Error> {
+        let actor = self.actor()?;
+        let Some(selected) = &mut self.selected else { return Ok(()) };
+        selected.tell_updates(&self.door.mail, &actor, self.enabled, out).await
     }
 
     /// When expunges were told, the client can know everything up to a later change: it learns so

@@ -64,6 +64,17 @@ impl Set {
         self.spans.iter().any(|span| span.from == Bound::Last || span.to == Bound::Last)
     }
 
+    /// The lowest number from which a span goes on up to `*`.
+    pub fn open_from(&self) -> Option<u32> {
+        let open = self.spans.iter().filter_map(|span| match (span.from, span.to) {
+            (Bound::At(number), Bound::Last) | (Bound::Last, Bound::At(number)) => {
+                Some(number.get())
+            }
+            _ => None,
+        });
+        open.min()
+    }
+
     /// The highest number written out, for checking against the size of a mailbox.
     pub fn highest(&self) -> u32 {
         self.spans

@@ -78,6 +78,7 @@ const LIMITS: &[Limit] = &[
     limit("imap_set_ranges_max", "3", 3, |n| line(&format!("SEARCH UID 1{}", ",1".repeat(n - 1))), "z OK ", &["z BAD [LIMIT] "]),
     limit("imap_messages_per_command_max", "3", 3, copy, "z OK [COPYUID ", &["z NO [MESSAGELIMIT 3] "]),
     limit("imap_messages_per_command_max", "3", 3, append_many, "z OK [APPENDUID ", &["z NO [MESSAGELIMIT 3] "]),
+    limit("contexts_max", "3", 3, contexts, "z OK ", &["z NO [CANNOT] "]),
     limit("mailbox_name_max", "10", 10, |n| line(&format!("CREATE {}", "x".repeat(n))), "z OK ", &["z NO [LIMIT] "]),
     limit("mailbox_name_max", "10", 10, |n| line(&format!("RENAME Sent {}", "x".repeat(n))), "z OK ", &["z NO [LIMIT] "]),
     limit("mailbox_name_max", "10", 10, |n| line(&format!("SUBSCRIBE {}", "x".repeat(n))), "z OK ", &["z NO [LIMIT] "]),
@@ -146,6 +147,16 @@ fn keywords(number: usize) -> String {
 fn copy(number: usize) -> Vec<u8> {
     let more = (1..number).flat_map(|_| append("y", 20, "{", "+}"));
     more.chain(line("COPY 1:* Archive")).collect()
+}
+
+/// The last of so many searches is kept up to date.
+fn contexts(number: usize) -> Vec<u8> {
+    let searches = (1..=number).map(|n| format!("y{n} SEARCH RETURN (UPDATE) ALL\r\n"));
+    searches.collect::<String>().into_bytes().into_iter().chain(last_context(number)).collect()
+}
+
+fn last_context(number: usize) -> Vec<u8> {
+    line(&format!("CANCELUPDATE \"y{number}\""))
 }
 
 fn append_many(number: usize) -> Vec<u8> {

@@ -1,6 +1,7 @@
 //! Clients that were away and come back: sessions do random deeds on a mailbox, phones lose their
 //! connections at random moments and are in step again by QRESYNC, or by CONDSTORE alone, and in the
-//! end each phone must know what a client knows that lists everything.
+//! end each phone must know what a client knows that lists everything. So must clients that know only
+//! what searches tell them that are kept up to date.
 //!
 //! `RESYNC_ROUNDS=500` makes a long run of it, `RESYNC_SEED=7` repeats one.
 
@@ -12,6 +13,8 @@ use std::{
 };
 
 use crate::{connection::Connection, house::House};
+
+mod viewer;
 
 const MAILBOX: &str = "model";
 /// Sessions that do something.
@@ -603,7 +606,16 @@ fn a_phone_that_was_away_ends_equal_to_one_that_lists_everything() {
     for round in 0..rounds {
         let house_now = &house;
         let top = &top;
+        let viewer_seeds = [seed.wrapping_add(round * 2), seed.wrapping_add(round * 2 + 1)];
+        let mut viewers = viewer_seeds.map(|seed| viewer::Viewer::open(house_now, seed));
         thread::scope(|scope| {
+            for viewer in &mut viewers {
+                scope.spawn(|| {
+                    for _ in 0..STEPS {
+                        viewer.step();
+                    }
+                });
+            }
             for writer in 0..WRITERS {
                 let seed = seed.wrapping_add(round * WRITERS + writer + 1);
                 scope.spawn(move || {
@@ -622,6 +634,9 @@ fn a_phone_that_was_away_ends_equal_to_one_that_lists_everything() {
             }
         });
         let truth = listed(&house);
+        for viewer in &mut viewers {
+            viewer.settle(&truth);
+        }
         for phone in &mut phones {
             phone.settle(&house, &truth);
         }

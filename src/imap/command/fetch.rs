@@ -22,14 +22,14 @@ use crate::{
         },
         message_limit,
         partial::Partial,
-        picture::{By, Target},
+        picture::{By, Picture, Target},
         reply::{Code, Done, Replies, Vanished},
         resync::{self, Among},
         selected::{Access, Selected},
         session::{Enabled, Session},
     },
     mail::{
-        self, Actor, Mail, Rights,
+        self, Actor, Mail, Messages, Rights,
         binary::UndecodableContent,
         extract::{Extract, Wanted},
     },
@@ -162,12 +162,7 @@ impl Command for Fetch {
                 unasked,
                 outcome: Outcome::default(),
             };
-            match item::wanted(&self.items) {
-                None => work.answer_by_view(&targets, &self.items, out).await?,
-                Some(wanted) => {
-                    work.answer_by_store(&targets, &self.items, &Arc::new(wanted), out).await?;
-                }
-            }
+            work.answer(&targets, &self.items, out).await?;
             message_limit::end(limit, work.outcome.done(), out)
         })
     }
@@ -206,6 +201,37 @@ pub(super) async fn flags(
     work.answer_by_view(targets, &items, out).await
 }
 
+/// Tells new messages that nobody has asked for by a FETCH, each with its items.
+pub async fn tell_new(
+    mail: &Mail,
+    actor: &Actor,
+    selected: &mut Selected,
+    enabled: Enabled,
+    wanted: Vec<(Uid, Vec<Item>)>,
+    out: &mut Replies,
+) -> Result<(), Error> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let find = |picture: &mut Picture, messages: &Messages| {
+        let living = messages.uids();
+        let target = |uid: Uid| Some(Target { number: picture.number(uid, living)?, uid });
+        wanted.iter().map(|(uid, _)| target(*uid)).collect::<Vec<_>>()
+    };
+    let targets = selected.look(mail, find).await?;
+    let (form, outcome) = (Flags::of(enabled), Outcome::default());
+    let mut work = Work { mail, actor, selected, form, unasked: &[], sets_seen: false, outcome };
+    let wanted: Vec<_> = targets.into_iter().zip(wanted).collect();
+    for alike in wanted.chunk_by(|(_, (_, one)), (_, (_, other))| one == other) {
+        let Some((_, (_, items))) = alike.first() else { continue };
+        let unasked = if enabled.condstore { &[Item::Uid, Item::ModSeq][..] } else { &[Item::Uid] };
+        let items = item::once_each(unasked.iter().chain(items));
+        let targets: Vec<_> = alike.iter().filter_map(|(target, _)| *target).collect();
+        work.answer(&targets, &items, out).await?;
+    }
+    Ok(())
+}
+
 /// What is told of a message whose flags have changed by its being read.
 fn unasked(enabled: Enabled) -> &'static [Item] {
     if enabled.condstore { &[Item::Uid, Item::ModSeq, Item::Flags] } else { &[Item::Flags] }
@@ -230,6 +256,18 @@ struct Load<'w> {
 }
 
 impl<'w> Work<'w> {
+    async fn answer(
+        &mut self,
+        targets: &[Target],
+        items: &[Item],
+        out: &mut Replies,
+    ) -> Result<(), Error> {
+        match item::wanted(items) {
+            None => self.answer_by_view(targets, items, out).await,
+            Some(wanted) => self.answer_by_store(targets, items, &Arc::new(wanted), out).await,
+        }
+    }
+
     /// Answers that need nothing but the view.
     async fn answer_by_view(
         &mut self,

@@ -32,7 +32,7 @@ impl Command for Idle {
             session.input()?.set_deadline(deadline);
             out.go_on("idling");
             loop {
-                session.tell(Numbers::MayChange, out).await?;
+                session.tell_all(Numbers::MayChange, out).await?;
                 out.flush().await?;
                 let (input, selected, metadata, stop) = session.ears()?;
                 tokio::select! {

@@ -5,6 +5,7 @@
 
 pub mod append;
 pub mod authenticate;
+pub mod cancelupdate;
 pub mod capability;
 pub mod close;
 pub mod copy;

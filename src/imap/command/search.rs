@@ -1,9 +1,13 @@
-//! SEARCH and UID SEARCH (RFC 9051 §6.4.4, §6.4.9) with ESEARCH (RFC 4731), SEARCHRES (RFC 5182) and
-//! mod-sequences (RFC 7162 §3.1.5).
+//! SEARCH and UID SEARCH (RFC 9051 §6.4.4, §6.4.9) with ESEARCH (RFC 4731), SEARCHRES (RFC 5182),
+//! mod-sequences (RFC 7162 §3.1.5), windows (RFC 9394) and updates (RFC 5267).
 
 use super::{Command, Parsed, Running};
 use crate::{
     imap::{
+        contexts::{
+            ask::{self, Wanted},
+            results::Results,
+        },
         error::Error,
         extensions::Numbers,
         message_limit,
@@ -11,7 +15,7 @@ use crate::{
         reply::{Done, Replies},
         search::{
             query::{Matching, Query},
-            result::{self, Options},
+            result::{self, Asked, Options},
         },
         session::Session,
     },
@@ -21,7 +25,7 @@ use crate::{
 struct Search {
     by: By,
     /// What a RETURN asked for.
-    options: Option<Options>,
+    asked: Option<Asked>,
     query: Query,
 }
 
@@ -37,53 +41,62 @@ pub fn parse_uid(args: &mut Cursor<'_>) -> Parsed {
 
 fn read(args: &mut Cursor<'_>, by: By) -> Parsed {
     args.space()?;
-    let mut options = None;
+    let mut asked = None;
     if args.clone().take_word("RETURN") {
-        options = Some(result::options(args)?);
+        asked = Some(result::asked(args)?);
         args.space()?;
         // Some phones put more than one blank there.
         while args.take(b' ') {}
     }
     let query = Query::for_search(args)?;
-    Ok(Box::new(Search { by, options, query }))
+    Ok(Box::new(Search { by, asked, query }))
 }
 
 impl Command for Search {
     fn run<'a>(self: Box<Self>, session: &'a mut Session, out: &'a mut Replies) -> Running<'a> {
         Box::pin(async move {
+            let Self { by, asked, mut query } = *self;
             session.tell(Numbers::Still, out).await?;
-            if self.query.names_charset() && session.enabled.utf8 && !session.enabled.rev2 {
+            if query.names_charset() && session.enabled.utf8 && !session.enabled.rev2 {
                 // RFC 6855 §3: everything is UTF-8 then.
                 return Err(Error::unfit("no charset can be named once UTF8=ACCEPT is enabled"));
             }
-            self.query.enable(session, out);
+            query.enable(session, out);
+            if asked.as_ref().is_some_and(|asked| asked.update.is_some()) {
+                query = ask::begin(session, &query).await?;
+            }
             let (mail, tag, rev2) = (session.mail(), session.tag.clone(), session.enabled.rev2);
             let most = session.door.limits.messages_per_command;
             let selected = session.selected()?;
-            let saves = self.options.is_some_and(|options| options.save);
-            let matching = self.query.matching(&mail, selected, most).await;
+            let saves = asked.as_ref().is_some_and(|asked| asked.options.save);
+            let matching = query.matching(&mail, selected, most).await;
             if saves && matches!(matching, Err(Error::No(..) | Error::Internal(_))) {
                 selected.saved = Ranges::default();
             }
             let Matching { uids, limit } = matching?;
-            let mut found = self.query.numbered(&mail, selected, uids).await?;
+            let mut found = query.numbered(&mail, selected, uids).await?;
             found.limit.clone_from(&limit);
-            match self.options {
-                Some(options) => {
+            let done = query.done(Done::ok("searched"));
+            match asked {
+                Some(Asked { options, update }) => {
                     if options.save {
                         selected.saved = options.saved(&found.uids);
                     }
-                    if options.tell() {
-                        result::esearch(&tag, self.by, options, &found, out);
+                    if options.tell() || update.is_some() {
+                        result::esearch(&tag, by, options, &found, out);
+                    }
+                    if let Some(fetch) = update {
+                        let results = limit.is_none().then(|| Results::of_search(&found.uids));
+                        ask::keep(session, Wanted { by, query, results, fetch }, out)?;
                     }
                 }
                 None if rev2 => {
                     let all = Options { all: true, ..Options::default() };
-                    result::esearch(&tag, self.by, all, &found, out);
+                    result::esearch(&tag, by, all, &found, out);
                 }
-                None => result::plain("SEARCH", &found, self.by, out).await?,
+                None => result::plain("SEARCH", &found, by, out).await?,
             }
-            message_limit::end(limit, Ok(self.query.done(Done::ok("searched"))), out)
+            message_limit::end(limit, Ok(done), out)
         })
     }
 }

@@ -1,14 +1,20 @@
-//! SORT and UID SORT (RFC 5256 §3, RFC 5957), with the return options of ESORT (RFC 5267 §3).
+//! SORT and UID SORT (RFC 5256 §3, RFC 5957), with the return options of ESORT
+//! (RFC 5267 §3), windows (RFC 9394) and updates (RFC 5267 §4.3).
 
 use super::{Command, Parsed, Running};
 use crate::{
+    ids::Uid,
     imap::{
+        contexts::{
+            ask::{self, Wanted},
+            results::Results,
+        },
         extensions::Numbers,
         picture::By,
         reply::{Done, Replies},
         search::{
             query::Query,
-            result::{self, Options},
+            result::{self, Asked},
         },
         session::Session,
     },
@@ -34,7 +40,7 @@ const KEYS: [(&str, SortKey); 9] = [
 struct Sort {
     by: By,
     /// What a RETURN asked for.
-    options: Option<Options>,
+    asked: Option<Asked>,
     criteria: Vec<SortCriterion>,
     query: Query,
 }
@@ -51,15 +57,15 @@ pub fn parse_uid(args: &mut Cursor<'_>) -> Parsed {
 
 fn read(args: &mut Cursor<'_>, by: By) -> Parsed {
     args.space()?;
-    let mut options = None;
+    let mut asked = None;
     if args.clone().take_word("RETURN") {
-        options = Some(result::options(args)?);
+        asked = Some(result::asked(args)?);
         args.space()?;
     }
     let criteria = criteria(args)?;
     args.space()?;
     let query = Query::with_charset(args)?;
-    Ok(Box::new(Sort { by, options, criteria, query }))
+    Ok(Box::new(Sort { by, asked, criteria, query }))
 }
 
 /// `sort-criteria = "(" sort-criterion *(SP sort-criterion) ")"` where
@@ -86,26 +92,36 @@ fn criteria(args: &mut Cursor<'_>) -> Result<Vec<SortCriterion>, Syntax> {
 impl Command for Sort {
     fn run<'a>(self: Box<Self>, session: &'a mut Session, out: &'a mut Replies) -> Running<'a> {
         Box::pin(async move {
+            let Self { by, asked, criteria, mut query } = *self;
             session.tell(Numbers::Still, out).await?;
-            self.query.enable(session, out);
+            query.enable(session, out);
+            if asked.as_ref().is_some_and(|asked| asked.update.is_some()) {
+                query = ask::begin(session, &query).await?;
+            }
             let (mail, tag) = (session.mail(), session.tag.clone());
             let most = session.door.limits.messages_per_command;
             let selected = session.selected()?;
-            let uids = self.query.all_matching(&mail, selected, most).await?;
-            let sorted = mail.sort(&selected.mailbox, uids, self.criteria).await?;
-            let found = self.query.numbered(&mail, selected, sorted).await?;
-            match self.options {
-                Some(options) => {
+            let uids = query.all_matching(&mail, selected, most).await?;
+            let sorted = mail.sort(&selected.mailbox, uids, criteria.clone()).await?;
+            let found = query.numbered(&mail, selected, sorted).await?;
+            let done = query.done(Done::ok("sorted"));
+            match asked {
+                Some(Asked { options, update }) => {
                     if options.save {
                         selected.saved = options.saved(&found.uids);
                     }
-                    if options.tell() {
-                        result::esearch(&tag, self.by, options, &found, out);
+                    if options.tell() || update.is_some() {
+                        result::esearch(&tag, by, options, &found, out);
+                    }
+                    if let Some(fetch) = update {
+                        let uids = found.uids.iter().filter_map(|uid| Uid::new(*uid)).collect();
+                        let results = Some(Results::Sorted(uids, criteria));
+                        ask::keep(session, Wanted { by, query, results, fetch }, out)?;
                     }
                 }
-                None => result::plain("SORT", &found, self.by, out).await?,
+                None => result::plain("SORT", &found, by, out).await?,
             }
-            Ok(self.query.done(Done::ok("sorted")))
+            Ok(done)
         })
     }
 }

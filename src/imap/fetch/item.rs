@@ -93,6 +93,17 @@ pub fn items(args: &mut Cursor<'_>) -> Result<Vec<Item>, Syntax> {
     if items.is_empty() { Err(Syntax::Expected("something to fetch")) } else { Ok(items) }
 }
 
+/// The same items, none twice.
+pub fn once_each<'i>(items: impl IntoIterator<Item = &'i Item>) -> Vec<Item> {
+    let mut once = Vec::new();
+    for item in items {
+        if !once.contains(item) {
+            once.push(item.clone());
+        }
+    }
+    once
+}
+
 /// Do these bring text of a message, and not only its header or how long it is?
 pub fn bring_text(items: &[Item]) -> bool {
     items.iter().any(|item| match item {

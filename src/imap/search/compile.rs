@@ -77,6 +77,29 @@ impl Context<'_> {
         Ok(Program::new(self.key(key)?))
     }
 
+    /// The same key for later: what numbers, `$` and the time mean now they mean for ever. A range of
+    /// UIDs that ends with `*` has no end.
+    pub fn frozen(&self, key: &Key) -> Result<Key, Error> {
+        Ok(match key {
+            Key::And(keys) => {
+                Key::And(keys.iter().map(|key| self.frozen(key)).collect::<Result<_, _>>()?)
+            }
+            Key::Or(one, other) => {
+                Key::Or(Box::new(self.frozen(one)?), Box::new(self.frozen(other)?))
+            }
+            Key::Not(key) => Key::Not(Box::new(self.frozen(key)?)),
+            Key::Uids(set) => {
+                let open = set.open_from().map(|from| Ranges::from(from..=u32::MAX));
+                let uids = self.uids(set, By::Uid)?;
+                let last = self.messages.uids().last().map_or(0, |uid| uid.get());
+                let open = open.filter(|open| open.first().is_some_and(|from| from <= last));
+                Key::Plain(Plain::Uids(uids.either(&open.unwrap_or_default())))
+            }
+            Key::Numbers(_) | Key::Older(_) | Key::Younger(_) => Key::Plain(self.key(key)?),
+            key => key.clone(),
+        })
+    }
+
     /// As deep as the key nests, which its parser bounds.
     fn key(&self, key: &Key) -> Result<Plain, Error> {
         let needle = |octets: &[u8]| Ok::<_, Error>(Needle::new(&self.charset.decode(octets)?));

@@ -61,6 +61,12 @@ impl Key {
         self.any(|key| matches!(key, Self::ModSeq(_)))
     }
 
+    /// Can it hold for a message at one time and not at another?
+    pub fn hears_changes(&self) -> bool {
+        let flags = |key: &Self| matches!(key, Self::Plain(Plain::Flags(_)));
+        self.any(flags) || self.any(|key| matches!(key, Self::Keyword(_) | Self::ModSeq(_)))
+    }
+
     /// Does it count by message number? Then none may change (RFC 7162 §3.2.10.2).
     pub fn names_numbers(&self) -> bool {
         self.any(|key| matches!(key, Self::Numbers(set) if !set.spans.is_empty()))

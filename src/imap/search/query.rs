@@ -66,6 +66,44 @@ impl Query {
         }
     }
 
+    /// May a message match that did not, or the other way round, when it changes?
+    pub fn hears_changes(&self) -> bool {
+        self.key.hears_changes()
+    }
+
+    /// The same query for later, when numbers mean something else.
+    pub async fn frozen(&self, mail: &Mail, selected: &mut Selected) -> Result<Self, Error> {
+        let key = self.compile(mail, selected, |context| context.frozen(&self.key)).await?;
+        Ok(Self { charset: self.charset.clone(), key })
+    }
+
+    /// Those of these messages, UIDs rising, that match now.
+    pub async fn among(
+        &self,
+        mail: &Mail,
+        selected: &mut Selected,
+        uids: &[Uid],
+    ) -> Result<Vec<Uid>, Error> {
+        let program = self.compile(mail, selected, |context| context.program(&self.key)).await?;
+        Ok(mail.search_among(&selected.mailbox, program, uids).await?)
+    }
+
+    /// Makes something of the keys, of which this session knows what they mean.
+    async fn compile<T>(
+        &self,
+        mail: &Mail,
+        selected: &mut Selected,
+        make: impl FnOnce(&Context<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let charset = Charset::named(self.charset.as_deref())?;
+        let (saved, recent) = (selected.saved.clone(), selected.recent().clone());
+        let made = selected.look(mail, |picture, messages| {
+            let (saved, recent) = (&saved, &recent);
+            make(&Context { picture, messages, saved, recent, charset, now: now() })
+        });
+        made.await?
+    }
+
     /// The messages that match, of the `most` that have the highest UIDs among those the keys name.
     pub async fn matching(
         &self,
@@ -73,20 +111,16 @@ impl Query {
         selected: &mut Selected,
         most: usize,
     ) -> Result<Matching, Error> {
-        let charset = Charset::named(self.charset.as_deref())?;
-        let (saved, recent) = (selected.saved.clone(), selected.recent().clone());
-        let compiled = selected.look(mail, |picture, messages| {
-            let now = now();
-            let (saved, recent) = (&saved, &recent);
-            let context = Context { picture, messages, saved, recent, charset, now };
-            let (program, last) = (context.program(&self.key)?, picture.last_told());
-            let counted = messages.uids().partition_point(|uid| uid.get() <= last);
-            let counted = messages.uids().get(..counted).unwrap_or_default();
+        let compiled = self.compile(mail, selected, |context| {
+            let (living, last) = (context.messages.uids(), context.picture.last_told());
+            let program = context.program(&self.key)?;
+            let counted = living.partition_point(|uid| uid.get() <= last);
+            let counted = living.get(..counted).unwrap_or_default();
             let lowest = (counted.len() > most)
                 .then(|| message_limit::lowest(counted, program.uids().as_ref(), most));
-            Ok::<_, Error>((program, lowest.flatten(), last))
+            Ok((program, lowest.flatten(), last))
         });
-        let (program, lowest, last) = compiled.await??;
+        let (program, lowest, last) = compiled.await?;
         let range = lowest.map_or(1, Uid::get)..=last;
         let limit = lowest.map(|uid| Code::MessageLimit(most, Some(uid)));
         Ok(Matching { uids: mail.search(&selected.mailbox, program, range).await?, limit })

@@ -5,12 +5,23 @@ use crate::{
     ids::{ModSeq, Uid},
     imap::{
         error::Error,
+        fetch::item::{self, Item},
         partial::Partial,
         picture::By,
         reply::{Code, InOrder, Replies},
     },
     wire::{Cursor, Ranges, Syntax},
 };
+
+/// What stands in the brackets behind RETURN.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// What shall be returned at once.
+    pub options: Options,
+    /// The client wants to know when the result changes, and these items of new messages that match
+    /// (RFC 5267 §4.3, RFC 5465 §7).
+    pub update: Option<Vec<Item>>,
+}
 
 /// What a SEARCH shall return.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,12 +37,13 @@ pub struct Options {
     pub partial: Option<Partial>,
 }
 
-/// `"RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"`; nothing between the brackets
-/// means ALL.
-pub fn options(args: &mut Cursor<'_>) -> Result<Options, Syntax> {
+/// `"RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"`; nothing between the brackets, or
+/// nothing but the hint CONTEXT (RFC 5267 §4.2), means ALL.
+pub fn asked(args: &mut Cursor<'_>) -> Result<Asked, Syntax> {
     args.keyword("RETURN")?;
     args.space()?;
     let mut options = Options::default();
+    let mut update = None;
     args.list(|args| {
         match args.word()?.to_ascii_uppercase().as_str() {
             "MIN" => options.min = true,
@@ -43,23 +55,34 @@ pub fn options(args: &mut Cursor<'_>) -> Result<Options, Syntax> {
                 args.space()?;
                 options.partial = Some(Partial::parse(args)?);
             }
-            _ => return Err(Syntax::Expected("MIN, MAX, ALL, COUNT, SAVE or one PARTIAL")),
+            "CONTEXT" => {}
+            "UPDATE" if update.is_none() => update = Some(attributes(args)?),
+            _ => return Err(Syntax::Expected("a return option, UPDATE and PARTIAL once")),
         }
         Ok(())
     })?;
     if options.all && options.partial.is_some() {
         return Err(Syntax::Expected("either ALL or PARTIAL"));
     }
-    if options == Options::default() {
+    if options == Options::default() && update.is_none() {
         options.all = true;
     }
-    Ok(options)
+    Ok(Asked { options, update })
+}
+
+/// `[SP "(" fetch-att *(SP fetch-att) ")"]`, what UPDATE may have behind it
+fn attributes(args: &mut Cursor<'_>) -> Result<Vec<Item>, Syntax> {
+    if !args.rest().starts_with(b" (") {
+        return Ok(Vec::new());
+    }
+    args.space()?;
+    item::items(args)
 }
 
 impl Options {
     /// Is there anything to tell? `RETURN (SAVE)` wants no answer (RFC 5182 §2.1).
     pub fn tell(self) -> bool {
-        self.min || self.max || self.all || self.count || self.partial.is_some()
+        !self.save || self.min || self.max || self.all || self.count || self.partial.is_some()
     }
 
     /// What `$` stands for from now on (RFC 5182 §2.1, RFC 9394 §3.2): all, or only what was asked for
@@ -194,7 +217,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Options, Syntax> {
-        options(&mut Cursor::new(text.as_bytes()))
+        asked(&mut Cursor::new(text.as_bytes())).map(|asked| asked.options)
     }
 
     #[test]
@@ -202,6 +225,19 @@ mod tests {
         assert!(read("RETURN ()").is_ok_and(|options| options.all && options.tell()));
         assert!(read("return (save)").is_ok_and(|options| options.save && !options.tell()));
         assert!(read("RETURN (FOO)").is_err() && read("RETURN ALL").is_err());
+    }
+
+    #[test]
+    fn updates_are_asked_for_beside_what_is_returned_at_once() {
+        let read = |text: &str| asked(&mut Cursor::new(text.as_bytes()));
+        assert!(read("RETURN (CONTEXT)").is_ok_and(|a| a.options.all && a.update.is_none()));
+        let only = read("RETURN (UPDATE)").unwrap();
+        assert!(only.options == Options::default() && only.update == Some(Vec::new()));
+        let with = read("RETURN (COUNT UPDATE (UID FLAGS) MIN)").unwrap();
+        assert!(with.options.min && with.update == Some(vec![Item::Uid, Item::Flags]));
+        for bad in ["UPDATE UPDATE", "UPDATE ()", "UPDATE (FOO)", "UPDATE(UID)"] {
+            assert!(read(&format!("RETURN ({bad})")).is_err(), "{bad}");
+        }
     }
 
     #[test]

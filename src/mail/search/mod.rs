@@ -5,6 +5,7 @@
 //! read only when nothing cheaper decides. How results are presented, sorted or threaded is for
 //! others.
 
+mod among;
 mod date;
 mod decide;
 mod facts;

@@ -85,7 +85,7 @@ impl Sieve {
 }
 
 /// Decides messages by what is stored; gives those that match, and those there was no time for.
-fn read(
+pub(super) fn read(
     r: &Reader<'_>,
     program: &Program,
     entries: Vec<Entry>,
