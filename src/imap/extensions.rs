@@ -251,6 +251,8 @@ pub static EXTENSIONS: &[Extension] = &[
         logged_in("SETMETADATA", setmetadata::parse).values(Code::MetadataMaxSize),
     ]),
     extension("METADATA-SERVER", 5464, always, &[]),
+    extension("LIST-METADATA", 9590, always, &[]),
+    extension("FILTERS", 5466, always, &[]),
     extension("PREVIEW", 8970, always, &[]),
     extension("SORT", 5256, always, &[
         selected("SORT", sort::parse).still().reads(),

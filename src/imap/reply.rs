@@ -96,6 +96,8 @@ pub enum Code {
     UidValidity(UidValidity),
     /// Not now; later it may work.
     Unavailable,
+    /// There is no filter of this name (RFC 5466 §3.1).
+    UndefinedFilter(String),
     /// The part's transfer encoding is unknown (RFC 3516).
     UnknownCte,
     /// The number of the first message without `\Seen`.
@@ -192,6 +194,10 @@ impl Encode for Code {
                 out.put(validity.0);
             }
             Self::Unavailable => out.put("UNAVAILABLE"),
+            Self::UndefinedFilter(name) => {
+                out.put("UNDEFINED-FILTER ");
+                out.put(name.as_str());
+            }
             Self::UnknownCte => out.put("UNKNOWN-CTE"),
             Self::Unseen(number) => {
                 out.put("UNSEEN ");

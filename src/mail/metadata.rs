@@ -27,9 +27,14 @@ use crate::{
 
 /// Octets of values that are in memory at a time.
 const AT_ONCE: u64 = 256 << 10;
+/// Values of so few octets together are brought as they are found.
+const AT_HAND: u64 = 16 << 10;
 /// With any one of these a mailbox's metadata can be read and set (RFC 5464 §3.3).
 const ANY_OF: Rights =
     Rights::READ.with(Rights::SEEN).with(Rights::WRITE).with(Rights::INSERT).with(Rights::POST);
+
+/// Where the server keeps filters, in small letters (RFC 5466 §3.2): one's own, then everybody's.
+pub const FILTERS: [&str; 2] = ["/private/filters/values/", "/shared/filters/values/"];
 
 /// What a GETMETADATA asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,9 +70,29 @@ struct Found {
 #[derive(Debug)]
 enum Value {
     Nothing,
-    Computed(String),
+    Known(Vec<u8>),
     /// So many octets.
     Stored(u64),
+}
+
+impl Found {
+    /// Brings a value that is stored.
+    fn load(&mut self, r: &Reader<'_>, id: Option<MailboxId>, account: AccountId) -> Result<()> {
+        if let Value::Stored(_) = self.value {
+            let value = r.metadata(id, self.entry.owner(account), self.entry.folded())?;
+            self.value = value.map_or(Value::Nothing, Value::Known);
+        }
+        Ok(())
+    }
+
+    /// What is known of it.
+    fn known(self) -> (Arc<str>, Option<Vec<u8>>) {
+        let value = match self.value {
+            Value::Known(value) => Some(value),
+            Value::Nothing | Value::Stored(_) => None,
+        };
+        (self.name, value)
+    }
 }
 
 /// Names of entries, each with its value.
@@ -91,6 +116,47 @@ impl Mail {
             .await
     }
 
+    /// What is said of a mailbox of this number.
+    pub async fn metadata_of(
+        &self,
+        actor: &Actor,
+        id: MailboxId,
+        wanted: Arc<WantedMetadata>,
+    ) -> Result<FoundMetadata> {
+        let account = actor.account;
+        self.store
+            .read(move |r| {
+                let mailbox = readable(r, account, id)?.ok_or(Error::NoMailbox)?;
+                found(r, account, Some(&mailbox), &wanted)
+            })
+            .await
+    }
+
+    /// Filters by their names (RFC 5466), each as it is written, one's own before everybody's; None
+    /// for one that there is not.
+    pub async fn filters(
+        &self,
+        actor: &Actor,
+        names: Vec<String>,
+    ) -> Result<Vec<(String, Option<Vec<u8>>)>> {
+        let account = actor.account;
+        self.store
+            .read(move |r| {
+                let mut filters = Vec::with_capacity(names.len());
+                for name in names {
+                    let mut value = None;
+                    for (place, owner) in FILTERS.iter().zip([Some(account), None]) {
+                        if value.is_none() {
+                            value = r.metadata(None, owner, &format!("{place}{name}"))?;
+                        }
+                    }
+                    filters.push((name, value));
+                }
+                Ok(filters)
+            })
+            .await
+    }
+
     /// The next values, as long as there are any.
     pub async fn next_metadata(&self, found: &mut FoundMetadata) -> Result<Option<MetadataValues>> {
         let (mut next, mut weight) = (Vec::new(), 0_u64);
@@ -105,16 +171,15 @@ impl Mail {
         if next.is_empty() {
             return Ok(None);
         }
+        if next.iter().all(|found| !matches!(found.value, Value::Stored(_))) {
+            return Ok(Some(next.into_iter().map(Found::known).collect()));
+        }
         let (id, account) = (found.id, found.account);
         let values = self.store.read::<_, Error, _>(move |r| {
             let mut values = Vec::with_capacity(next.len());
-            for Found { name, entry, value } in next {
-                let value = match value {
-                    Value::Nothing => None,
-                    Value::Computed(value) => Some(value.into_bytes()),
-                    Value::Stored(_) => r.metadata(id, entry.owner(account), entry.folded())?,
-                };
-                values.push((name, value));
+            for mut found in next {
+                found.load(r, id, account)?;
+                values.push(found.known());
             }
             Ok(values)
         });
@@ -124,12 +189,7 @@ impl Mail {
     /// The name of a mailbox whose metadata the actor may read; None for any other.
     pub async fn metadata_name(&self, actor: &Actor, id: MailboxId) -> Result<Option<Arc<str>>> {
         let account = actor.account;
-        self.store
-            .read(move |r| {
-                let row = r.mailbox_by_id(id)?.filter(|row| row.account == account);
-                Ok(row.map(|row| row.name))
-            })
-            .await
+        self.store.read(move |r| Ok(readable(r, account, id)?.map(|row| row.name))).await
     }
 
     /// The names of all entries of the actor's mailboxes and of the server (None), as far as somebody
@@ -217,6 +277,11 @@ fn place(r: &Reader<'_>, account: AccountId, name: &str) -> Result<Option<Mailbo
     if rights.meet(ANY_OF) { Ok(Some(row)) } else { Err(Error::Forbidden) }
 }
 
+/// The mailbox of this number, if the account may read what is said of it.
+fn readable(r: &Reader<'_>, account: AccountId, id: MailboxId) -> Result<Option<MailboxRow>> {
+    Ok(r.mailbox_by_id(id)?.filter(|row| row.account == account))
+}
+
 fn is_owner(r: &Reader<'_>, account: AccountId) -> Result<bool> {
     Ok(r.account_by_id(account)?.is_some_and(|account| account.owner))
 }
@@ -235,7 +300,7 @@ fn found(
     let mut take = |name: Arc<str>, entry: Entry, value: Value| {
         let size = match &value {
             Value::Nothing => 0,
-            Value::Computed(value) => value.len() as u64,
+            Value::Known(value) => value.len() as u64,
             Value::Stored(size) => *size,
         };
         if !seen.insert(Arc::clone(entry.folded())) {
@@ -251,7 +316,7 @@ fn found(
         let stored = r.metadata_size(id, entry.owner(account), entry.folded())?;
         let known = computed.iter().find(|(name, _)| *name == &**entry.folded());
         let value = match (known, stored) {
-            (Some((_, value)), _) => Value::Computed(value.clone()),
+            (Some((_, value)), _) => Value::Known(value.clone().into_bytes()),
             (None, Some(size)) => Value::Stored(size),
             (None, None) => Value::Nothing,
         };
@@ -265,7 +330,7 @@ fn found(
         for (name, value) in computed.iter().filter(|(name, _)| entry.is_above(name, wanted.depth))
         {
             if let Ok(entry) = Entry::parse(name.as_bytes()) {
-                take((*name).into(), entry, Value::Computed(value.clone()));
+                take((*name).into(), entry, Value::Known(value.clone().into_bytes()));
             }
         }
         for (name, size) in r.metadata_below(id, entry.owner(account), entry.folded())? {
@@ -275,6 +340,13 @@ fn found(
                 take(name, entry, Value::Stored(size));
             }
         }
+    }
+    let sizes = entries.iter().map(|found| match found.value {
+        Value::Stored(size) => size,
+        Value::Nothing | Value::Known(_) => 0,
+    });
+    if sizes.fold(0, u64::saturating_add) <= AT_HAND {
+        entries.iter_mut().try_for_each(|found| found.load(r, id, account))?;
     }
     let mailbox = mailbox.map_or_else(|| "".into(), |mailbox| Arc::clone(&mailbox.name));
     Ok(FoundMetadata { mailbox, longest, id, account, entries })

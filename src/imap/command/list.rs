@@ -1,9 +1,9 @@
-//! LIST with all its options (RFC 9051 §6.3.9, RFC 5258, RFC 5819, RFC 6154).
+//! LIST with all its options (RFC 9051 §6.3.9, RFC 5258, RFC 5819, RFC 6154, RFC 9590).
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    Command, Parsed, Running,
+    Command, Parsed, Running, getmetadata,
     status::{self, Item},
 };
 use crate::{
@@ -13,7 +13,11 @@ use crate::{
         reply::{Code, Done, Replies},
         session::Session,
     },
-    mail::{MailboxInfo, name},
+    mail::{
+        self, MailboxInfo,
+        metadata::{Entry, WantedMetadata},
+        name,
+    },
     wire::{Buffer, Cursor, Syntax},
 };
 
@@ -38,6 +42,8 @@ pub struct List {
     /// Mark the subscribed ones.
     return_subscribed: bool,
     status: Option<Vec<Item>>,
+    /// What is said of each mailbox.
+    metadata: Option<Arc<WantedMetadata>>,
     /// Options or several patterns were written: then an empty pattern asks for nothing.
     extended: bool,
 }
@@ -90,7 +96,8 @@ impl List {
         Ok(())
     }
 
-    /// `"SUBSCRIBED" / "CHILDREN" / "SPECIAL-USE" / "STATUS" SP "(" … ")"`
+    /// `"SUBSCRIBED" / "CHILDREN" / "SPECIAL-USE" / "STATUS" SP "(" … ")" / "METADATA" SP "(" entry
+    /// *(SP entry) ")"`
     fn return_option(&mut self, args: &mut Cursor<'_>) -> Result<(), Syntax> {
         match args.word()?.to_ascii_uppercase().as_str() {
             "SUBSCRIBED" => self.return_subscribed = true,
@@ -98,6 +105,14 @@ impl List {
             "STATUS" => {
                 args.space()?;
                 self.status = Some(status::items(args)?);
+            }
+            "METADATA" => {
+                args.space()?;
+                let entries = getmetadata::entries(args)?;
+                if entries.is_empty() || !entries.iter().all(Entry::can_have_value) {
+                    return Err(Syntax::Expected("an entry that can have a value"));
+                }
+                self.metadata = Some(Arc::new(WantedMetadata { entries, ..Default::default() }));
             }
             _ => return Err(Syntax::Expected("a return option")),
         }
@@ -176,6 +191,16 @@ impl Command for List {
                         // It went meanwhile; the others are listed all the same (RFC 5819 §2).
                         Err(Error::No(..)) => {}
                         told => told?,
+                    }
+                }
+                let row = place.info.map(|info| &info.row).filter(|_| selected);
+                if let (Some(wanted), Some(row)) = (&self.metadata, row) {
+                    let wanted = Arc::clone(wanted);
+                    match mail.metadata_of(&actor, row.id, wanted).await {
+                        Ok(mut found) => getmetadata::tell(&mail, &mut found, out).await?,
+                        // Nothing can be said of it (RFC 9590 §3).
+                        Err(mail::Error::NoMailbox | mail::Error::Forbidden) => {}
+                        Err(error) => return Err(error.into()),
                     }
                 }
                 out.breathe().await?;
@@ -285,6 +310,9 @@ mod tests {
         assert_eq!(extended.patterns.len(), 2);
         assert_eq!(extended.status, Some(vec![Item::Messages]));
         assert!(list(" () \"\" % RETURN ()").is_ok());
+        let metadata =
+            list(" \"\" % RETURN (METADATA (\"/shared/vendor/cmu/color\" /private/comment))");
+        assert_eq!(metadata.unwrap().metadata.unwrap().entries.len(), 2);
     }
 
     #[test]
@@ -296,6 +324,15 @@ mod tests {
         for bad in ["", " \"\"", " \"\" * RETURN", " \"\" * RETURN (FOO)", " \"\" * x"] {
             assert!(list(bad).is_err(), "{bad}");
         }
+        for bad in [
+            "METADATA",
+            "METADATA ()",
+            "METADATA (/comment)",
+            "METADATA /shared/comment",
+            "METADATA (/shared)",
+        ] {
+            assert!(list(&format!(" \"\" % RETURN ({bad})")).is_err(), "{bad}");
+        }
     }
 
     fn any_list() -> impl Strategy<Value = List> {
@@ -306,7 +343,10 @@ mod tests {
             0..=4,
         ));
         let options = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
-        (names(), patterns, items, options).prop_map(|(reference, patterns, status, options)| {
+        let entry = "/(shared|private)/[a-u \"]{1,5}";
+        let metadata = proptest::option::of(proptest::collection::vec(entry, 1..3));
+        let all = (names(), patterns, items, metadata, options);
+        all.prop_map(|(reference, patterns, status, metadata, options)| {
             let (select_subscribed, select_special, recursive, returned, extended) = options;
             let select = select_subscribed || select_special;
             let return_subscribed = returned || select_subscribed;
@@ -317,8 +357,18 @@ mod tests {
                 select_special,
                 recursive: recursive && select,
                 return_subscribed,
-                extended: extended || select || return_subscribed || many || status.is_some(),
+                extended: extended
+                    || select
+                    || return_subscribed
+                    || many
+                    || status.is_some()
+                    || metadata.is_some(),
                 status,
+                metadata: metadata.map(|names| {
+                    let entry = |name: &String| Entry::parse(name.as_bytes()).unwrap();
+                    let entries = names.iter().map(entry).collect();
+                    Arc::new(WantedMetadata { entries, ..WantedMetadata::default() })
+                }),
             }
         })
     }
@@ -340,15 +390,19 @@ mod tests {
             [(_, only)] => out.mailbox(only),
             many => out.list(many, |out, (_, pattern)| out.mailbox(pattern)),
         }
-        if !list.return_subscribed && list.status.is_none() {
+        if !list.return_subscribed && list.status.is_none() && list.metadata.is_none() {
             return;
         }
-        out.put(" RETURN (");
+        out.put(" RETURN (CHILDREN");
         if list.return_subscribed {
-            out.put("SUBSCRIBED CHILDREN");
+            out.put(" SUBSCRIBED");
+        }
+        if let Some(metadata) = &list.metadata {
+            out.put(" METADATA ");
+            out.list(&metadata.entries, |out, entry| out.astring(entry.spelled().as_bytes()));
         }
         if let Some(items) = &list.status {
-            out.put(if list.return_subscribed { " STATUS " } else { "STATUS " });
+            out.put(" STATUS ");
             out.list(items, |out, item| {
                 out.put(match item {
                     Item::Messages => "MESSAGES",

@@ -61,6 +61,12 @@ impl Command for Search {
                 // RFC 6855 §3: everything is UTF-8 then.
                 return Err(Error::unfit("no charset can be named once UTF8=ACCEPT is enabled"));
             }
+            let saves = asked.as_ref().is_some_and(|asked| asked.options.save);
+            let filters = query.put_in_filters(session).await;
+            if saves && matches!(filters, Err(Error::No(..) | Error::Internal(_))) {
+                session.selected()?.saved = Ranges::default();
+            }
+            filters?;
             query.enable(session, out);
             if asked.as_ref().is_some_and(|asked| asked.update.is_some()) {
                 query = ask::begin(session, &query).await?;
@@ -68,7 +74,6 @@ impl Command for Search {
             let (mail, tag, rev2) = (session.mail(), session.tag.clone(), session.enabled.rev2);
             let most = session.door.limits.messages_per_command;
             let selected = session.selected()?;
-            let saves = asked.as_ref().is_some_and(|asked| asked.options.save);
             let matching = query.matching(&mail, selected, most).await;
             if saves && matches!(matching, Err(Error::No(..) | Error::Internal(_))) {
                 selected.saved = Ranges::default();

@@ -1,9 +1,11 @@
-//! SETMETADATA (RFC 5464 §4.3).
+//! SETMETADATA (RFC 5464 §4.3). A filter has to be one (RFC 5466 §3.2).
 
 use super::{Command, Parsed, Running, getmetadata::entry};
 use crate::{
     imap::{
-        reply::{Done, Replies},
+        error::Error,
+        reply::{Code, Done, Replies},
+        search::filter,
         session::Session,
     },
     mail::metadata::Entry,
@@ -54,6 +56,13 @@ impl Command for SetMetadata {
     fn run<'a>(self: Box<Self>, session: &'a mut Session, _: &'a mut Replies) -> Running<'a> {
         Box::pin(async move {
             let (mail, actor) = (session.mail(), session.actor()?);
+            if self.mailbox.is_empty() {
+                let bounds = session.door.limits.bounds;
+                let values = self.values.iter();
+                let mut set = values.filter_map(|(entry, value)| Some((entry, value.as_ref()?)));
+                set.try_for_each(|(entry, value)| filter::check(entry, value, bounds))
+                    .map_err(|what| Error::no(Code::Cannot, what))?;
+            }
             let _set = mail.set_metadata(&actor, &self.mailbox, self.values).await?;
             Ok(Done::ok("it is said"))
         })

@@ -44,9 +44,10 @@ fn read(args: &mut Cursor<'_>, by: By) -> Parsed {
 }
 
 impl Command for Thread {
-    fn run<'a>(self: Box<Self>, session: &'a mut Session, out: &'a mut Replies) -> Running<'a> {
+    fn run<'a>(mut self: Box<Self>, session: &'a mut Session, out: &'a mut Replies) -> Running<'a> {
         Box::pin(async move {
             session.tell(Numbers::Still, out).await?;
+            self.query.put_in_filters(session).await?;
             self.query.enable(session, out);
             let mail = session.mail();
             let most = session.door.limits.messages_per_command;

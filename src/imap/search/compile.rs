@@ -132,6 +132,11 @@ impl Context<'_> {
             Key::EmailId(id) => Plain::Email(id.clone()),
             Key::ThreadId(id) => thread(id),
             Key::ModSeq(since) => Plain::ModSeq(*since),
+            // Filters are put in before.
+            Key::Filter(name) => {
+                let code = Code::UndefinedFilter(name.clone());
+                return Err(Error::no(code, "there is no such filter"));
+            }
         })
     }
 

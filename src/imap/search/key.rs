@@ -1,8 +1,10 @@
 //! The keys of SEARCH as they are written (RFC 9051 §6.4.4, RFC 3501 §6.4.4) with those of WITHIN
-//! (RFC 5032), OBJECTID (RFC 8474 §6), SAVEDATE (RFC 8514 §4.3) and MESSAGELIMIT (RFC 9738 §3.2).
+//! (RFC 5032), OBJECTID (RFC 8474 §6), SAVEDATE (RFC 8514 §4.3), MESSAGELIMIT (RFC 9738 §3.2) and
+//! FILTERS (RFC 5466 §3.1).
 //!
 //! Texts stay octets here: what they mean depends on the charset.
 
+use super::filter;
 use crate::{
     flags::Flags,
     ids::ModSeq,
@@ -42,6 +44,8 @@ pub enum Key {
     ThreadId(String),
     /// Came or changed with this mod-sequence or after it.
     ModSeq(ModSeq),
+    /// Keys that were kept under this name (RFC 5466 §3.1), in small letters.
+    Filter(String),
 }
 
 impl Key {
@@ -54,6 +58,25 @@ impl Key {
                 Self::Not(key) => key.any(is),
                 _ => false,
             }
+    }
+
+    /// Shows this key and all within it. As deep as keys nest.
+    pub fn each<'k>(&'k self, look: &mut dyn FnMut(&'k Self)) {
+        look(self);
+        match self {
+            Self::And(keys) => keys.iter().for_each(|key| key.each(look)),
+            Self::Or(one, other) => {
+                one.each(look);
+                other.each(look);
+            }
+            Self::Not(key) => key.each(look),
+            _ => {}
+        }
+    }
+
+    /// Does it name filters?
+    pub fn names_filters(&self) -> bool {
+        self.any(|key| matches!(key, Self::Filter(_)))
     }
 
     /// Does it ask for mod-sequences? Then the answer names one (RFC 7162 §3.1.5).
@@ -150,6 +173,7 @@ fn named(word: &str, args: &mut Cursor<'_>, count: &mut usize) -> Result<Key, Sy
             Key::Header(name, args.astring()?.into_owned())
         }
         "MODSEQ" => mod_seq(args)?,
+        "FILTER" => Key::Filter(filter::name(args)?),
         "EMAILID" => Key::EmailId(args.atom()?.to_owned()),
         "THREADID" => Key::ThreadId(args.atom()?.to_owned()),
         word => return date_key(word, args),
@@ -256,6 +280,7 @@ mod tests {
             "HEADER Message-ID <a@b> SUBJECT \"a b\" TEXT {1}\r\nx BODY y CC z BCC z",
             "EMAILID Eabc THREADID T1 SAVEDATESUPPORTED",
             "MODSEQ 620162338",
+            "FILTER on-the-road NOT filter ~x+y",
             "OR NOT MODSEQ 0 modseq \"/flags/\\\\draft\" all 9223372036854775807",
             "unseen   ", // some phones
             "NEW OLD RECENT",
@@ -293,6 +318,9 @@ mod tests {
             "MODSEQ \"/flags/\" all 1",
             "MODSEQ \"Seen\" all 1",
             "MODSEQ all 1",
+            "FILTER",
+            "FILTER a/b",
+            "FILTER \"a\"",
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }
@@ -408,6 +436,7 @@ mod tests {
             field("BODY", Key::Body),
             field("TEXT", Key::Text),
             with("HEADER", (octets(), octets()), pair, |(name, text)| Key::Header(name, text)),
+            with("FILTER", "f[a-z0-9.-]{0,5}", name, Key::Filter),
             with("EMAILID", "E[a-zA-Z0-9_-]{1,9}", name, Key::EmailId),
             with("THREADID", "T[0-9]{1,9}", name, Key::ThreadId),
             with("ON", days(), write_day, |day| Key::Plain(Plain::Internal(Days::on(day)))),

@@ -2,9 +2,10 @@
 //!
 //! [`key`] reads the grammar; [`compile`] turns numbers, charsets and what only this session knows
 //! into a program that `mail::search` evaluates; [`query`] is what SEARCH, SORT and THREAD share of
-//! this; [`result`] tells what was found.
+//! this; [`filter`] puts in keys that were kept under a name; [`result`] tells what was found.
 
 pub mod compile;
+pub mod filter;
 pub mod key;
 pub mod query;
 pub mod result;

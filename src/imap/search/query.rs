@@ -3,6 +3,7 @@
 
 use super::{
     compile::{Charset, Context},
+    filter,
     key::{self, Key},
     result::Found,
 };
@@ -57,6 +58,21 @@ impl Query {
     /// Is a charset named?
     pub fn names_charset(&self) -> bool {
         self.charset.is_some()
+    }
+
+    /// Puts in the filters that the keys name, as they are now. Their texts are UTF-8, so the keys
+    /// beside them are too (RFC 5466 §3.1).
+    pub async fn put_in_filters(&mut self, session: &Session) -> Result<(), Error> {
+        if !self.key.names_filters() {
+            return Ok(());
+        }
+        if !matches!(Charset::named(self.charset.as_deref()), Ok(Charset::Utf8)) {
+            return Err(Error::Unfit(Some(Code::BadCharset), "filters are written in UTF-8"));
+        }
+        let (mail, actor, bounds) = (session.mail(), session.actor()?, session.door.limits.bounds);
+        let key = std::mem::replace(&mut self.key, Key::And(Vec::new()));
+        self.key = filter::put_in(key, &mail, &actor, bounds).await?;
+        Ok(())
     }
 
     /// Who asks for mod-sequences wants them from now on (RFC 7162 §3.1).
