@@ -131,9 +131,9 @@ const NOWHERE: [(&str, &str); 22] = [
         "SELECT count(*) FROM account LEFT JOIN
          (SELECT account AS id, count(*) AS n, sum(size) AS o FROM message
           JOIN mailbox ON mailbox.id = mailbox GROUP BY account) USING (id) LEFT JOIN
-         (SELECT iif(owner = 0, account, owner) AS id, sum(length(value)) AS s FROM
-          (SELECT mailbox, owner, value FROM metadata
-           UNION ALL SELECT mailbox, owner, value FROM annotation)
+         (SELECT iif(owner = 0, account, owner) AS id, sum(length(entry) + length(value)) AS s FROM
+          (SELECT mailbox, entry, owner, value FROM metadata
+           UNION ALL SELECT mailbox, entry, owner, value FROM annotation)
           LEFT JOIN mailbox ON mailbox.id = mailbox GROUP BY 1) USING (id)
          WHERE used_messages <> coalesce(n, 0)
          OR used_octets <> coalesce(o, 0) + coalesce(s, 0)",
