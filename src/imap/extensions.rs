@@ -45,6 +45,8 @@ pub struct Row {
     pub data: Option<fn(&[u8]) -> bool>,
     /// For commands that take values of metadata: what is said when one is longer than this.
     pub too_long: Option<fn(u64) -> Code>,
+    /// It names messages by number; the command of the same name with `UID ` before it does not.
+    pub by_number: bool,
     /// It changes nothing: it can be dropped half way when the client goes or the server closes.
     pub reads_only: bool,
 }
@@ -57,6 +59,7 @@ impl Row {
             numbers: Numbers::MayChange,
             parse,
             data: None,
+            by_number: false,
             too_long: None,
             reads_only: false,
         }
@@ -65,6 +68,11 @@ impl Row {
     /// A command that counts by message number: nothing is renumbered when it ends.
     const fn still(self) -> Self {
         Self { numbers: Numbers::Still, ..self }
+    }
+
+    /// A command that names messages by number.
+    const fn by_number(self) -> Self {
+        Self { by_number: true, ..self }
     }
 
     /// A command that changes nothing.
@@ -198,13 +206,13 @@ pub static EXTENSIONS: &[Extension] = &[
         selected("CHECK", noop::parse).reads(),
         selected("CLOSE", close::parse),
         selected("EXPUNGE", expunge::parse),
-        selected("SEARCH", search::parse).still().reads(),
+        selected("SEARCH", search::parse).by_number().still().reads(),
         selected("UID SEARCH", search::parse_uid).reads(),
-        selected("FETCH", fetch::parse).still().reads(),
+        selected("FETCH", fetch::parse).by_number().still().reads(),
         selected("UID FETCH", fetch::parse_uid).reads(),
-        selected("STORE", store::parse).still(),
+        selected("STORE", store::parse).by_number().still(),
         selected("UID STORE", store::parse_uid),
-        selected("COPY", copy::parse),
+        selected("COPY", copy::parse).by_number(),
         selected("UID COPY", copy::parse_uid),
     ]),
     extension("IMAP4rev2", 9051, always, &[]),
@@ -222,7 +230,7 @@ pub static EXTENSIONS: &[Extension] = &[
     extension("UIDPLUS", 4315, always, &[selected("UID EXPUNGE", expunge::parse_uid)]),
     extension("UNSELECT", 3691, always, &[selected("UNSELECT", close::parse_unselect)]),
     extension("MOVE", 6851, always, &[
-        selected("MOVE", move_::parse),
+        selected("MOVE", move_::parse).by_number(),
         selected("UID MOVE", move_::parse_uid),
     ]),
     extension("ENABLE", 5161, always, &[logged_in("ENABLE", enable::parse)]),
@@ -255,7 +263,7 @@ pub static EXTENSIONS: &[Extension] = &[
     extension("FILTERS", 5466, always, &[]),
     extension("PREVIEW", 8970, always, &[]),
     extension("SORT", 5256, always, &[
-        selected("SORT", sort::parse).still().reads(),
+        selected("SORT", sort::parse).by_number().still().reads(),
         selected("UID SORT", sort::parse_uid).reads(),
     ]),
     extension("SORT=DISPLAY", 5957, always, &[]),
@@ -265,7 +273,7 @@ pub static EXTENSIONS: &[Extension] = &[
     ]),
     extension("CONTEXT=SORT", 5267, always, &[]),
     extension("THREAD=ORDEREDSUBJECT", 5256, always, &[
-        selected("THREAD", thread::parse).still().reads(),
+        selected("THREAD", thread::parse).by_number().still().reads(),
         selected("UID THREAD", thread::parse_uid).reads(),
     ]),
     extension("THREAD=REFERENCES", 5256, always, &[]),
@@ -276,9 +284,10 @@ pub static EXTENSIONS: &[Extension] = &[
     extension("SEARCHRES", 5182, always, &[]),
     extension("PARTIAL", 9394, always, &[]),
     extension("REPLACE", 8508, always, &[
-        selected("REPLACE", replace::parse).data(replace::is_data),
+        selected("REPLACE", replace::parse).by_number().data(replace::is_data),
         selected("UID REPLACE", replace::parse_uid).data(replace::is_data),
     ]),
+    extension("UIDONLY", 9586, always, &[]),
     extension("UNAUTHENTICATE", 8437, after_login, &[
         logged_in("UNAUTHENTICATE", unauthenticate::parse),
     ]),

@@ -84,7 +84,7 @@ impl Untold {
         enabled: Enabled,
         out: &mut Replies,
     ) -> Result<(), Error> {
-        if enabled.qresync {
+        if enabled.qresync || enabled.uid_only {
             let uids = self.expunged.iter().map(|expunged| expunged.uid.get()).collect();
             Vanished { uids, earlier: false }.write(out).await?;
         } else {
@@ -133,16 +133,21 @@ impl Untold {
 impl Change {
     /// `* 5 FETCH (UID 7 MODSEQ (120) FLAGS (\Seen))` (RFC 7162 §3.2.4)
     fn write(self, recent: bool, with_mod_seq: bool, messages: &Messages, out: &mut Replies) {
+        let heading = out.heading(self.target);
         out.line(|out| {
-            out.put(self.target.number);
-            out.put(" FETCH (UID ");
-            out.put(self.target.uid.get());
-            if with_mod_seq {
-                out.put(" MODSEQ (");
-                out.put(self.mod_seq.0);
-                out.put(")");
+            out.put(heading);
+            out.put(" (");
+            if !heading.uid_only {
+                out.put("UID ");
+                out.put(self.target.uid.get());
+                out.put(" ");
             }
-            out.put(" FLAGS ");
+            if with_mod_seq {
+                out.put("MODSEQ (");
+                out.put(self.mod_seq.0);
+                out.put(") ");
+            }
+            out.put("FLAGS ");
             flags::write(out, self.marks, recent, messages);
             out.put(")");
         });

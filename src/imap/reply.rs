@@ -5,12 +5,33 @@ use std::{borrow::Cow, io};
 use super::{
     error::Error,
     extensions::{Capabilities, Numbers},
+    picture::Target,
 };
 use crate::{
     ids::{MailboxId, ModSeq, Uid, UidValidity},
     net,
     wire::{Buffer, Encode, Names, Ranges},
 };
+
+/// `12 FETCH`, or `4827 UIDFETCH` (RFC 9586 §3.3)
+#[derive(Clone, Copy, Debug)]
+pub struct Heading {
+    target: Target,
+    /// The UID stands here, and need not stand behind it too.
+    pub uid_only: bool,
+}
+
+impl Encode for Heading {
+    fn encode(&self, out: &mut Buffer) {
+        if self.uid_only {
+            out.put(self.target.uid.get());
+            out.put(" UIDFETCH");
+        } else {
+            out.put(self.target.number);
+            out.put(" FETCH");
+        }
+    }
+}
 
 /// Ranges of UIDs in one VANISHED.
 const MOST_RANGES: usize = 1_000;
@@ -92,6 +113,8 @@ pub enum Code {
     TryCreate,
     /// The UID that comes next.
     UidNext(u32),
+    /// Messages are named by UID alone (RFC 9586 §3).
+    UidRequired,
     /// What the UIDs are valid under.
     UidValidity(UidValidity),
     /// Not now; later it may work.
@@ -189,6 +212,7 @@ impl Encode for Code {
                 out.put("UIDNEXT ");
                 out.put(*uid);
             }
+            Self::UidRequired => out.put("UIDREQUIRED"),
             Self::UidValidity(validity) => {
                 out.put("UIDVALIDITY ");
                 out.put(validity.0);
@@ -354,12 +378,13 @@ impl Done {
 pub struct Replies {
     buffer: Buffer,
     output: net::Output,
+    uid_only: bool,
 }
 
 impl Replies {
     /// Answers that leave by this output.
     pub fn new(output: net::Output) -> Self {
-        Self { buffer: Buffer::default(), output }
+        Self { buffer: Buffer::default(), output, uid_only: false }
     }
 
     /// Where answers are written.
@@ -433,6 +458,16 @@ impl Replies {
     /// How mailbox names and strings are written from now on.
     pub fn set_names(&mut self, names: Names) {
         self.buffer.set_names(names);
+    }
+
+    /// Whether messages are named by UID alone from now on (RFC 9586 §3).
+    pub fn set_uid_only(&mut self, uid_only: bool) {
+        self.uid_only = uid_only;
+    }
+
+    /// How that begins which is told of a message.
+    pub fn heading(&self, target: Target) -> Heading {
+        Heading { target, uid_only: self.uid_only }
     }
 
     /// Writes the tagged end of a command. An error that ends the connection is handed back.

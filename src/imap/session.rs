@@ -76,6 +76,8 @@ pub struct Enabled {
     pub condstore_by_name: bool,
     /// QRESYNC: CONDSTORE, and VANISHED instead of EXPUNGE.
     pub qresync: bool,
+    /// UIDONLY: messages have no numbers.
+    pub uid_only: bool,
     /// METADATA: what others say of mailboxes and of the server.
     pub metadata: bool,
     /// METADATA-SERVER: what others say of the server.
@@ -161,7 +163,12 @@ impl Session {
                 Incoming::Request(request) => request,
             };
             self.tag.clone_from(&request.tag);
-            let outcome = match request.parse(self.names(), self.door.limits.bounds) {
+            let parsed = if self.enabled.uid_only && request.row.by_number {
+                Err(uid_required())
+            } else {
+                request.parse(self.names(), self.door.limits.bounds)
+            };
+            let outcome = match parsed {
                 Ok(command) => self.run(command, request.row, out).await,
                 Err(error) => {
                     if let Some(literal) = request.unread {
@@ -449,6 +456,11 @@ impl Session {
         let stop = self.entry.stop().clone();
         Ok((input, self.selected.as_deref_mut(), self.metadata.as_deref_mut(), stop))
     }
+}
+
+/// A client that has enabled UIDONLY names messages by their UIDs alone (RFC 9586 §3).
+pub fn uid_required() -> Error {
+    Error::Unfit(Some(Code::UidRequired), "messages have no numbers once UIDONLY is enabled")
 }
 
 /// Takes in the mailbox's next event; waits for ever when none is open. May be dropped half way.

@@ -38,6 +38,7 @@ impl Command for Enable {
                     "UTF8=ACCEPT" => (&mut session.enabled.utf8, "UTF8=ACCEPT"),
                     "CONDSTORE" => (&mut session.enabled.condstore_by_name, "CONDSTORE"),
                     "QRESYNC" => (&mut session.enabled.qresync, "QRESYNC"),
+                    "UIDONLY" => (&mut session.enabled.uid_only, "UIDONLY"),
                     "METADATA" => (&mut session.enabled.metadata, "METADATA"),
                     "METADATA-SERVER" => (&mut session.enabled.metadata_server, "METADATA-SERVER"),
                     _ => continue,
@@ -58,6 +59,7 @@ impl Command for Enable {
             }
             session.enable_metadata()?;
             out.set_names(session.names());
+            out.set_uid_only(session.enabled.uid_only);
             Ok(Done::ok("enabled"))
         })
     }

@@ -46,6 +46,8 @@ struct Fetch {
     set: Set,
     by: By,
     items: Vec<Item>,
+    /// The UID is among them, though nobody named it.
+    uid_implied: bool,
     only: Only,
 }
 
@@ -90,13 +92,14 @@ fn read(args: &mut Cursor<'_>, by: By) -> Parsed {
         Only::default()
     };
     args.end()?;
-    if by == By::Uid && !items.contains(&Item::Uid) {
+    let uid_implied = by == By::Uid && !items.contains(&Item::Uid);
+    if uid_implied {
         items.insert(0, Item::Uid);
     }
     if only.since.is_some() && !items.contains(&Item::ModSeq) {
         items.push(Item::ModSeq);
     }
-    Ok(Box::new(Fetch { set, by, items, only }))
+    Ok(Box::new(Fetch { set, by, items, uid_implied, only }))
 }
 
 /// `fetch-modifiers = SP "(" fetch-modifier *(SP fetch-modifier) ")"` (RFC 4466 §2.4), where
@@ -132,9 +135,13 @@ impl Command for Fetch {
             if let Some(since) = self.only.since.filter(|since| since.vanished) {
                 self.tell_vanished(&mail, session, since.mod_seq, out).await?;
             }
+            let mut items = self.items;
+            if self.uid_implied && session.enabled.uid_only {
+                items.retain(|item| *item != Item::Uid); // it begins the answer
+            }
             // Whoever asks for what comes after a UID shall see what has just come.
             session.tell(Numbers::Still, out).await?;
-            if self.items.contains(&Item::ModSeq) {
+            if items.contains(&Item::ModSeq) {
                 session.enable_condstore(out);
             }
             let (form, unasked) = (Flags::of(session.enabled), unasked(session.enabled));
@@ -152,7 +159,7 @@ impl Command for Fetch {
                 targets.reverse();
             }
             let mut work = Work {
-                sets_seen: item::sets_seen(&self.items)
+                sets_seen: item::sets_seen(&items)
                     && selected.access == Access::ReadWrite
                     && selected.mailbox.rights.contain(Rights::SEEN),
                 mail: &mail,
@@ -162,7 +169,7 @@ impl Command for Fetch {
                 unasked,
                 outcome: Outcome::default(),
             };
-            work.answer(&targets, &self.items, out).await?;
+            work.answer(&targets, &items, out).await?;
             message_limit::end(limit, work.outcome.done(), out)
         })
     }
@@ -191,14 +198,16 @@ pub(super) async fn flags(
     mail: &Mail,
     actor: &Actor,
     selected: &mut Selected,
-    form: Flags,
+    enabled: Enabled,
     targets: &[Target],
     out: &mut Replies,
 ) -> Result<(), Error> {
+    let form = Flags::of(enabled);
     let items = [Item::Uid, Item::Flags, Item::ModSeq];
+    let items = items.get(usize::from(enabled.uid_only)..).unwrap_or_default(); // it begins the answer
     let outcome = Outcome::default();
     let mut work = Work { mail, actor, selected, form, unasked: &[], sets_seen: false, outcome };
-    work.answer_by_view(targets, &items, out).await
+    work.answer_by_view(targets, items, out).await
 }
 
 /// Tells new messages that nobody has asked for by a FETCH, each with its items.
@@ -224,7 +233,9 @@ pub async fn tell_new(
     let wanted: Vec<_> = targets.into_iter().zip(wanted).collect();
     for alike in wanted.chunk_by(|(_, (_, one)), (_, (_, other))| one == other) {
         let Some((_, (_, items))) = alike.first() else { continue };
-        let unasked = if enabled.condstore { &[Item::Uid, Item::ModSeq][..] } else { &[Item::Uid] };
+        let unasked = &[Item::Uid, Item::ModSeq];
+        let from = usize::from(enabled.uid_only); // the UID begins the answer then
+        let unasked = unasked.get(from..=usize::from(enabled.condstore)).unwrap_or_default();
         let items = item::once_each(unasked.iter().chain(items));
         let targets: Vec<_> = alike.iter().filter_map(|(target, _)| *target).collect();
         work.answer(&targets, &items, out).await?;
@@ -234,7 +245,11 @@ pub async fn tell_new(
 
 /// What is told of a message whose flags have changed by its being read.
 fn unasked(enabled: Enabled) -> &'static [Item] {
-    if enabled.condstore { &[Item::Uid, Item::ModSeq, Item::Flags] } else { &[Item::Flags] }
+    match (enabled.condstore, enabled.uid_only) {
+        (true, false) => &[Item::Uid, Item::ModSeq, Item::Flags],
+        (true, true) => &[Item::ModSeq, Item::Flags],
+        (false, _) => &[Item::Flags],
+    }
 }
 
 /// A FETCH at work.

@@ -67,7 +67,7 @@ impl Command for Search {
                 session.selected()?.saved = Ranges::default();
             }
             filters?;
-            query.enable(session, out);
+            query.enable(session, out)?;
             if asked.as_ref().is_some_and(|asked| asked.update.is_some()) {
                 query = ask::begin(session, &query).await?;
             }

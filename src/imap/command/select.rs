@@ -6,11 +6,10 @@ use crate::{
     ids::{ModSeq, UidValidity},
     imap::{
         error::Error,
-        fetch::message::Flags,
         reply::{Code, Done, OldName, Replies, Vanished},
         resync::{self, Among},
         selected::{Access, Opened, Selected},
-        session::Session,
+        session::{Enabled, Session, uid_required},
     },
     mail::{Actor, Mail, Rights},
     wire::{Cursor, Ranges, Syntax},
@@ -30,7 +29,7 @@ struct Resync {
     mod_seq: ModSeq,
     /// The UIDs it wants to hear of; None means all.
     uids: Option<Ranges>,
-    /// A sample: message numbers and their UIDs, as many of the one as of the other.
+    /// A sample: message numbers and their UIDs.
     sample: Option<(Ranges, Ranges)>,
 }
 
@@ -86,8 +85,7 @@ fn resync(args: &mut Cursor<'_>) -> Result<Resync, Syntax> {
         args.space()?;
         let of_them = known(args)?;
         args.expect(b')', "the end of the sample")?;
-        // Who knows more of the one than of the other knows nothing for sure.
-        sample = (numbers.count() == of_them.count()).then_some((numbers, of_them));
+        sample = Some((numbers, of_them));
     }
     args.expect(b')', "the end of QRESYNC")?;
     Ok(Resync { uid_validity, mod_seq, uids, sample })
@@ -110,6 +108,10 @@ impl Command for Select {
             if self.resync.is_some() && !session.enabled.qresync {
                 return Err(Error::unfit("enable QRESYNC first"));
             }
+            let sampled = self.resync.as_ref().is_some_and(|known| known.sample.is_some());
+            if sampled && session.enabled.uid_only {
+                return Err(uid_required());
+            }
             if session.select(None) {
                 out.ok(&Code::Closed, "the mailbox before is closed");
             }
@@ -129,10 +131,10 @@ impl Command for Select {
             )
             .await?;
             let old = in_other_form(session, &self.name).then_some(self.name.as_str());
-            describe(&selected, &opened, session.enabled.rev2, old, out);
+            describe(&selected, &opened, session.enabled, old, out);
             if let Some(known) = known.filter(|known| known.mod_seq < opened.mod_seq) {
-                let form = Flags::of(session.enabled);
-                known.catch_up(&mail, &actor, &mut selected, form, out).await?;
+                let enabled = session.enabled;
+                known.catch_up(&mail, &actor, &mut selected, enabled, out).await?;
             }
             session.select(Some(selected));
             Ok(match self.access {
@@ -150,10 +152,12 @@ impl Resync {
         mail: &Mail,
         actor: &Actor,
         selected: &mut Selected,
-        form: Flags,
+        enabled: Enabled,
         out: &mut Replies,
     ) -> Result<(), Error> {
         let above = match &self.sample {
+            // Who knows more of the one than of the other knows nothing for sure.
+            Some((numbers, uids)) if numbers.count() != uids.count() => 0,
             Some((numbers, uids)) => resync::matched(mail, selected, numbers, uids).await?,
             None => 0,
         };
@@ -163,14 +167,14 @@ impl Resync {
         Vanished { uids, earlier: true }.write(out).await?;
         let uids = self.uids.as_ref();
         let changed = resync::changed_among(mail, selected, self.mod_seq, uids).await?;
-        fetch::flags(mail, actor, selected, form, &changed, out).await
+        fetch::flags(mail, actor, selected, enabled, &changed, out).await
     }
 }
 
 fn describe(
     selected: &Selected,
     opened: &Opened,
-    rev2: bool,
+    enabled: Enabled,
     old: Option<&str>,
     out: &mut Replies,
 ) {
@@ -184,14 +188,14 @@ fn describe(
         out.put(opened.exists);
         out.put(" EXISTS");
     });
-    if rev2 {
+    if enabled.rev2 {
         out.put(OldName { attributes: "", name: &mailbox.name, old });
     } else {
         out.line(|out| {
             out.put(opened.recent);
             out.put(" RECENT");
         });
-        if let Some(number) = opened.unseen {
+        if let Some(number) = opened.unseen.filter(|_| !enabled.uid_only) {
             out.ok(&Code::Unseen(number), "the first unseen message");
         }
     }
@@ -258,7 +262,6 @@ mod tests {
         );
         let read = read_resync("(7 8 1:9 (1:2 10:11))").unwrap();
         assert!(read.uids.is_some_and(|uids| uids.count() == 9) && read.sample.is_some());
-        assert_eq!(read_resync("(7 8 (1:3 10:11))").unwrap().sample, None);
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl Command for Sort {
             let Self { by, asked, criteria, mut query } = *self;
             session.tell(Numbers::Still, out).await?;
             query.put_in_filters(session).await?;
-            query.enable(session, out);
+            query.enable(session, out)?;
             if asked.as_ref().is_some_and(|asked| asked.update.is_some()) {
                 query = ask::begin(session, &query).await?;
             }

@@ -10,7 +10,7 @@ use crate::{
         fetch::message::{Flags as Form, Gathered},
         flags, message_limit,
         picture::{By, Target},
-        reply::{Code, Done, Replies},
+        reply::{Code, Done, Heading, Replies},
         selected::Selected,
         session::Session,
     },
@@ -103,7 +103,7 @@ impl Command for Store {
             let told = Told {
                 flags: Form::of(session.enabled),
                 mod_seq: session.enabled.condstore,
-                uid: self.by == By::Uid || session.enabled.condstore,
+                uid: !session.enabled.uid_only && (self.by == By::Uid || session.enabled.condstore),
             };
             if self.silent {
                 // Before the news: what others did afterwards has the last word.
@@ -178,9 +178,10 @@ impl Told {
                 selected.tell_mod_seq(gathered.mod_seq());
             }
             for message in &gathered.messages {
+                let heading = out.heading(message.target);
                 out.line(|out| {
-                    self.begin(message.target, message.entry.mod_seq, out);
-                    out.put(if self.uid { " FLAGS " } else { "FLAGS " });
+                    self.begin(heading, message.target, message.entry.mod_seq, out);
+                    out.put(if self.uid || self.mod_seq { " FLAGS " } else { "FLAGS " });
                     out.raw(gathered.flags(message));
                     out.put(")");
                 });
@@ -211,8 +212,9 @@ impl Told {
         for target in targets {
             let Some((_, mod_seq)) = told.next_if(|(uid, _)| *uid == target.uid) else { continue };
             selected.tell_mod_seq(mod_seq);
+            let heading = out.heading(*target);
             out.line(|out| {
-                self.begin(*target, mod_seq, out);
+                self.begin(heading, *target, mod_seq, out);
                 out.put(")");
             });
             out.breathe().await?;
@@ -221,15 +223,15 @@ impl Told {
     }
 
     /// `2 FETCH (UID 9 MODSEQ (120)`; a mod-sequence has its UID before it.
-    fn begin(self, target: Target, mod_seq: ModSeq, out: &mut Buffer) {
-        out.put(target.number);
-        out.put(" FETCH (");
+    fn begin(self, heading: Heading, target: Target, mod_seq: ModSeq, out: &mut Buffer) {
+        out.put(heading);
+        out.put(" (");
         if self.uid {
             out.put("UID ");
             out.put(target.uid.get());
         }
         if self.mod_seq {
-            out.put(" MODSEQ (");
+            out.put(if self.uid { " MODSEQ (" } else { "MODSEQ (" });
             out.put(mod_seq.0);
             out.put(")");
         }

@@ -48,7 +48,7 @@ impl Command for Thread {
         Box::pin(async move {
             session.tell(Numbers::Still, out).await?;
             self.query.put_in_filters(session).await?;
-            self.query.enable(session, out);
+            self.query.enable(session, out)?;
             let mail = session.mail();
             let most = session.door.limits.messages_per_command;
             let selected = session.selected()?;

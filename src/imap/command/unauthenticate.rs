@@ -18,9 +18,11 @@ pub fn parse(args: &mut Cursor<'_>) -> Parsed {
 }
 
 impl Command for Unauthenticate {
-    fn run<'a>(self: Box<Self>, session: &'a mut Session, _: &'a mut Replies) -> Running<'a> {
+    fn run<'a>(self: Box<Self>, session: &'a mut Session, out: &'a mut Replies) -> Running<'a> {
         Box::pin(async move {
             session.log_out();
+            out.set_names(session.names());
+            out.set_uid_only(false);
             tracing::info!(session = %session.id, "imap unauthenticate");
             Ok(Done::with("log in anew", Code::Capability(session.capabilities())))
         })

@@ -44,8 +44,8 @@ pub async fn message(
 ) -> Result<(), Error> {
     let start = out.buffer().len();
     out.buffer().put("* ");
-    out.buffer().put(message.target.number);
-    out.buffer().put(" FETCH");
+    let heading = out.heading(message.target);
+    out.buffer().put(heading);
     let mut before = " (";
     let mut pieces = extract.pieces.iter();
     for item in items {

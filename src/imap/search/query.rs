@@ -14,7 +14,7 @@ use crate::{
         message_limit,
         reply::{Code, Done, Replies},
         selected::Selected,
-        session::{Session, now},
+        session::{Session, now, uid_required},
     },
     mail::Mail,
     wire::{Cursor, Syntax},
@@ -76,10 +76,17 @@ impl Query {
     }
 
     /// Who asks for mod-sequences wants them from now on (RFC 7162 §3.1).
-    pub fn enable(&self, session: &mut Session, out: &mut Replies) {
+    ///
+    /// # Errors
+    /// Under UIDONLY no message has a number (RFC 9586 §3.5).
+    pub fn enable(&self, session: &mut Session, out: &mut Replies) -> Result<(), Error> {
+        if session.enabled.uid_only && self.key.names_numbers() {
+            return Err(uid_required());
+        }
         if self.key.names_mod_seq() {
             session.enable_condstore(out);
         }
+        Ok(())
     }
 
     /// May a message match that did not, or the other way round, when it changes?
