@@ -21,7 +21,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::{Instant, MissedTickBehavior, interval_at, sleep, timeout},
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::house::{House, HouseError};
 use self::{doors::Hinges, outbound::Outbound};
@@ -29,6 +29,7 @@ use crate::{
     config::{self, Config, Loaded, Sources},
     control,
     events::{Door, Origin},
+    mail::Mail,
     net::{self, ServerTls, TlsError, dns::DnsError},
 };
 
@@ -153,6 +154,7 @@ impl Server {
         tasks.spawn(socket.serve(router, house.stop.clone()));
         outbound.run(&house, &tasks);
         tasks.spawn(keep_house(Arc::clone(&house), tls.clone()));
+        tasks.spawn(keep_index(house.mail.clone(), house.stop.clone()));
         for (service, addresses) in &services {
             tracing::info!(service, ?addresses, "open");
         }
@@ -279,6 +281,14 @@ async fn open_house(loaded: &Loaded) -> Result<House, HouseError> {
     }
 }
 
+/// Keeps the full-text index in step with the mail.
+async fn keep_index(mail: Mail, stop: CancellationToken) {
+    tokio::select! {
+        () = mail.keep_index() => {}
+        () = stop.cancelled() => {}
+    }
+}
+
 /// Once an hour: a certificate that was renewed is loaded, what is not needed is swept away.
 async fn keep_house(house: Arc<House>, tls: ServerTls) {
     let mut hours = interval_at(Instant::now() + HOUR, HOUR);
@@ -297,6 +307,9 @@ async fn keep_house(house: Arc<House>, tls: ServerTls) {
         match house.store.sweep(origin).await {
             Ok(swept) => tracing::debug!(?swept, "swept"),
             Err(error) => tracing::error!(%error, "sweeping failed"),
+        }
+        if let Err(error) = house.mail.compare_index().await {
+            tracing::warn!(%error, "what was swept is still in the full-text index");
         }
         match house.store.scrub(origin, SCRUB_HOURS).await {
             Ok(scrubbed) => tracing::debug!(?scrubbed, "scrubbed"),

@@ -210,6 +210,10 @@ impl Imap {
                 return answer;
             }
             answer.lines += usize::from(line.starts_with("* "));
+            answer.octets += line.len();
+            answer.hash = line.bytes().fold(answer.hash, |hash, octet| {
+                (hash ^ u64::from(octet)).wrapping_mul(0x100_0000_01b3)
+            });
             if let Some(length) = literal(&line) {
                 let mut octets = vec![0; length];
                 self.wire.input.read_exact(&mut octets).unwrap();
@@ -261,6 +265,10 @@ pub(crate) struct Answer {
     pub(crate) lines: usize,
     /// The first of them, up to some kilobytes.
     pub(crate) text: String,
+    /// All octets of them, literals apart,
+    pub(crate) octets: usize,
+    /// and a hash of these.
+    pub(crate) hash: u64,
     /// The last literal.
     pub(crate) literal: Vec<u8>,
 }

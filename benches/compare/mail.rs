@@ -33,11 +33,29 @@ impl Random {
     }
 }
 
-/// The next message, with CRLF line ends and no line that begins with a dot.
+/// How large the next message is, in octets.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a size is small")]
+pub(crate) fn size(random: &mut Random) -> usize {
+    (25.0 * 1024.0 * (1.104 * random.normal()).exp()).clamp(600.0, 4e6) as usize
+}
+
+/// Fills a message up to its size with an attachment, and ends it; its boundary is `=_b`.
+pub(crate) fn attachment(text: &mut String, size: usize, random: &mut Random) {
+    text.push_str(
+        "--=_b\r\nContent-Type: application/octet-stream; name=\"a.bin\"\r\n\
+         Content-Transfer-Encoding: base64\r\nContent-Disposition: attachment\r\n\r\n",
+    );
+    while text.len() < size {
+        let line = random.next();
+        let _ = write!(text, "{line:016x}{line:016x}{line:016x}{line:016x}\r\n");
+    }
+    text.push_str("--=_b--\r\n");
+}
+
+/// The next message, with CRLF line ends and no line that begins with a dot.
 pub(crate) fn message(random: &mut Random) -> Vec<u8> {
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let size = (25.0 * 1024.0 * (1.104 * random.normal()).exp()).clamp(600.0, 4e6) as usize;
+    let size = size(random);
     let mut text = format!(
         "From: Sender {number} <sender{number}@example.org>\r\nTo: user@demo.example\r\n\
          Subject: message {number} of the load\r\nDate: Mon, 23 Nov 2026 10:00:00 +0000\r\n\

@@ -18,6 +18,7 @@ mod large;
 mod loads;
 mod mail;
 mod phones;
+mod search;
 mod servers;
 
 use std::time::Duration;
@@ -42,6 +43,7 @@ enum Unit {
     PerSecond,
     Milliseconds,
     Kibibytes,
+    Octets,
 }
 
 fn main() {
@@ -50,7 +52,8 @@ fn main() {
     let servers = [Server::mailade(dir.path()), Server::dovecot(dir.path())];
     let (ours, theirs) = (servers[0].name, servers[1].name);
     println!("{:<40}{ours:>12}{theirs:>12}{:>8}{:>20}", "", "ratio", "processor time (ms)");
-    let all = loads::ALL.iter().chain(large::ALL).chain(phones::ALL);
+    let all = loads::ALL.iter().chain(large::ALL).chain(search::SEARCHES);
+    let all = all.chain(search::RESYNC).chain(phones::ALL);
     for measure in all {
         if wanted.is_empty() || wanted.iter().any(|word| measure.name.contains(word.as_str())) {
             report(measure, &servers);
@@ -81,6 +84,7 @@ fn report(measure: &Measure, servers: &[Server; 2]) {
         Unit::PerSecond => "/s",
         Unit::Milliseconds => "ms",
         Unit::Kibibytes => "KiB",
+        Unit::Octets => "octets",
     };
     let name = format!("{} ({unit})", measure.name);
     let [our_time, their_time] = used.map(median);

@@ -144,6 +144,17 @@ impl Server {
         family(self.child().id()).iter().map(|pid| ticks(*pid)).sum::<u64>() as f64 * 10.0
     }
 
+    /// Waits until what was left to be done in the background is done.
+    pub(crate) fn wait_until_idle(&self) {
+        loop {
+            let before = self.processor();
+            thread::sleep(Duration::from_secs(3));
+            if self.processor() - before < 50.0 {
+                return;
+            }
+        }
+    }
+
     pub(crate) fn stop(&self) {
         let mut child = self.child();
         let _ = Command::new("kill").arg(child.id().to_string()).status();

@@ -190,7 +190,8 @@ section! {
         comment_depth_max: usize = 50,
         /// Encoded words of a message that are decoded.
         encoded_words_max: usize = 10_000,
-        /// Octets of a message's text that are indexed for search.
+        /// Octets of a message's decoded text that a search looks at, and that the full-text index
+        /// holds. A change takes effect at once; the index follows at the next start.
         text_indexed_max: Size = Size::mib(1),
 
         /// Octets that CONVERT reads.

@@ -13,7 +13,8 @@ pub(super) fn routes() -> Router<Arc<House>> {
 
 /// What is wrong, one finding a line; nothing when all is well. Slow, and beside everything else.
 async fn check(State(house): State<Arc<House>>) -> Answer<Vec<String>> {
-    let found = house.store.check().await?;
+    let mut found = house.store.check().await?;
+    found.extend(house.mail.check_index().await?);
     tracing::info!(faults = found.len(), "store checked");
     Ok(Json(found))
 }

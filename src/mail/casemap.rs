@@ -13,13 +13,28 @@ pub fn casemap(text: &str) -> String {
     let mut rest = text;
     while !rest.is_empty() {
         let (ascii, behind) = split_where(rest, |octet| !octet.is_ascii());
-        out.extend(ascii.chars().map(|character| character.to_ascii_uppercase()));
+        let start = out.len();
+        out.push_str(ascii);
+        if let Some(ascii) = out.get_mut(start..) {
+            ascii.make_ascii_uppercase();
+        }
         let (other, behind) = split_where(behind, u8::is_ascii);
         let titled = other.chars().map(|character| mapper.simple_titlecase(character));
         out.extend(normalizer.normalize_iter(titled));
         rest = behind;
     }
     out
+}
+
+/// Tells whether texts that were prepared before compare with texts that are prepared now: another
+/// version of Unicode may know more letters.
+pub fn fingerprint() -> [u8; 8] {
+    let mut hasher = blake3::Hasher::new();
+    let all: String = ('\u{80}'..='\u{2ffff}').collect();
+    hasher.update(casemap(&all).as_bytes());
+    let mut first = [0; 8];
+    hasher.finalize_xof().fill(&mut first);
+    first
 }
 
 /// Parts a text before the first octet that is so, which must begin a character.

@@ -37,7 +37,7 @@ mod view;
 mod views;
 pub mod words;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use self::{
     appending::Appending,
@@ -83,6 +83,8 @@ pub struct Limits {
     pub metadata_value: usize,
     /// Metadata entries of a mailbox, or of the server, that one user sees.
     pub metadata_entries: usize,
+    /// Octets of a message's decoded text that a search looks at and the full-text index holds.
+    pub text_indexed: u64,
     /// How much of a message is read; what lies beyond is opaque and kept all the same.
     pub parsing: structure::Limits,
 }
@@ -98,6 +100,7 @@ impl Default for Limits {
             keywords: Keywords::LIMIT,
             metadata_value: 64 << 10,
             metadata_entries: 100,
+            text_indexed: 1 << 20,
             parsing: structure::Limits::default(),
         }
     }
@@ -109,6 +112,8 @@ pub struct Mail {
     store: Store,
     views: Arc<views::Views>,
     fetched: Arc<fetched::Fetched>,
+    /// What the full-text index was opened for.
+    indexed_reach: Arc<OnceLock<search::Reach>>,
     limits: Limits,
 }
 
@@ -117,7 +122,7 @@ impl Mail {
     pub fn new(store: Store, limits: Limits) -> Self {
         let views = Arc::new(views::Views::default());
         store.bus().observe(vec![Arc::clone(&views) as Arc<dyn crate::events::Observer>]);
-        Self { store, views, fetched: Arc::default(), limits }
+        Self { store, views, fetched: Arc::default(), indexed_reach: Arc::default(), limits }
     }
 
     /// The same room with other limits.

@@ -101,6 +101,7 @@ pub(super) fn mail(limits: &Limits) -> mail::Limits {
             comment_depth: limits.comment_depth_max,
             encoded_words: limits.encoded_words_max,
         },
+        text_indexed: limits.text_indexed_max.octets(),
     }
 }
 

@@ -9,13 +9,16 @@ use std::ops::Range;
 use rusqlite::OptionalExtension as _;
 
 use super::{
-    blobs::{Blob, Hash},
+    blobs::Blob,
     error::{Error, Result},
     reader::Reader,
     sql::{signed, unsigned},
     tx::Tx,
 };
 use crate::ids::ContentId;
+
+/// BLAKE3 of a content's octets.
+pub type Hash = [u8; 32];
 
 /// A run of stored octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +152,30 @@ impl Reader<'_> {
             parts.octets = Some(self.octets(content, 0..parts.size)?);
         }
         Ok(parts)
+    }
+
+    /// Some contents from the one behind `after` on, ids rising, each with its size in octets.
+    pub fn contents_behind(&self, after: ContentId, limit: u32) -> Result<Vec<(ContentId, u64)>> {
+        let sql = "SELECT id, size FROM content WHERE id > ?1 ORDER BY id LIMIT ?2";
+        self.rows(sql, (after, limit), |row| Ok((row.get(0)?, unsigned(row.get(1)?))))
+    }
+
+    /// The hash of a content's octets, if it is there.
+    pub fn content_hash(&self, content: ContentId) -> Result<Option<Hash>> {
+        self.row("SELECT hash FROM content WHERE id = ?1", [content], |row| row.get(0))
+    }
+
+    /// Some contents in the order of their hashes, from the one behind `after` on; much cheaper than
+    /// in the order of their ids, since an index has it all.
+    pub fn contents_by_hash(&self, after: &Hash, limit: u32) -> Result<Vec<(Hash, ContentId)>> {
+        let sql = "SELECT hash, id FROM content WHERE hash > ?1 ORDER BY hash LIMIT ?2";
+        self.rows(sql, (after, limit), |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// The last content that was stored.
+    pub fn last_content(&self) -> Result<ContentId> {
+        let sql = "SELECT coalesce(max(id), 0) FROM content";
+        Ok(self.row(sql, [], |row| row.get(0))?.unwrap_or(ContentId(0)))
     }
 
     /// Some of a message's octets; a range beyond its end is cut. The caller bounds the range.
@@ -299,7 +326,9 @@ impl Tx<'_> {
 
     /// Forgets a content that was stored anew at `since` and that nobody has used after that.
     pub fn forget_unused(&mut self, content: ContentId, since: i64) -> Result<()> {
-        let sql = "DELETE FROM content WHERE id = ?1 AND created = ?2 AND last_used = ?2";
+        // The highest id stays for the sweeper, so that none is ever given twice.
+        let sql = "DELETE FROM content WHERE id = ?1 AND created = ?2 AND last_used = ?2
+            AND id < (SELECT max(id) FROM content)";
         self.execute(sql, (content, since))?;
         Ok(())
     }

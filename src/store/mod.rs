@@ -14,6 +14,7 @@ mod devices;
 mod error;
 mod expunged;
 mod files;
+mod fulltext;
 mod health;
 mod keywords;
 mod log;
@@ -39,17 +40,18 @@ use std::{
     fs::File,
     ops::Deref,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, OnceLock},
 };
 
 pub use self::{
     accounts::{Account, Domain, NewAccount, ScramKeys},
     blobs::{Blob, BlobWriter},
     check::Scrubbed,
-    contents::{ContentParts, NewContent, NewPiece, Piece, Want},
+    contents::{ContentParts, Hash, NewContent, NewPiece, Piece, Want},
     devices::{Device, NewDevice},
     error::{Error, Result},
     files::{Deed, Watch},
+    fulltext::{Candidates, Fulltext, Index, Probe, Texts},
     health::Condition,
     keywords::MarkNames,
     mailboxes::{MailboxRow, SpecialUse, Status},
@@ -76,6 +78,10 @@ struct Inner {
     blobs: Arc<blobs::Blobs>,
     readers: reader::Readers,
     writer: writer::Writer,
+    snapshots: Arc<snapshots::Snapshots>,
+    /// What the full-text index will read the store with.
+    unopened: Mutex<Option<fulltext::Unopened>>,
+    fulltext: OnceLock<Fulltext>,
     _lock: File,
 }
 
@@ -182,6 +188,9 @@ impl Store {
     /// Finishes the jobs that wait, checkpoints, and ends the threads. Later jobs get
     /// [`Error::Closed`].
     pub async fn close(&self) {
+        if let Some(fulltext) = self.fulltext() {
+            fulltext.close().await;
+        }
         self.0.writer.close().await;
         self.0.readers.close();
         self.0.bus.close();

@@ -4,7 +4,7 @@ use std::{
     fs::{self, File, OpenOptions, Permissions, TryLockError},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
@@ -15,6 +15,7 @@ use super::{
     blobs::Blobs,
     error::{Error, Result},
     files::{Files, Watch},
+    fulltext::Unopened,
     health::Health,
     log::Log,
     reader::Readers,
@@ -114,10 +115,17 @@ impl Store {
         let mut sql = connect(&path, Access::Write)?;
         schema::migrate(&mut sql)?;
         let checkpoints = connect(&path, Access::Write)?;
-        let readers = (0..options.readers.max(1))
+        let mut readers = (0..=options.readers.max(1))
             .map(|_| connect(&path, Access::Read))
             .collect::<Result<Vec<_>>>()?;
         let snapshots = Arc::new(Snapshots::new(&readers));
+        // The last one is the full-text index's.
+        let unopened = readers.pop().map(|sql| Unopened {
+            sql,
+            number: readers.len(),
+            blobs: Arc::clone(&blobs),
+            health: Arc::clone(&health),
+        });
         fs::set_permissions(&path, Permissions::from_mode(0o600))?;
         let needs = Needs {
             adding: options.least_for_adding,
@@ -133,7 +141,7 @@ impl Store {
             Arc::clone(&snapshots),
         )?;
         let means = Means {
-            log: Log::new(&sql, options.log, snapshots)?,
+            log: Log::new(&sql, options.log, Arc::clone(&snapshots))?,
             keywords: options.keywords,
             sql,
             checkpoints,
@@ -150,6 +158,9 @@ impl Store {
             writer: Writer::start(means)?,
             blobs,
             bus,
+            snapshots,
+            unopened: Mutex::new(unopened),
+            fulltext: OnceLock::new(),
             _lock: lock,
         })))
     }

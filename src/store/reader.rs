@@ -147,7 +147,7 @@ impl Drop for Readers {
 }
 
 /// Runs a job between BEGIN and COMMIT, so that all it reads is of one moment.
-fn snapshot<T, E, F>(reader: &Reader<'_>, job: F) -> Result<T, E>
+pub(super) fn snapshot<T, E, F>(reader: &Reader<'_>, job: F) -> Result<T, E>
 where
     E: From<Error>,
     F: FnOnce(&Reader<'_>) -> Result<T, E>,

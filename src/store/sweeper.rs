@@ -104,7 +104,10 @@ impl Store {
             let _ = self
                 .write(origin, move |tx| {
                     for content in step {
-                        let sql = "DELETE FROM content WHERE id = ?1 AND last_used < ?2";
+                        // The highest id stays, so that none is ever given twice: the full-text
+                        // index knows contents by it.
+                        let sql = "DELETE FROM content WHERE id = ?1 AND last_used < ?2
+                            AND id < (SELECT max(id) FROM content)";
                         tx.execute(sql, (content, before))?;
                     }
                     Ok::<_, Error>(())

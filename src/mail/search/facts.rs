@@ -6,7 +6,7 @@ use super::{
     decide::Facts,
     key::{Days, Field, Key},
     needle::Needle,
-    text,
+    text::{self, Reach, Source},
 };
 use crate::{
     events::Entry,
@@ -53,15 +53,15 @@ pub(super) struct Stored<'m> {
     entry: &'m Entry,
     listing: Option<ContentParts>,
     header: Option<ContentParts>,
-    /// Encoded words that are decoded for one key.
-    encoded_words: usize,
+    /// How much is looked at for one key.
+    reach: Reach,
     /// How many octets were read for this message.
     pub(super) weight: u64,
 }
 
 impl<'m> Stored<'m> {
-    pub(super) fn new(r: &'m Reader<'m>, entry: &'m Entry, encoded_words: usize) -> Self {
-        Self { r, entry, listing: None, header: None, encoded_words, weight: 0 }
+    pub(super) fn new(r: &'m Reader<'m>, entry: &'m Entry, reach: Reach) -> Self {
+        Self { r, entry, listing: None, header: None, reach, weight: 0 }
     }
 
     /// Summary and structure.
@@ -86,23 +86,13 @@ impl<'m> Stored<'m> {
     }
 
     fn field(&mut self, field: Field, needle: &Needle) -> Result<bool> {
-        let mut left = self.encoded_words;
-        let summary = self.summary()?;
-        let list = match field {
-            Field::From => summary.from,
-            Field::To => summary.to,
-            Field::Cc => summary.cc,
-            Field::Bcc => summary.bcc,
-            Field::Subject => {
-                let text = summary.subject.map(|text| words::decode(text, &mut left));
-                return Ok(text.is_some_and(|text| needle.is_in(&text)));
-            }
-        };
-        Ok(!list.is_empty() && needle.is_in(&written(list, &mut left)))
+        let mut left = self.reach.encoded_words;
+        let text = field_text(&self.summary()?, field, &mut left);
+        Ok(text.is_some_and(|text| needle.is_in(&text)))
     }
 
     fn header_field(&mut self, name: &[u8], needle: &Needle) -> Result<bool> {
-        let mut left = self.encoded_words;
+        let mut left = self.reach.encoded_words;
         let mut of_name = fields(&self.header()?.header).filter(|field| field.is(name));
         Ok(of_name.any(|field| needle.is_in(&words::decode(&unfold(field.value), &mut left))))
     }
@@ -111,14 +101,14 @@ impl<'m> Stored<'m> {
         if needle.is_empty() {
             return Ok(true);
         }
-        let mut left = self.encoded_words;
-        if with_header && text::in_header(needle, &self.header()?.header, &mut left) {
+        let (mut left, most) = (self.reach.encoded_words, self.reach.text);
+        if with_header && needle.is_in(&text::header(&self.header()?.header, &mut left)) {
             return Ok(true);
         }
-        let (r, entry) = (self.r, self.entry);
+        let source = Source { r: self.r, content: self.entry.content, size: self.entry.size };
         let structure = &self.listing()?.structure;
         let structure = StructureRef::parse(structure).map_err(|_| damaged())?;
-        let (found, read) = text::in_body(needle, r, entry, structure, &mut left)?;
+        let (found, read) = text::in_body(needle, source, structure, most, &mut left)?;
         self.weight = self.weight.saturating_add(read);
         Ok(found)
     }
@@ -154,6 +144,22 @@ fn load<'p>(
     Ok(parts.get_or_insert_default())
 }
 
+/// What stands in a field, decoded; None when it is not there.
+pub(super) fn field_text(
+    summary: &SummaryRef<'_>,
+    field: Field,
+    words_left: &mut usize,
+) -> Option<String> {
+    let list = match field {
+        Field::From => summary.from,
+        Field::To => summary.to,
+        Field::Cc => summary.cc,
+        Field::Bcc => summary.bcc,
+        Field::Subject => return summary.subject.map(|text| words::decode(text, words_left)),
+    };
+    (!list.is_empty()).then(|| written(list, words_left))
+}
+
 /// A list of addresses as people write it.
 fn written(list: Addresses<'_>, words_left: &mut usize) -> String {
     let mut text = String::new();
@@ -180,6 +186,6 @@ fn written(list: Addresses<'_>, words_left: &mut usize) -> String {
     text
 }
 
-fn damaged() -> Error {
+pub(super) fn damaged() -> Error {
     Error::Damaged(store::Error::Corrupt("a summary or structure can't be read".into()))
 }

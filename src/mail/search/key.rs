@@ -156,6 +156,11 @@ impl Program {
     }
 }
 
+impl Field {
+    /// All of them.
+    pub(super) const ALL: [Self; 5] = [Self::From, Self::To, Self::Cc, Self::Bcc, Self::Subject];
+}
+
 impl Key {
     /// How dear it is to decide this key.
     pub(super) fn cost(&self) -> u8 {

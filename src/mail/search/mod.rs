@@ -2,18 +2,25 @@
 //!
 //! A [`Program`] is a tree that any door can make. Its keys are evaluated cheapest first: what the
 //! shared view knows needs no store, then come summary, header and, last of all, decoded text, each
-//! read only when nothing cheaper decides. How results are presented, sorted or threaded is for
+//! read only when nothing cheaper decides; where the full-text index knows that a text is not there,
+//! it is not read at all. How results are presented, sorted or threaded is for
 //! others.
 
 mod among;
 mod date;
 mod decide;
 mod facts;
+mod indexed;
+mod indexing;
 mod key;
 mod needle;
 mod run;
 mod text;
 
+#[cfg(test)]
+mod tests;
+
+pub(super) use self::text::Reach;
 pub use self::{
     key::{Days, Field, Key, Keyword, Program},
     needle::Needle,

@@ -9,13 +9,20 @@ use crate::mail::casemap::casemap;
 pub struct Needle {
     text: String,
     finder: Finder<'static>,
+    /// Its number among those that are looked up in the index.
+    pub(super) probe: Option<usize>,
 }
 
 impl Needle {
     /// Prepares a text to be looked for.
     pub fn new(text: &str) -> Self {
         let text = casemap(text);
-        Self { finder: Finder::new(text.as_bytes()).into_owned(), text }
+        Self { finder: Finder::new(text.as_bytes()).into_owned(), text, probe: None }
+    }
+
+    /// As it is compared.
+    pub(super) fn text(&self) -> &str {
+        &self.text
     }
 
     /// Is there nothing to look for? Then every text contains it.

@@ -4,7 +4,9 @@ use std::{mem, ops::RangeInclusive, sync::Arc};
 
 use super::{
     facts::{Known, Stored},
+    indexed::RuledOut,
     key::Program,
+    text::Reach,
 };
 use crate::{
     events::Entry,
@@ -16,6 +18,8 @@ use crate::{
     store::Reader,
 };
 
+/// Fewer messages than this are read without asking the index.
+const FEW: usize = 32;
 /// Messages looked at while commits wait.
 const AT_ONCE: usize = 4_096;
 /// A job of the store looks at so many messages at most,
@@ -43,18 +47,57 @@ impl Mail {
         while let Some(first) = next {
             next = sieve.look(&view.messages(), first)?;
         }
-        let Sieve { program, mut found, mut open, .. } = sieve;
-        let (program, words) = (Arc::new(program), self.limits.parsing.encoded_words);
+        let Sieve { program, found, open, .. } = sieve;
+        self.decide(program, found, open).await
+    }
+
+    /// The messages that were found and those of the open ones that match, UIDs rising.
+    pub(super) async fn decide(
+        &self,
+        mut program: Program,
+        mut found: Vec<Uid>,
+        mut open: Vec<Entry>,
+    ) -> Result<Vec<Uid>> {
+        self.rule_out(&mut program, &mut found, &mut open).await?;
+        let (program, reach) = (Arc::new(program), self.reach());
         while !open.is_empty() {
             let behind = open.split_off(open.len().min(PER_JOB));
             let (program, now) = (Arc::clone(&program), mem::replace(&mut open, behind));
-            let job = move |r: &Reader<'_>| read(r, &program, now, words);
+            let job = move |r: &Reader<'_>| read(r, &program, now, reach);
             let (matching, left) = self.store.read(job).await?;
             found.extend(matching);
             open.splice(..0, left);
         }
         found.sort_unstable();
         Ok(found)
+    }
+
+    /// Decides what the index decides of the messages that are open.
+    async fn rule_out(
+        &self,
+        program: &mut Program,
+        found: &mut Vec<Uid>,
+        open: &mut Vec<Entry>,
+    ) -> Result<()> {
+        let Some(index) = self.fitting_index().filter(|_| open.len() >= FEW) else { return Ok(()) };
+        let probes = program.probes();
+        if probes.is_empty() {
+            return Ok(());
+        }
+        let mut contents: Vec<_> = open.iter().map(|entry| entry.content).collect();
+        contents.sort_unstable();
+        contents.dedup();
+        let Some(candidates) = index.candidates(probes, contents).await else { return Ok(()) };
+        let all = mem::take(open);
+        for entry in all {
+            let mut facts = RuledOut { entry: &entry, candidates: &candidates };
+            match program.matches(&mut facts)? {
+                Some(true) => found.push(entry.uid),
+                Some(false) => {}
+                None => open.push(entry),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -85,11 +128,11 @@ impl Sieve {
 }
 
 /// Decides messages by what is stored; gives those that match, and those there was no time for.
-pub(super) fn read(
+fn read(
     r: &Reader<'_>,
     program: &Program,
     entries: Vec<Entry>,
-    encoded_words: usize,
+    reach: Reach,
 ) -> Result<(Vec<Uid>, Vec<Entry>)> {
     let mut matching = Vec::new();
     let mut weight = 0_u64;
@@ -98,7 +141,7 @@ pub(super) fn read(
         && let Some(entry) = entries.next()
     {
         r.check_cancelled()?;
-        let mut facts = Stored::new(r, &entry, encoded_words);
+        let mut facts = Stored::new(r, &entry, reach);
         match program.matches(&mut facts) {
             Ok(Some(true)) => matching.push(entry.uid),
             Ok(_) => {}
@@ -110,109 +153,4 @@ pub(super) fn read(
         weight = weight.saturating_add(facts.weight);
     }
     Ok((matching, entries.collect()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        events::{Bus, Door, Origin},
-        flags::Flags,
-        mail::{
-            Actor, Limits, NewMail,
-            search::{Days, Field, Key, Keyword, Needle},
-        },
-        store::{self, MarkNames, NewAccount, Options, Store},
-    };
-
-    /// A house with an empty INBOX.
-    struct House {
-        _dir: tempfile::TempDir,
-        mail: Mail,
-        actor: Actor,
-        inbox: Mailbox,
-    }
-
-    impl House {
-        async fn open() -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            let store = Store::open(&Options::new(dir.path()), Arc::new(Bus::default())).unwrap();
-            let mail = Mail::new(store, Limits::default());
-            let origin = Origin::new(Door::House, 1_000);
-            let job = |tx: &mut store::Tx<'_>| {
-                tx.add_domain("d")?;
-                let account = tx.add_account(&NewAccount {
-                    address: "a@d".into(),
-                    address_key: "a@d".into(),
-                    domain: "d".into(),
-                    full_name: String::new(),
-                    owner: false,
-                    password: None,
-                    scram_salt: Vec::new(),
-                    scram_iterations: 1,
-                    scram: None,
-                })?;
-                Mail::add_default_mailboxes(tx, account)?;
-                Ok::<_, Error>(account)
-            };
-            let account = mail.store().write(origin, job).await.unwrap().into_inner();
-            let actor = Actor { account, origin };
-            let inbox = mail.open(&actor, "INBOX", Rights::ALL).await.unwrap();
-            Self { _dir: dir, mail, actor, inbox }
-        }
-
-        async fn add(&self, message: &str, marks: MarkNames) {
-            let mut spool = self.mail.spool();
-            spool.write(message.as_bytes()).unwrap();
-            let message = self.mail.prepare(spool, |header| header).await.unwrap();
-            let mail = NewMail { message, marks, internal_date: None };
-            let _added = self.mail.append(&self.actor, &self.inbox, vec![mail]).await.unwrap();
-        }
-
-        async fn found(&self, key: Key) -> Vec<u32> {
-            let program = Program::new(key);
-            let found = self.mail.search(&self.inbox, program, 1..=u32::MAX).await.unwrap();
-            found.iter().map(|uid| uid.get()).collect()
-        }
-    }
-
-    #[tokio::test]
-    async fn cheap_and_dear_keys_meet_in_one_search() {
-        let house = House::open().await;
-        let mut marks = MarkNames::flags(Flags::SEEN);
-        marks.add("Work");
-        house.add("Subject: one\r\n\r\nGr\u{fc}\u{df}e\r\n", marks).await;
-        let encoded = "Subject: =?utf-8?q?zw=C3=B6lf?=\r\n\
-            Content-Type: text/plain; charset=iso-8859-1\r\n\
-            Content-Transfer-Encoding: quoted-printable\r\n\r\nGr=FC=DFe an alle\r\n";
-        house.add(encoded, MarkNames::default()).await;
-        let attached = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\
-            Content-Type: image/png; name=gruesse.png\r\nContent-Transfer-Encoding: base64\r\n\r\n\
-            R3LDvMOfZQ==\r\n--b--\r\n";
-        house.add(attached, MarkNames::default()).await;
-        let body = |text: &str| Key::Body(Needle::new(text));
-        let seen = || Key::Flags(Flags::SEEN);
-        let not = |key| Key::Not(Box::new(key));
-        assert_eq!(house.found(body("GR\u{dc}\u{df}E")).await, [1, 2]);
-        assert_eq!(house.found(Key::And(vec![body("gr\u{fc}\u{df}e"), not(seen())])).await, [2]);
-        assert_eq!(house.found(Key::Or(vec![seen(), body("gruesse.PNG")])).await, [1, 3]);
-        assert_eq!(house.found(Key::Field(Field::Subject, Needle::new("W\u{d6}lf"))).await, [2]);
-        assert_eq!(house.found(Key::Keyword(Keyword::new("work"))).await, [1]);
-        assert_eq!(house.found(not(Key::Keyword(Keyword::new("home")))).await, [1, 2, 3]);
-        let date = jiff::civil::Date::constant(1970, 1, 1);
-        assert_eq!(house.found(Key::Saved(Days::on(date))).await, [1, 2, 3]);
-    }
-
-    #[tokio::test]
-    async fn what_comes_in_many_jobs_is_found_in_order() {
-        let house = House::open().await;
-        for number in 0..1_200 {
-            let subject = if number % 3 == 0 { "fizz" } else { "no" };
-            let message = format!("Subject: {subject} {}\r\n\r\n", number % 7);
-            house.add(&message, MarkNames::default()).await;
-        }
-        let fizz = Key::Text(Needle::new("FIZZ"));
-        let expected: Vec<u32> = (0..1_200).step_by(3).map(|number| number + 1).collect();
-        assert_eq!(house.found(fizz).await, expected);
-    }
 }

@@ -1,10 +1,11 @@
-//! Looking for a text within a message: its header, and its text parts without their encodings.
+//! The texts of a message that a search looks at: its header, and its text parts without their
+//! encodings.
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, ops::ControlFlow, ops::Range};
 
 use super::needle::Needle;
 use crate::{
-    events::Entry,
+    ids::ContentId,
     mail::{
         binary::decode::decode_all,
         encoding::Encoding,
@@ -16,15 +17,31 @@ use crate::{
     store::Reader,
 };
 
-/// So much text of a message is looked at.
-const MOST_TEXT: u64 = 1 << 20;
 /// A message of at most this size is read at once.
 const AT_ONCE: u64 = 256 << 10;
 /// So much of a part's header is looked at.
 const MOST_HEADER: u64 = 64 << 10;
 
-/// Is it in a header, decoded and without its folds?
-pub(super) fn in_header(needle: &Needle, header: &[u8], words_left: &mut usize) -> bool {
+/// How much of a message is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::mail) struct Reach {
+    /// Octets of decoded text.
+    pub(in crate::mail) text: u64,
+    /// Encoded words that are decoded.
+    pub(in crate::mail) encoded_words: usize,
+}
+
+/// Where the octets of a message are.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'m> {
+    pub(super) r: &'m Reader<'m>,
+    pub(super) content: ContentId,
+    /// In octets.
+    pub(super) size: u64,
+}
+
+/// A header, decoded and without its folds.
+pub(super) fn header(header: &[u8], words_left: &mut usize) -> String {
     let mut text = String::new();
     for field in fields(header) {
         text.push_str(&words::decode(field.name, words_left));
@@ -32,22 +49,38 @@ pub(super) fn in_header(needle: &Needle, header: &[u8], words_left: &mut usize) 
         text.push_str(&words::decode(&unfold(field.value), words_left));
         text.push('\n');
     }
-    needle.is_in(&text)
+    text
 }
 
 /// Is it in a body: in a text part, or in the header of a part? Says too how much was read.
 pub(super) fn in_body(
     needle: &Needle,
-    r: &Reader<'_>,
-    entry: &Entry,
+    source: Source<'_>,
     structure: StructureRef<'_>,
+    most: u64,
     words_left: &mut usize,
 ) -> Result<(bool, u64)> {
-    let mut octets = Octets { r, entry, whole: None, read: 0 };
-    if entry.size <= AT_ONCE {
-        octets.whole = Some(octets.read(0..entry.size)?);
+    let mut found = false;
+    let read = each_of_body(source, structure, most, words_left, |text| {
+        found = needle.is_in(text);
+        if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    Ok((found, read?))
+}
+
+/// Shows the texts of a body one by one: text parts, and headers of parts. Says how much was read.
+pub(super) fn each_of_body(
+    source: Source<'_>,
+    structure: StructureRef<'_>,
+    most: u64,
+    words_left: &mut usize,
+    mut see: impl FnMut(&str) -> ControlFlow<()>,
+) -> Result<u64> {
+    let mut octets = Octets { source, whole: None, read: 0 };
+    if source.size <= AT_ONCE {
+        octets.whole = Some(octets.read(0..source.size)?);
     }
-    let mut left = MOST_TEXT;
+    let mut left = most;
     for (index, part) in structure.parts().enumerate() {
         if left == 0 {
             break;
@@ -55,23 +88,23 @@ pub(super) fn in_body(
         if index > 0 && !part.header_range().is_empty() {
             let range = at_most(part.header_range(), MOST_HEADER);
             left = left.saturating_sub(range.end - range.start);
-            if in_header(needle, &octets.get(range)?, words_left) {
-                return Ok((true, octets.read));
+            if see(&header(&octets.get(range)?, words_left)).is_break() {
+                break;
             }
         }
         if part.kind == Kind::Leaf && part.is_text() {
-            let text = text(&part, &mut octets, left)?;
+            let text = decoded(&part, &mut octets, left)?;
             left = left.saturating_sub(text.len() as u64);
-            if needle.is_in(&text) {
-                return Ok((true, octets.read));
+            if see(&text).is_break() {
+                break;
             }
         }
     }
-    Ok((false, octets.read))
+    Ok(octets.read)
 }
 
 /// The first octets of a text part, decoded.
-fn text(part: &PartRef<'_>, octets: &mut Octets<'_>, left: u64) -> Result<String> {
+fn decoded(part: &PartRef<'_>, octets: &mut Octets<'_>, left: u64) -> Result<String> {
     let encoding = Encoding::of(part.encoding);
     // Three octets of quoted-printable may stand for one.
     let encoded = octets.get(at_most(part.body_range(), left.saturating_mul(3)))?;
@@ -87,8 +120,7 @@ fn at_most(range: Range<u64>, length: u64) -> Range<u64> {
 
 /// The octets of one message.
 struct Octets<'m> {
-    r: &'m Reader<'m>,
-    entry: &'m Entry,
+    source: Source<'m>,
     whole: Option<Vec<u8>>,
     read: u64,
 }
@@ -104,8 +136,9 @@ impl Octets<'_> {
     }
 
     fn read(&mut self, range: Range<u64>) -> Result<Vec<u8>> {
-        self.r.check_cancelled()?;
-        let octets = self.r.octets(self.entry.content, range)?;
+        let Source { r, content, .. } = self.source;
+        r.check_cancelled()?;
+        let octets = r.octets(content, range)?;
         self.read = self.read.saturating_add(octets.len() as u64);
         Ok(octets)
     }

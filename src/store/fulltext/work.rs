@@ -1,0 +1,180 @@
+//! The index's own thread: one job after the other, each in a transaction, at low priority.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{file::Index, lookup::Lookups};
+use crate::store::{
+    blobs::Blobs,
+    error::{Error, Result},
+    health::Health,
+    reader::{self, Reader},
+    snapshots::Snapshots,
+};
+
+/// Jobs that wait before their askers do.
+const WAITING: usize = 4;
+/// How far the thread steps back behind all that somebody waits for.
+const NICE: i32 = 10;
+
+type Job = Box<dyn FnOnce(&mut Thread) + Send>;
+
+enum Message {
+    Job(Job),
+    Close(oneshot::Sender<()>),
+}
+
+/// What the thread is started with.
+pub(super) struct Means {
+    pub(super) path: PathBuf,
+    pub(super) stamp: Vec<u8>,
+    /// Reads the store.
+    pub(super) sql: Connection,
+    /// Its place among the readers' snapshots.
+    pub(super) number: usize,
+    pub(super) blobs: Arc<Blobs>,
+    pub(super) health: Arc<Health>,
+    pub(super) snapshots: Arc<Snapshots>,
+    pub(super) lookups: Arc<Lookups>,
+}
+
+/// The handle on the thread.
+pub(super) struct Worker {
+    jobs: mpsc::Sender<Message>,
+    /// The file cannot be trusted.
+    distrusted: Arc<AtomicBool>,
+}
+
+impl Worker {
+    pub(super) fn start(means: Means) -> Result<Self> {
+        let (jobs, mut inbox) = mpsc::channel(WAITING);
+        let distrusted = Arc::new(AtomicBool::new(false));
+        let mut thread = Thread { means, index: None, distrusted: Arc::clone(&distrusted) };
+        thread::Builder::new().name("fulltext".into()).spawn(move || {
+            step_back();
+            while let Some(message) = inbox.blocking_recv() {
+                match message {
+                    Message::Job(job) => {
+                        let job = std::panic::AssertUnwindSafe(|| job(&mut thread));
+                        if std::panic::catch_unwind(job).is_err() {
+                            tracing::error!("a job of the full-text index panicked");
+                            thread.abandon();
+                        }
+                    }
+                    Message::Close(done) => {
+                        drop(thread);
+                        let _ = done.send(());
+                        return;
+                    }
+                }
+            }
+        })?;
+        Ok(Self { jobs, distrusted })
+    }
+
+    pub(super) async fn run<T, E, F>(&self, job: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+        F: FnOnce(&Reader<'_>, &mut Index) -> Result<T, E> + Send + 'static,
+    {
+        let (answer, result) = oneshot::channel();
+        let job = Box::new(move |thread: &mut Thread| {
+            let _ = answer.send(thread.run(job));
+        });
+        self.jobs.send(Message::Job(job)).await.map_err(|_| Error::Closed)?;
+        result.await.map_err(|_| Error::Closed)?
+    }
+
+    /// The next job finds an empty index.
+    pub(super) fn begin_anew(&self) {
+        self.distrusted.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.jobs.send(Message::Close(done)).await.is_ok() {
+            let _ = closed.await;
+        }
+    }
+}
+
+struct Thread {
+    means: Means,
+    index: Option<Index>,
+    distrusted: Arc<AtomicBool>,
+}
+
+impl Thread {
+    fn run<T, E: From<Error>>(
+        &mut self,
+        job: impl FnOnce(&Reader<'_>, &mut Index) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let index = self.ready()?;
+        let outcome = self.transaction(index, job);
+        if self.index.as_ref().is_some_and(Index::is_damaged) {
+            self.distrusted.store(true, Ordering::Relaxed);
+        }
+        outcome
+    }
+
+    /// Opens the index where it is not, anew where it must be.
+    fn ready(&mut self) -> Result<Index> {
+        if self.distrusted.swap(false, Ordering::Relaxed) {
+            self.abandon();
+            self.index = Some(Index::make(&self.means.path, &self.means.stamp)?);
+            self.means.lookups.open();
+        }
+        if let Some(index) = self.index.take() {
+            return Ok(index);
+        }
+        let index = Index::open(&self.means.path, &self.means.stamp)?;
+        self.means.lookups.open();
+        Ok(index)
+    }
+
+    fn transaction<T, E: From<Error>>(
+        &mut self,
+        mut index: Index,
+        job: impl FnOnce(&Reader<'_>, &mut Index) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let flag = Arc::new(AtomicBool::new(false));
+        let Means { sql, number, blobs, health, snapshots, .. } = &self.means;
+        index.sql.execute_batch("BEGIN IMMEDIATE").map_err(Error::from)?;
+        let outcome = {
+            let _open = snapshots.open(*number, &flag);
+            let reader = Reader::new(sql, blobs, health, &flag);
+            reader::snapshot(&reader, |r| job(r, &mut index))
+        };
+        let end = if outcome.is_ok() && !index.is_damaged() { "COMMIT" } else { "ROLLBACK" };
+        let ended = index.end(end);
+        self.index = Some(index);
+        let value = outcome?;
+        ended?;
+        Ok(value)
+    }
+
+    /// Lets go of a file that cannot be trusted.
+    fn abandon(&mut self) {
+        self.means.lookups.close();
+        self.index = None;
+        let _ = self.means.sql.execute_batch("ROLLBACK");
+    }
+}
+
+/// Whoever delivers or reads mail comes first.
+fn step_back() {
+    let this = rustix::thread::gettid();
+    if let Err(error) = rustix::process::setpriority_process(Some(this), NICE) {
+        tracing::debug!(%error, "the full-text index works at full priority");
+    }
+}
