@@ -29,6 +29,8 @@ section! {
         imap_idle_time: Span = Span::mins(30),
         /// The same within IDLE.
         imap_idle_command_time: Span = Span::mins(30),
+        /// How often a mail program is told that its long command is still at work; 0 is never.
+        imap_progress_every: Span = Span::secs(10),
         /// Silence of a `ManageSieve` session before it is ended.
         managesieve_idle_time: Span = Span::mins(30),
         /// Silence of an IMMP session before it is ended.

@@ -287,6 +287,7 @@ pub static EXTENSIONS: &[Extension] = &[
         selected("REPLACE", replace::parse).by_number().data(replace::is_data),
         selected("UID REPLACE", replace::parse_uid).data(replace::is_data),
     ]),
+    extension("INPROGRESS", 9585, always, &[]),
     extension("UIDONLY", 9586, always, &[]),
     extension("UNAUTHENTICATE", 8437, after_login, &[
         logged_in("UNAUTHENTICATE", unauthenticate::parse),

@@ -13,6 +13,8 @@ pub struct Limits {
     pub idle_time: Duration,
     /// Within one IDLE.
     pub idle_command_time: Duration,
+    /// How often a client is told that a long command is still at work (RFC 9585).
+    pub progress_every: Duration,
     /// Octets of a command line before login.
     pub line_before_login: usize,
     /// Octets of a command line after login.
@@ -57,6 +59,7 @@ impl Default for Limits {
             login_time: Duration::from_mins(1),
             idle_time: Duration::from_mins(30),
             idle_command_time: Duration::from_mins(30),
+            progress_every: Duration::from_secs(10),
             line_before_login: 8 * 1024,
             line: 64 * 1024,
             literal_before_login: 4 * 1024,

@@ -1,6 +1,6 @@
 //! What we can say: response codes, the tagged end of a command, untagged data.
 
-use std::{borrow::Cow, io};
+use std::{borrow::Cow, io, pin::pin, time::Duration};
 
 use super::{
     error::Error,
@@ -95,6 +95,8 @@ pub enum Code {
     NoUpdate(String),
     /// The owner's quota is used up.
     OverQuota,
+    /// The command of this tag is still at work (RFC 9585 §4).
+    InProgress(String),
     /// A message could not be read.
     Parse,
     /// The flags that can be kept, ready to print.
@@ -127,6 +129,17 @@ pub enum Code {
     Unseen(u32),
     /// No such special use, or not here (RFC 6154 §6).
     UseAttr,
+}
+
+/// `INPROGRESS ("A001" NIL NIL)`; a bracket in the tag would end the code (RFC 9585 §4).
+fn in_progress(tag: &str, out: &mut Buffer) {
+    out.put("INPROGRESS (");
+    if tag.contains(']') {
+        out.put("NIL");
+    } else {
+        out.string(tag.as_bytes());
+    }
+    out.put(" NIL NIL)");
 }
 
 impl Encode for Code {
@@ -197,6 +210,7 @@ impl Encode for Code {
                 out.string(tag.as_bytes());
             }
             Self::OverQuota => out.put("OVERQUOTA"),
+            Self::InProgress(tag) => in_progress(tag, out),
             Self::Parse => out.put("PARSE"),
             Self::PermanentFlags(flags) => {
                 out.put("PERMANENTFLAGS ");
@@ -379,12 +393,21 @@ pub struct Replies {
     buffer: Buffer,
     output: net::Output,
     uid_only: bool,
+    work: Work,
+}
+
+/// The command at work.
+#[derive(Default)]
+struct Work {
+    tag: String,
+    /// How often its client is told that it still is; zero is never.
+    tell_every: Duration,
 }
 
 impl Replies {
     /// Answers that leave by this output.
     pub fn new(output: net::Output) -> Self {
-        Self { buffer: Buffer::default(), output, uid_only: false }
+        Self { buffer: Buffer::default(), output, uid_only: false, work: Work::default() }
     }
 
     /// Where answers are written.
@@ -418,6 +441,30 @@ impl Replies {
     pub fn status(&mut self, word: &'static str, code: Option<&Code>, text: &str) {
         self.buffer.put("* ");
         status(&mut self.buffer, word, code, text);
+    }
+
+    /// A command begins.
+    pub fn begin(&mut self, tag: &str, tell_every: Duration) {
+        tag.clone_into(&mut self.work.tag);
+        self.work.tell_every = tell_every;
+    }
+
+    /// Waits for what may take long; the client is told now and then that it does (RFC 9585). No line
+    /// may be half written.
+    pub async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Error> {
+        let every = self.work.tell_every;
+        if every.is_zero() {
+            return Ok(work.await);
+        }
+        let mut work = pin!(work);
+        loop {
+            if let Ok(done) = tokio::time::timeout(every, &mut work).await {
+                return Ok(done);
+            }
+            let code = Code::InProgress(self.work.tag.clone());
+            self.ok(&code, "still at work");
+            self.flush().await?;
+        }
     }
 
     /// Lets a long answer flow: call it between pieces. Waits when the client reads slowly.

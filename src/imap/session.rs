@@ -163,6 +163,7 @@ impl Session {
                 Incoming::Request(request) => request,
             };
             self.tag.clone_from(&request.tag);
+            out.begin(&request.tag, self.door.limits.progress_every);
             let parsed = if self.enabled.uid_only && request.row.by_number {
                 Err(uid_required())
             } else {

@@ -111,6 +111,7 @@ pub(super) fn imap(limits: &Limits) -> imap::Limits {
         login_time: *limits.login_time,
         idle_time: *limits.imap_idle_time,
         idle_command_time: *limits.imap_idle_command_time,
+        progress_every: *limits.imap_progress_every,
         line_before_login: limits.imap_line_before_login_max.len(),
         line: limits.imap_line_max.len(),
         literal_before_login: limits.imap_literal_before_login_max.octets(),

@@ -41,7 +41,7 @@ pub(super) fn set_and_mailbox(args: &mut Cursor<'_>) -> Result<(Set, String), cr
 }
 
 impl Command for Copy {
-    fn run<'a>(self: Box<Self>, session: &'a mut Session, _: &'a mut Replies) -> Running<'a> {
+    fn run<'a>(self: Box<Self>, session: &'a mut Session, out: &'a mut Replies) -> Running<'a> {
         Box::pin(async move {
             let (mail, actor) = (session.mail(), session.actor()?);
             let most = session.door.limits.messages_per_command;
@@ -54,7 +54,7 @@ impl Command for Copy {
             let to = target(&mail, &actor, &self.mailbox).await?;
             let uids: Vec<_> = targets.iter().map(|target| target.uid).collect();
             let asked = uids.len();
-            let copied = mail.copy(&actor, &selected.mailbox, uids, &to).await?;
+            let copied = out.meanwhile(mail.copy(&actor, &selected.mailbox, uids, &to)).await??;
             let all = copied.copied.len() == asked;
             Ok(match copy_uid(&copied) {
                 Some(code) => Done::with("copied", code),

@@ -57,7 +57,7 @@ impl Command for Expunge {
                 }
                 None => None,
             };
-            let _gone = mail.expunge(&actor, &selected.mailbox, among).await?;
+            let _gone = out.meanwhile(mail.expunge(&actor, &selected.mailbox, among)).await??;
             message_limit::end(limit, Ok(Done::ok("expunged")), out)
         })
     }

@@ -45,7 +45,8 @@ impl Command for Move {
             let to = target(&mail, &actor, &self.mailbox).await?;
             let uids: Vec<_> = targets.iter().map(|target| target.uid).collect();
             let asked = uids.len();
-            let moved = mail.move_messages(&actor, &selected.mailbox, uids, &to).await?;
+            let moved =
+                out.meanwhile(mail.move_messages(&actor, &selected.mailbox, uids, &to)).await??;
             if let Some(code) = copy_uid(&moved) {
                 out.ok(&code, "moved");
             }

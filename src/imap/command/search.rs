@@ -74,7 +74,7 @@ impl Command for Search {
             let (mail, tag, rev2) = (session.mail(), session.tag.clone(), session.enabled.rev2);
             let most = session.door.limits.messages_per_command;
             let selected = session.selected()?;
-            let matching = query.matching(&mail, selected, most).await;
+            let matching = out.meanwhile(query.matching(&mail, selected, most)).await?;
             if saves && matches!(matching, Err(Error::No(..) | Error::Internal(_))) {
                 selected.saved = Ranges::default();
             }

@@ -121,15 +121,15 @@ impl Command for Select {
             let mailbox = mail.open(&actor, &self.name, Rights::READ).await?;
             let known = self.resync.as_ref();
             let known = known.filter(|known| known.uid_validity == mailbox.uid_validity);
-            let (mut selected, opened) = Selected::open(
+            let opening = Selected::open(
                 &mail,
                 &actor,
                 session.id,
                 mailbox,
                 self.access,
                 known.map(|known| known.mod_seq),
-            )
-            .await?;
+            );
+            let (mut selected, opened) = out.meanwhile(opening).await??;
             let old = in_other_form(session, &self.name).then_some(self.name.as_str());
             describe(&selected, &opened, session.enabled, old, out);
             if let Some(known) = known.filter(|known| known.mod_seq < opened.mod_seq) {

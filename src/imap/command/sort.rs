@@ -102,8 +102,9 @@ impl Command for Sort {
             let (mail, tag) = (session.mail(), session.tag.clone());
             let most = session.door.limits.messages_per_command;
             let selected = session.selected()?;
-            let uids = query.all_matching(&mail, selected, most).await?;
-            let sorted = mail.sort(&selected.mailbox, uids, criteria.clone()).await?;
+            let uids = out.meanwhile(query.all_matching(&mail, selected, most)).await??;
+            let sorted =
+                out.meanwhile(mail.sort(&selected.mailbox, uids, criteria.clone())).await??;
             let found = query.numbered(&mail, selected, sorted).await?;
             let done = query.done(Done::ok("sorted"));
             match asked {

@@ -99,7 +99,9 @@ impl Command for Store {
             }
             let uids = targets.iter().map(|target| target.uid).collect();
             let (mailbox, since) = (&selected.mailbox, self.unchanged_since);
-            let marked = mail.mark(&actor, mailbox, uids, self.deed, self.names, since).await?;
+            let marked = out
+                .meanwhile(mail.mark(&actor, mailbox, uids, self.deed, self.names, since))
+                .await??;
             let told = Told {
                 flags: Form::of(session.enabled),
                 mod_seq: session.enabled.condstore,

@@ -52,8 +52,10 @@ impl Command for Thread {
             let mail = session.mail();
             let most = session.door.limits.messages_per_command;
             let selected = session.selected()?;
-            let uids = self.query.all_matching(&mail, selected, most).await?;
-            let threads = mail.thread(&selected.mailbox, uids.clone(), self.algorithm).await?;
+            let uids = out.meanwhile(self.query.all_matching(&mail, selected, most)).await??;
+            let threads = out
+                .meanwhile(mail.thread(&selected.mailbox, uids.clone(), self.algorithm))
+                .await??;
             let found = self.query.numbered(&mail, selected, uids).await?;
             tell(&threads, &found, self.by, out).await?;
             Ok(self.query.done(Done::ok("threaded")))
