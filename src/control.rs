@@ -14,6 +14,7 @@ pub mod messages;
 mod metrics;
 pub mod queue;
 mod refusal;
+pub mod shared;
 mod socket;
 pub mod users;
 
@@ -38,6 +39,7 @@ pub fn router(house: Arc<House>) -> Router {
         .merge(messages::routes())
         .merge(metrics::routes())
         .merge(queue::routes())
+        .merge(shared::routes())
         .merge(users::routes());
     Router::new().nest("/api/v1", nouns).with_state(house)
 }

@@ -89,6 +89,12 @@ impl Flags {
         Self(self.0 | other.0)
     }
 
+    /// Those that `other` has too.
+    #[must_use]
+    pub const fn within(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// These without `other`'s.
     #[must_use]
     pub const fn without(self, other: Self) -> Self {

@@ -53,6 +53,11 @@ row_id! {
     SessionId
 }
 
+impl AccountId {
+    /// Whose the mailboxes are that belong to nobody alone. Nobody logs in as it.
+    pub const SHARED: Self = Self(0);
+}
+
 /// A message's number in one mailbox: never zero, never used twice (RFC 3501 §2.3.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uid(NonZeroU32);

@@ -19,6 +19,7 @@ mod out;
 mod process;
 mod queue;
 mod serve;
+mod shared;
 mod user;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -75,6 +76,9 @@ enum Command {
     /// A password of its own for each device.
     #[command(subcommand)]
     AppPassword(app_password::AppPassword),
+    /// Mailboxes that belong to nobody alone, and who may use them.
+    #[command(subcommand)]
+    Shared(shared::Shared),
     /// Mail on its way out.
     #[command(subcommand)]
     Queue(queue::Queue),
@@ -100,6 +104,7 @@ pub fn run() -> ExitCode {
         Command::User(user) => access::with(settings, |access, _| user.run(access)),
         Command::Alias(alias) => access::with(settings, |access, _| alias.run(access)),
         Command::AppPassword(password) => access::with(settings, |access, _| password.run(access)),
+        Command::Shared(shared) => access::with(settings, |access, _| shared.run(access)),
         Command::Queue(queue) => access::with(settings, |access, _| queue.run(access)),
         Command::Check => access::with(settings, |access, _| check::run(access)),
         Command::Metrics => access::with(settings, |access, _| metrics::run(access)),

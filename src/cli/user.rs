@@ -159,10 +159,10 @@ fn list(all: &[users::User]) {
     out::table(["ADDRESS", "NAME", "KIND", "MESSAGES", "OCTETS", "QUOTA"], &rows);
 }
 
-fn human(octets: u64) -> String {
+pub(super) fn human(octets: u64) -> String {
     indicatif::HumanBytes(octets).to_string()
 }
 
-fn size(text: &str) -> Result<Size, String> {
+pub(super) fn size(text: &str) -> Result<Size, String> {
     text.parse().map_err(|()| "a size such as \"5 GiB\" is expected".to_owned())
 }

@@ -150,6 +150,8 @@ section! {
         mailbox_depth_max: usize = 20,
         /// Mailboxes of one user, and names that one user subscribes.
         mailboxes_per_user_max: usize = 5_000,
+        /// Entries of one mailbox's access control list: users, each with rights or without.
+        acl_entries_max: usize = 500,
         /// Octets of a keyword.
         keyword_length_max: Size = Size(100),
         /// Keywords of one mailbox, the fixed ones not counted; at most 256.

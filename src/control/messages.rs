@@ -144,14 +144,13 @@ async fn mailboxes(
     Query(of): Query<Of>,
 ) -> Answer<Vec<MailboxInfo>> {
     let actor = actor(&house, &of.address).await?;
-    let all = house.mail.mailboxes(&actor).await?;
+    let all = house.mail.own_mailboxes(&actor).await?;
     let info = |row: store::MailboxRow| MailboxInfo {
         name: row.name.to_string(),
         uid_validity: row.uid_validity.0,
         messages: row.status.messages,
     };
-    let selectable = all.into_iter().filter(|mailbox| mailbox.row.selectable);
-    Ok(Json(selectable.map(|mailbox| info(mailbox.row)).collect()))
+    Ok(Json(all.into_iter().filter(|row| row.selectable).map(info).collect()))
 }
 
 async fn list(State(house): State<Arc<House>>, Query(from): Query<From>) -> Answer<Vec<Message>> {

@@ -9,7 +9,9 @@ use crate::{
     ids::{AccountId, ContentId},
     mail::{self, Mail, NewMail, Prepared, Spool, field},
     metrics::{Count, Limit, Metrics},
-    store::{self, Committed, MailboxRow, MarkNames, NewQueued, NewTrace, RecipientState, Tx},
+    store::{
+        self, Committed, MailboxRow, MarkMask, MarkNames, NewQueued, NewTrace, RecipientState, Tx,
+    },
     wire::{
         address::{Address, Domain, LocalPart, ReversePath},
         envelope::{Envelope, Recipient},
@@ -373,7 +375,7 @@ fn keep_for(
     let mailbox = inbox(tx, account)?;
     let message = letter.message.clone();
     let new = NewMail { message, marks: MarkNames::default(), internal_date: None };
-    let new = new.keep(tx, &mailbox)?;
+    let new = new.keep(tx, &mailbox, MarkMask::ALL)?;
     let place = tx.append(&mailbox, &[new])?.first().map(|entry| (mailbox.id, entry.uid));
     let detail = format!("{} into {INBOX}", addressee.recipient.address);
     tx.trace(&NewTrace {

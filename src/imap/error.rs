@@ -50,9 +50,11 @@ impl From<mail::Error> for Error {
     fn from(error: mail::Error) -> Self {
         use mail::Error as Mail;
         let code = match &error {
-            Mail::NoMailbox => Code::NonExistent,
+            Mail::NoMailbox | Mail::NoUser => Code::NonExistent,
             Mail::MailboxExists => Code::AlreadyExists,
-            Mail::SpecialUseTaken | Mail::NoSuchSpecialUse => Code::UseAttr,
+            Mail::SpecialUseTaken | Mail::SpecialUseNotHere | Mail::NoSuchSpecialUse => {
+                Code::UseAttr
+            }
             Mail::LongMetadata(most) => Code::MetadataMaxSize(*most),
             Mail::ManyMetadata => Code::MetadataTooMany,
             Mail::NotSelectable | Mail::BadName(_) | Mail::Cannot(_) => Code::Cannot,

@@ -261,6 +261,15 @@ pub static EXTENSIONS: &[Extension] = &[
     extension("METADATA-SERVER", 5464, always, &[]),
     extension("LIST-METADATA", 9590, always, &[]),
     extension("FILTERS", 5466, always, &[]),
+    extension("ACL", 4314, always, &[
+        logged_in("SETACL", acl::parse_set),
+        logged_in("DELETEACL", acl::parse_delete),
+        logged_in("GETACL", acl::parse).reads(),
+        logged_in("LISTRIGHTS", rights::parse_list).reads(),
+        logged_in("MYRIGHTS", rights::parse).reads(),
+    ]),
+    extension("RIGHTS=kxte", 4314, always, &[]),
+    extension("LIST-MYRIGHTS", 8440, always, &[]),
     extension("PREVIEW", 8970, always, &[]),
     extension("SORT", 5256, always, &[
         selected("SORT", sort::parse).by_number().still().reads(),

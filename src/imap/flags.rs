@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     flags::{Flags, Marks},
     mail::Messages,
-    store::MarkNames,
+    store::{MarkMask, MarkNames},
     wire::{Buffer, Cursor, Syntax},
 };
 
@@ -35,9 +35,15 @@ impl Known {
         Self { names, takes_more: keywords.len() < most }
     }
 
-    /// What PERMANENTFLAGS lists: with `\*` as long as new keywords can be made (RFC 9051 §7.1).
-    pub fn permanent(&self) -> String {
-        format!("({}{})", self.names, if self.takes_more { " \\*" } else { "" })
+    /// What PERMANENTFLAGS lists for who may touch these: with `\*` as long as new keywords can be made
+    /// (RFC 9051 §7.1, RFC 4314 §5.1.1).
+    pub fn permanent(&self, mask: MarkMask) -> String {
+        let permitted = |name: &&str| {
+            Flags::named(name).map_or(mask.keywords, |flag| mask.flags.contains(flag))
+        };
+        let more = (self.takes_more && mask.keywords).then_some("\\*");
+        let names: Vec<_> = self.names.split(' ').filter(permitted).chain(more).collect();
+        format!("({})", names.join(" "))
     }
 }
 

@@ -27,6 +27,10 @@ pub struct Untold {
     /// How many of them are `\Recent`.
     pub recent: u64,
     flags: Option<Known>,
+    /// The user's rights have changed, and with them the flags that can be kept.
+    pub rights: bool,
+    /// Whether anything can be changed now, when that is new.
+    pub writes: Option<bool>,
     changed: Vec<Change>,
 }
 
@@ -68,7 +72,7 @@ impl Untold {
         let mut changed: Vec<_> = changed.into_iter().filter_map(told).collect();
         changed.sort_unstable_by_key(|change| change.target.number);
         let flags = keywords.map(|most| Known::of(messages.keyword_names(), most));
-        Self { expunged, exists, recent: 0, flags, changed }
+        Self { expunged, exists, flags, changed, ..Self::default() }
     }
 
     /// The highest mod-sequence among the changed messages.
@@ -114,9 +118,16 @@ impl Untold {
                 out.put(flags.names.as_str());
                 out.put(")");
             });
-            if !flags.takes_more && selected.access == Access::ReadWrite {
-                out.ok(&Code::PermanentFlags(flags.permanent()), "no further keywords");
+            if self.rights {
+                out.ok(&Code::PermanentFlags(selected.permanent(flags)), "your rights changed");
+            } else if !flags.takes_more && selected.access == Access::ReadWrite {
+                out.ok(&Code::PermanentFlags(selected.permanent(flags)), "no further keywords");
             }
+        }
+        match self.writes {
+            Some(true) => out.ok(&Code::ReadWrite, "you may change this mailbox now"),
+            Some(false) => out.ok(&Code::ReadOnly, "you may only read this mailbox now"),
+            None => {}
         }
         for chunk in self.changed.chunks(AT_ONCE) {
             let view = mail.view(&selected.mailbox).await?;

@@ -32,6 +32,11 @@ impl Pattern {
         Self(joined)
     }
 
+    /// Are levels above mailboxes meant too, where nothing else is (RFC 9051 §6.3.9)?
+    pub fn asks_for_levels(&self) -> bool {
+        self.0.last() == Some(&'%')
+    }
+
     /// Does a mailbox of this name match?
     ///
     /// Walks the pattern once, with the set of all places in the name that it may have reached.

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     events::{Door, Event, Interest, Kind, News, Subscription},
     ids::{ModSeq, SessionId, Uid},
-    mail::{Actor, Mail, Mailbox, Messages, Outline},
+    mail::{self, Actor, Mail, Mailbox, Messages, Outline, Rights},
     wire::{Ranges, Set},
 };
 
@@ -32,6 +32,7 @@ pub enum Access {
 }
 
 /// An open mailbox.
+#[allow(clippy::struct_excessive_bools, reason = "each is news of its own")]
 pub struct Selected {
     /// The handle: what its bearer may do.
     pub mailbox: Mailbox,
@@ -47,6 +48,10 @@ pub struct Selected {
     /// Something was heard since the last time the client was told.
     heard: bool,
     keywords_changed: bool,
+    /// The rights of the user on a mailbox of others may have changed.
+    rights_changed: bool,
+    /// What the client was told of them.
+    told_rights: Rights,
     deleted: bool,
     /// Searches that are kept up to date.
     contexts: Option<Box<Contexts>>,
@@ -78,12 +83,15 @@ impl Selected {
         mail: &Mail,
         actor: &Actor,
         session: SessionId,
-        mailbox: Mailbox,
+        mut mailbox: Mailbox,
         access: Access,
         knows: Option<ModSeq>,
     ) -> Result<(Self, Opened), Error> {
         // Listening begins before the look, so that nothing falls between.
         let events = mail.store().bus().subscribe(Interest::Mailbox(mailbox.id));
+        mailbox.rights = mail.rights(&mailbox).await?;
+        mailbox.need(Rights::READ)?;
+        let writes = access == Access::ReadWrite && mailbox.rights.meet(Rights::CHANGING);
         if let Some(since) = knows
             && mail.cached_view(&mailbox).is_none()
             && let Some(outline) = mail.unchanged(&mailbox, since).await?
@@ -94,9 +102,10 @@ impl Selected {
             return Ok((Self::new(mailbox, access, picture, events, session), opened));
         }
         let view = mail.view(&mailbox).await?;
-        let recent_from = match access {
-            Access::ReadWrite => mail.take_recent(actor, &mailbox, &view),
-            Access::ReadOnly => view.messages().recent_uid(),
+        let recent_from = if writes {
+            mail.take_recent(actor, &mailbox, &view)
+        } else {
+            view.messages().recent_uid()
         };
         let messages = view.messages();
         let mut recent = Ranges::default();
@@ -124,6 +133,7 @@ impl Selected {
         events: Subscription,
         session: SessionId,
     ) -> Self {
+        let told_rights = mailbox.rights;
         Self {
             mailbox,
             access,
@@ -134,6 +144,8 @@ impl Selected {
             recent: Ranges::default(),
             heard: false,
             keywords_changed: false,
+            rights_changed: false,
+            told_rights,
             deleted: false,
             contexts: None,
             own: Ranges::default(),
@@ -148,6 +160,19 @@ impl Selected {
     /// The UIDs that are `\Recent` here.
     pub fn recent(&self) -> &Ranges {
         &self.recent
+    }
+
+    /// Can anything be changed here, by the way it was opened and by right (RFC 4314 §5.2)?
+    pub fn writes(&self) -> bool {
+        self.access == Access::ReadWrite && self.mailbox.rights.meet(Rights::CHANGING)
+    }
+
+    /// The flags that this user can keep here: what PERMANENTFLAGS lists.
+    pub fn permanent(&self, flags: &Known) -> String {
+        match self.access {
+            Access::ReadWrite => flags.permanent(self.mailbox.rights.marks()),
+            Access::ReadOnly => "()".to_owned(),
+        }
     }
 
     /// Refuses a change to a mailbox that was opened by EXAMINE.
@@ -194,6 +219,7 @@ impl Selected {
                 if let Some(contexts) = &mut self.contexts {
                     contexts.miss();
                 }
+                self.rights_changed = !self.mailbox.is_own();
             }
             // Nothing will be heard any more; the session ends by the server's stop.
             News::Closed => self.deleted = true,
@@ -217,6 +243,7 @@ impl Selected {
                 self.picture.hear_changed(changes.iter().map(|change| change.uid));
             }
             Kind::KeywordNew(..) => self.keywords_changed = true,
+            Kind::RightsChange => self.rights_changed = !self.mailbox.is_own(),
             Kind::MailboxDelete(_) => self.deleted = true,
             _ => {}
         }
@@ -241,8 +268,9 @@ impl Selected {
         let mut look = Some(look);
         loop {
             self.hear_all();
+            self.look_at_rights(mail).await?;
             if self.deleted {
-                return Err(Error::Bye(None, "the selected mailbox is gone"));
+                return Err(gone());
             }
             if let Some(since) = self.picture.missed() {
                 let vanished = mail.vanished(&self.mailbox, since).await?;
@@ -266,6 +294,25 @@ impl Selected {
         }
     }
 
+    /// Asks what the user may do, if that may have changed. Without `r` the session ends
+    /// (RFC 4314 §5.1.1): it says no more than when the mailbox itself is gone.
+    async fn look_at_rights(&mut self, mail: &Mail) -> Result<(), Error> {
+        while self.rights_changed {
+            self.rights_changed = false;
+            let rights = match mail.rights(&self.mailbox).await {
+                Ok(rights) if rights.contain(Rights::READ) => rights,
+                Ok(_) | Err(mail::Error::NoMailbox) => return Err(gone()),
+                Err(error) => {
+                    self.rights_changed = true;
+                    return Err(error.into());
+                }
+            };
+            self.mailbox.rights = rights;
+            self.hear_all();
+        }
+        Ok(())
+    }
+
     /// The messages that a set names, numbers rising.
     pub async fn targets(&mut self, mail: &Mail, set: &Set, by: By) -> Result<Vec<Target>, Error> {
         let saved = std::mem::take(&mut self.saved);
@@ -287,7 +334,9 @@ impl Selected {
     ) -> Result<(), Error> {
         self.hear_all();
         if self.heard {
-            let keywords = self.keywords_changed.then_some(mail.limits().keywords);
+            self.look_at_rights(mail).await?;
+            let flags = self.keywords_changed || self.mailbox.rights != self.told_rights;
+            let keywords = flags.then_some(mail.limits().keywords);
             let take = |picture: &mut Picture, contexts: Option<&mut Contexts>, view: &Messages| {
                 let before = picture.last_told();
                 // As long as the messages that are gone have their numbers.
@@ -300,7 +349,14 @@ impl Selected {
                 out.breathe().await?;
             }
             self.keywords_changed = false;
-            self.heard = !expunges && self.picture.has_expunged();
+            if flags {
+                let told = std::mem::replace(&mut self.told_rights, self.mailbox.rights);
+                untold.rights = told != self.told_rights;
+                let could = self.access == Access::ReadWrite && told.meet(Rights::CHANGING);
+                untold.writes = Some(self.writes()).filter(|writes| *writes != could);
+            }
+            self.heard =
+                !expunges && self.picture.has_expunged() || self.mailbox.rights != self.told_rights;
             if untold.exists.is_some() {
                 untold.recent = self.add_recent(mail, actor, before).await?;
             }
@@ -381,9 +437,10 @@ impl Selected {
     /// What came since `before` is recent to us, if nobody was faster; says how many there are.
     async fn add_recent(&mut self, mail: &Mail, actor: &Actor, before: u32) -> Result<u64, Error> {
         let view = mail.view(&self.mailbox).await?;
-        let from = match self.access {
-            Access::ReadWrite => mail.take_recent(actor, &self.mailbox, &view),
-            Access::ReadOnly => view.messages().recent_uid(),
+        let from = if self.writes() {
+            mail.take_recent(actor, &self.mailbox, &view)
+        } else {
+            view.messages().recent_uid()
         };
         let from = u32::try_from(from).unwrap_or(u32::MAX).max(before.saturating_add(1));
         self.recent.insert_range(from..=self.picture.last_told());
@@ -404,6 +461,10 @@ impl Opened {
             mod_seq: status.mod_seq,
         }
     }
+}
+
+fn gone() -> Error {
+    Error::Bye(None, "the selected mailbox is gone")
 }
 
 fn lost_track() -> Error {

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use super::{
     Actor, Appended, Mail, Mailbox, NewMail, Rights,
-    deeds::still,
+    access::{Found, find, still},
     error::{Error, Result},
-    mailbox::open,
+    name::Place,
 };
 use crate::{
     events::Origin,
@@ -82,10 +82,11 @@ impl Mail {
         let (actor, name, quota) = (*actor, name.to_owned(), self.limits.quota_octets);
         self.store
             .write(actor.origin, move |tx| {
-                let mailbox = open(tx, &actor, &name, Rights::INSERT)?;
-                let row = still(tx, &mailbox)?;
+                let found = find(tx, actor.account, &Place::of(&name))?.selectable()?;
+                found.check(Rights::INSERT)?;
+                let Found { row, rights, .. } = found;
                 tx.check_quota(row.account, new.message.size(), 1, quota)?;
-                let message = new.keep(tx, &row)?;
+                let message = new.keep(tx, &row, rights.marks())?;
                 let uids =
                     tx.append(&row, &[message])?.into_iter().map(|entry| entry.uid).collect();
                 Ok(Appended { uid_validity: row.uid_validity, uids })
@@ -170,7 +171,7 @@ impl Appending {
         self.mail
             .store
             .write(self.actor.origin, move |tx| {
-                let row = still(tx, &mailbox)?;
+                let Found { row, rights, .. } = still(tx, &mailbox, Rights::INSERT)?;
                 let count = kept.len() as u64 + mails.len() as u64;
                 tx.check_quota(row.account, octets, count, quota)?;
                 let mut new = Vec::with_capacity(kept.len() + mails.len());
@@ -178,7 +179,7 @@ impl Appending {
                 for message in &kept {
                     let marks = match known {
                         Some((names, marks)) if Arc::ptr_eq(names, &message.marks) => marks,
-                        _ => tx.marks(row.id, &message.marks)?,
+                        _ => tx.marks(row.id, &rights.marks().of(&message.marks))?,
                     };
                     known = Some((&message.marks, marks));
                     tx.use_content(message.content)?;
@@ -187,7 +188,7 @@ impl Appending {
                     new.push(NewMessage { content, size, marks, internal_date, thread });
                 }
                 for mail in &mails {
-                    new.push(mail.keep(tx, &row)?);
+                    new.push(mail.keep(tx, &row, rights.marks())?);
                 }
                 let uids = tx.append(&row, &new)?.into_iter().map(|entry| entry.uid).collect();
                 Ok(Appended { uid_validity: row.uid_validity, uids })

@@ -2,16 +2,15 @@
 //! whole or not at all, and its answer is a [`Committed`].
 
 use super::{
-    Actor, Mail, Prepared,
+    Actor, Mail, Mailbox, Prepared,
+    access::{Found, still},
     error::{Error, Result},
-    mailbox::Mailbox,
     rights::Rights,
 };
 use crate::{
-    flags::Flags,
     ids::{ModSeq, Uid, UidValidity},
     store::{
-        Committed, Copied, MailboxRow, MarkDeed, MarkNames, MarkOutcome, NewMessage, Reader, Tx,
+        Committed, Copied, MailboxRow, MarkDeed, MarkMask, MarkNames, MarkOutcome, NewMessage, Tx,
     },
 };
 
@@ -52,17 +51,16 @@ impl Mail {
         mailbox: &Mailbox,
         mails: Vec<NewMail>,
     ) -> Result<Committed<Appended>> {
-        mailbox.need(Rights::INSERT)?;
         self.check_keywords(mails.iter().map(|mail| &mail.marks))?;
         let (mailbox, quota) = (mailbox.clone(), self.limits.quota_octets);
         self.store
             .write(actor.origin, move |tx| {
-                let row = still(tx, &mailbox)?;
+                let Found { row, rights, .. } = still(tx, &mailbox, Rights::INSERT)?;
                 let octets = mails.iter().map(|mail| mail.message.size()).sum();
                 tx.check_quota(row.account, octets, mails.len() as u64, quota)?;
                 let mut new = Vec::with_capacity(mails.len());
                 for mail in &mails {
-                    new.push(mail.keep(tx, &row)?);
+                    new.push(mail.keep(tx, &row, rights.marks())?);
                 }
                 let uids = tx.append(&row, &new)?.into_iter().map(|entry| entry.uid).collect();
                 Ok(Appended { uid_validity: row.uid_validity, uids })
@@ -78,12 +76,11 @@ impl Mail {
         uids: Vec<Uid>,
         to: &Mailbox,
     ) -> Result<Committed<CopiedTo>> {
-        from.need(Rights::READ)?;
-        to.need(Rights::INSERT)?;
         let (from, to, quota) = (from.clone(), to.clone(), self.limits.quota_octets);
         self.store
             .write(actor.origin, move |tx| {
-                let (from, to) = (still(tx, &from)?, still(tx, &to)?);
+                let from = still(tx, &from, Rights::READ)?.row;
+                let Found { row: to, rights, .. } = still(tx, &to, Rights::INSERT)?;
                 let (mut octets, mut count) = (0u64, 0);
                 for uid in &uids {
                     if let Some(entry) = tx.message(from.id, *uid)? {
@@ -92,7 +89,7 @@ impl Mail {
                     }
                 }
                 tx.check_quota(to.account, octets, count, quota)?;
-                let copied = tx.copy(&from, &uids, &to)?;
+                let copied = tx.copy(&from, &uids, &to, rights.marks())?;
                 Ok(CopiedTo { uid_validity: to.uid_validity, copied })
             })
             .await
@@ -106,13 +103,13 @@ impl Mail {
         uids: Vec<Uid>,
         to: &Mailbox,
     ) -> Result<Committed<CopiedTo>> {
-        from.need(Rights::READ.with(Rights::DELETE).with(Rights::EXPUNGE))?;
-        to.need(Rights::INSERT)?;
+        let taking = Rights::READ.with(Rights::DELETE).with(Rights::EXPUNGE);
         let (from, to, quota) = (from.clone(), to.clone(), self.limits.quota_octets);
         self.store
             .write(actor.origin, move |tx| {
-                let (from, to) = (still(tx, &from)?, still(tx, &to)?);
-                let copied = tx.copy(&from, &uids, &to)?;
+                let from = still(tx, &from, taking)?.row;
+                let Found { row: to, rights, .. } = still(tx, &to, Rights::INSERT)?;
+                let copied = tx.copy(&from, &uids, &to, rights.marks())?;
                 let moved: Vec<Uid> = copied.iter().map(|(source, _)| *source).collect();
                 tx.expunge(&from, &moved)?;
                 if from.account != to.account {
@@ -133,27 +130,29 @@ impl Mail {
         to: &Mailbox,
         new: NewMail,
     ) -> Result<Committed<Option<Appended>>> {
-        from.need(Rights::DELETE.with(Rights::EXPUNGE))?;
-        to.need(Rights::INSERT)?;
         self.check_keywords([&new.marks])?;
+        let taking = Rights::DELETE.with(Rights::EXPUNGE);
         let (from, to, quota) = (from.clone(), to.clone(), self.limits.quota_octets);
         self.store
             .write(actor.origin, move |tx| {
-                let (from, to) = (still(tx, &from)?, still(tx, &to)?);
+                let from = still(tx, &from, taking)?.row;
+                let Found { row: to, rights, .. } = still(tx, &to, Rights::INSERT)?;
                 if tx.message(from.id, old)?.is_none() {
                     return Ok(None);
                 }
                 tx.expunge(&from, &[old])?;
                 let to = tx.mailbox_by_id(to.id)?.ok_or(Error::NoMailbox)?;
                 tx.check_quota(to.account, new.message.size(), 1, quota)?;
-                let message = new.keep(tx, &to)?;
+                let message = new.keep(tx, &to, rights.marks())?;
                 let uids = tx.append(&to, &[message])?.into_iter().map(|entry| entry.uid).collect();
                 Ok(Some(Appended { uid_validity: to.uid_validity, uids }))
             })
             .await
     }
 
-    /// Changes flags and keywords, UIDs rising; `unchanged_since` as in RFC 7162 §3.1.3.
+    /// Changes flags and keywords, UIDs rising; `unchanged_since` as in RFC 7162 §3.1.3. Those for
+    /// which the right is missing stay as they are; it is refused when that is all of them
+    /// (RFC 4314 §4).
     pub async fn mark(
         &self,
         actor: &Actor,
@@ -163,13 +162,17 @@ impl Mail {
         names: MarkNames,
         unchanged_since: Option<ModSeq>,
     ) -> Result<Committed<MarkOutcome>> {
-        mailbox.need(needed_for(deed, &names))?;
         self.check_keywords([&names])?;
         let mailbox = mailbox.clone();
         self.store
             .write(actor.origin, move |tx| {
-                let row = still(tx, &mailbox)?;
-                Ok(tx.mark(&row, &uids, deed, &names, unchanged_since)?)
+                let Found { row, rights, .. } = still(tx, &mailbox, Rights::NONE)?;
+                let needed = Rights::for_marks(deed, &names);
+                if needed != Rights::NONE && !rights.meet(needed) {
+                    return Err(Error::Forbidden);
+                }
+                let mask = rights.marks();
+                Ok(tx.mark_within(mask, &row, &uids, deed, &names, unchanged_since)?)
             })
             .await
     }
@@ -182,11 +185,10 @@ impl Mail {
         mailbox: &Mailbox,
         among: Option<Vec<Uid>>,
     ) -> Result<Committed<Vec<Uid>>> {
-        mailbox.need(Rights::EXPUNGE)?;
         let mailbox = mailbox.clone();
         self.store
             .write(actor.origin, move |tx| {
-                let row = still(tx, &mailbox)?;
+                let row = still(tx, &mailbox, Rights::EXPUNGE)?.row;
                 let mut gone =
                     if row.status.deleted > 0 { tx.deleted(row.id)? } else { Vec::new() };
                 if let Some(among) = among {
@@ -208,38 +210,13 @@ impl Mail {
 }
 
 impl NewMail {
-    /// Stores the octets and makes the message that is to be appended.
-    pub fn keep(&self, tx: &mut Tx<'_>, row: &MailboxRow) -> Result<NewMessage> {
+    /// Stores the octets and makes the message that is to be appended, with its marks within the mask.
+    pub fn keep(&self, tx: &mut Tx<'_>, row: &MailboxRow, mask: MarkMask) -> Result<NewMessage> {
         let content = tx.add_content(self.message.content())?;
         let thread = tx.thread(row.account, &self.message.content().references)?;
-        let marks = tx.marks(row.id, &self.marks)?;
+        let marks = tx.marks(row.id, &mask.of(&self.marks))?;
         let size = self.message.size();
         let internal_date = self.internal_date.unwrap_or_else(|| tx.now());
         Ok(NewMessage { content, size, marks, internal_date, thread })
     }
-}
-
-/// The mailbox as it is now, if it is still the one that was opened.
-pub(super) fn still(r: &Reader<'_>, mailbox: &Mailbox) -> Result<MailboxRow> {
-    let row = r.mailbox_by_id(mailbox.id)?;
-    let same = |row: &MailboxRow| row.selectable && row.uid_validity == mailbox.uid_validity;
-    row.filter(same).ok_or(Error::NoMailbox)
-}
-
-/// Which rights it takes to set or clear these marks (RFC 4314 §4).
-fn needed_for(deed: MarkDeed, names: &MarkNames) -> Rights {
-    if deed == MarkDeed::Replace {
-        return Rights::SEEN.with(Rights::DELETE).with(Rights::WRITE);
-    }
-    let special = Flags::SEEN.with(Flags::DELETED);
-    let others = names.flags.without(special) != Flags::NONE || !names.keywords.is_empty();
-    let rights = [
-        (names.flags.contains(Flags::SEEN), Rights::SEEN),
-        (names.flags.contains(Flags::DELETED), Rights::DELETE),
-        (others, Rights::WRITE),
-    ];
-    rights
-        .into_iter()
-        .filter(|(needed, _)| *needed)
-        .fold(Rights::default(), |all, (_, right)| all.with(right))
 }

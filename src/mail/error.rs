@@ -26,6 +26,12 @@ pub enum Error {
     /// There would be more entries than there may be.
     #[error("too many entries")]
     ManyMetadata,
+    /// Special uses are of one's own mailboxes only.
+    #[error("only your own mailboxes have a special use")]
+    SpecialUseNotHere,
+    /// There is no such user to be given rights.
+    #[error("no such user")]
+    NoUser,
     /// The name can't be a mailbox's.
     #[error("{0}")]
     BadName(&'static str),

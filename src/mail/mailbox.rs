@@ -1,17 +1,21 @@
-//! Mailboxes by name: open, list, make, remove, rename, subscribe, count.
+//! What mailboxes there are and how they stand: list, count, subscribe.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
+    sync::Arc,
+};
 
 use super::{
-    Actor, Mail,
+    Actor, Mail, Mailbox,
+    access::{Found, find, open, prefix},
     error::{Error, Result},
-    name::{self, NameLimits},
+    name::{self, Place},
     rights::Rights,
     view::View,
 };
 use crate::{
-    ids::{AccountId, MailboxId, ModSeq, UidValidity},
-    store::{Committed, MailboxRow, Reader, SpecialUse, Tx},
+    ids::{AccountId, MailboxId, ModSeq},
+    store::{AclEntry, Committed, MailboxRow, Reader, SpecialUse, Tx},
 };
 
 /// The mailboxes that every account starts with.
@@ -24,32 +28,13 @@ const DEFAULTS: [(&str, u32); 6] = [
     ("Archive", 1 << 1),
 ];
 
-/// A handle on a mailbox: the proof that its bearer may do there what `rights` say.
-#[derive(Clone, Debug)]
-pub struct Mailbox {
-    /// Its number.
-    pub id: MailboxId,
-    /// Whose it is.
-    pub account: AccountId,
-    /// Its name when it was opened.
-    pub name: Arc<str>,
-    /// What its UIDs are valid under.
-    pub uid_validity: UidValidity,
-    /// What the bearer may do.
-    pub rights: Rights,
-}
-
-impl Mailbox {
-    /// Refuses a deed for which rights are missing.
-    pub fn need(&self, rights: Rights) -> Result<()> {
-        if self.rights.contain(rights) { Ok(()) } else { Err(Error::Forbidden) }
-    }
-}
-
 /// A mailbox in a list.
 #[derive(Clone, Debug)]
 pub struct MailboxInfo {
-    /// What the store keeps of it: name, counters, special use.
+    /// Its name as the asker sees it.
+    pub name: Arc<str>,
+    /// What the store keeps of it: counters, special use, and its name in its owner's tree. A special
+    /// use is its owner's alone and not shown to others.
     pub row: MailboxRow,
     /// What the asker may do with it.
     pub rights: Rights,
@@ -82,16 +67,6 @@ pub struct Quota {
 }
 
 impl Mail {
-    /// The handle on a mailbox; the one way to reach it.
-    ///
-    /// # Errors
-    /// [`Error::NoMailbox`] when there is none of that very spelling (INBOX in any case) or the
-    /// actor may not know of it; [`Error::NotSelectable`]; [`Error::Forbidden`].
-    pub async fn open(&self, actor: &Actor, name: &str, need: Rights) -> Result<Mailbox> {
-        let (actor, name) = (*actor, name.to_owned());
-        self.store.read(move |r| open(r, &actor, &name, need)).await
-    }
-
     /// The handle on a mailbox that shall get messages, as [`Self::open`] gives it, and what room
     /// its owner has.
     pub async fn open_to_add(&self, actor: &Actor, name: &str) -> Result<(Mailbox, Quota)> {
@@ -106,9 +81,16 @@ impl Mail {
     }
 
     /// What the store keeps of a mailbox: counters for STATUS and SELECT.
-    pub async fn status(&self, actor: &Actor, name: &str) -> Result<MailboxRow> {
-        let mailbox = self.open(actor, name, Rights::READ).await?;
-        self.row(&mailbox).await
+    pub async fn status(&self, actor: &Actor, name: &str) -> Result<MailboxInfo> {
+        let (asker, place) = (actor.account, Place::of(name));
+        self.store
+            .read(move |r| {
+                let found = find(r, asker, &place)?.selectable()?;
+                found.check(Rights::READ)?;
+                let Found { row, name, rights, .. } = found;
+                Ok(MailboxInfo { name, row, rights, subscribed: false })
+            })
+            .await
     }
 
     /// The counters of an open mailbox as of now.
@@ -149,67 +131,32 @@ impl Mail {
             .await
     }
 
-    /// All mailboxes the actor may see, by name.
+    /// All mailboxes the actor may see: its own by name, then those of others.
     pub async fn mailboxes(&self, actor: &Actor) -> Result<Vec<MailboxInfo>> {
         let account = actor.account;
         self.store
             .read(move |r| {
-                let subscribed = r.subscriptions(account)?;
-                let info = |row: MailboxRow| MailboxInfo {
-                    subscribed: subscribed.contains(&row.name),
-                    rights: Rights::ALL,
-                    row,
-                };
-                Ok(r.mailboxes(account)?.into_iter().map(info).collect())
+                let mut all = own(r, account)?;
+                all.extend(of_others(r, account)?);
+                let subscribed: HashSet<_> = r.subscriptions(account)?.into_iter().collect();
+                for info in &mut all {
+                    info.subscribed = subscribed.contains(&info.name);
+                }
+                Ok(all)
             })
             .await
+    }
+
+    /// The actor's own mailboxes, by name.
+    pub async fn own_mailboxes(&self, actor: &Actor) -> Result<Vec<MailboxRow>> {
+        let account = actor.account;
+        self.store.read(move |r| Ok(r.mailboxes(account)?)).await
     }
 
     /// The names the actor subscribed, also of mailboxes that are gone.
     pub async fn subscriptions(&self, actor: &Actor) -> Result<Vec<Arc<str>>> {
         let account = actor.account;
         self.store.read(move |r| Ok(r.subscriptions(account)?)).await
-    }
-
-    /// The form in which a new mailbox of this name would be kept, if it could be made.
-    ///
-    /// # Errors
-    /// [`Error::BadName`], [`Error::Limit`]; [`Error::Forbidden`] for a name outside the user's own
-    /// namespace.
-    pub fn new_name(&self, name: &str) -> Result<String> {
-        let name = name::canonical(name);
-        name::check(&name, self.limits.names)?;
-        if name::is_foreign(&name) { Err(Error::Forbidden) } else { Ok(name) }
-    }
-
-    /// Makes a mailbox and the levels above it that are missing.
-    pub async fn create(
-        &self,
-        actor: &Actor,
-        name: &str,
-        special_use: SpecialUse,
-    ) -> Result<Committed<MailboxId>> {
-        let (account, name) = (actor.account, self.new_name(name)?);
-        let most = self.limits.mailboxes;
-        self.store
-            .write(actor.origin, move |tx| {
-                let known = tx.mailboxes(account)?;
-                if known.iter().any(|row| row.special_use.0 & special_use.0 != 0) {
-                    return Err(Error::SpecialUseTaken);
-                }
-                check_twins(&known, &name)?;
-                let missing: Vec<&str> = name::ancestors(&name)
-                    .filter(|level| known.iter().all(|row| *row.key != *name::key(level)))
-                    .collect();
-                if known.len() + missing.len() >= most {
-                    return Err(Error::Limit("too many mailboxes"));
-                }
-                for level in missing {
-                    tx.add_mailbox(account, level, &name::key(level), SpecialUse::default())?;
-                }
-                Ok(tx.add_mailbox(account, &name, &name::key(&name), special_use)?)
-            })
-            .await
     }
 
     /// Makes the mailboxes that every account starts with, subscribed. Those that exist stay.
@@ -224,69 +171,6 @@ impl Mail {
         Ok(())
     }
 
-    /// Removes a mailbox with its messages. One that has mailboxes below it stays as a mere level
-    /// (RFC 9051 §6.3.5); a mere level with mailboxes below it can't be removed.
-    pub async fn delete(&self, actor: &Actor, name: &str) -> Result<Committed<MailboxId>> {
-        let (account, name) = (actor.account, name::canonical(name));
-        if name == "INBOX" {
-            return Err(Error::Cannot("INBOX can't be deleted"));
-        }
-        self.store
-            .write(actor.origin, move |tx| {
-                let row = find(tx, account, &name)?;
-                let below = format!("{}/", row.key);
-                let has_children =
-                    tx.mailboxes(account)?.iter().any(|other| other.key.starts_with(&below));
-                if has_children && !row.selectable {
-                    return Err(Error::Cannot("there are mailboxes below this name"));
-                }
-                tx.remove_mailbox(&row, has_children)?;
-                Ok(row.id)
-            })
-            .await
-    }
-
-    /// Gives a mailbox and all below it another name. INBOX stays: its messages move into the new
-    /// mailbox (RFC 9051 §6.3.6).
-    pub async fn rename(&self, actor: &Actor, from: &str, to: &str) -> Result<Committed<()>> {
-        let account = actor.account;
-        let (from, to) = (name::canonical(from), self.new_name(to)?);
-        let (names, most) = (self.limits.names, self.limits.mailboxes);
-        self.store
-            .write(actor.origin, move |tx| {
-                let row = find(tx, account, &from)?;
-                let known = tx.mailboxes(account)?;
-                let target_key = name::key(&to);
-                let taken = |other: &MailboxRow| {
-                    *other.key == *target_key && (other.id != row.id || *other.name == *to)
-                };
-                if known.iter().any(taken) {
-                    return Err(Error::MailboxExists);
-                }
-                if from != "INBOX" && target_key.starts_with(&format!("{}/", row.key)) {
-                    return Err(Error::Cannot("a mailbox can't be moved below itself"));
-                }
-                check_twins(&known, &to)?;
-                check_below(&known, &row, &to, names)?;
-                let missing: Vec<&str> = name::ancestors(&to)
-                    .filter(|level| known.iter().all(|row| *row.key != *name::key(level)))
-                    .collect();
-                let new = missing.len() + usize::from(from == "INBOX");
-                if new > 0 && known.len() + new > most {
-                    return Err(Error::Limit("too many mailboxes"));
-                }
-                for level in missing {
-                    tx.add_mailbox(account, level, &name::key(level), SpecialUse::default())?;
-                }
-                if from == "INBOX" {
-                    empty_inbox_into(tx, &row, &to, &target_key)
-                } else {
-                    Ok(tx.rename_mailbox(&row, &to, &target_key)?)
-                }
-            })
-            .await
-    }
-
     /// Subscribes a name, whether or not there is such a mailbox, or ends its subscription.
     pub async fn subscribe(
         &self,
@@ -294,10 +178,11 @@ impl Mail {
         name: &str,
         subscribed: bool,
     ) -> Result<Committed<()>> {
-        let (account, name) = (actor.account, name::canonical(name));
+        let (account, place) = (actor.account, Place::of(name));
         if subscribed {
-            name::check(&name, self.limits.names)?;
+            name::check(place.name(), self.limits.names)?;
         }
+        let name = place.to_string();
         let most = self.limits.mailboxes;
         let job = move |tx: &mut Tx<'_>| {
             if subscribed {
@@ -331,22 +216,22 @@ impl Mail {
         recent
     }
 
+    /// Whose quota a root is (see [`name::root`]); None when there is none of this name, or when the
+    /// actor may read no mailbox that counts against it: it would tell how much there is.
+    pub async fn quota_root(&self, actor: &Actor, root: &str) -> Result<Option<AccountId>> {
+        if root.is_empty() {
+            return Ok(Some(actor.account));
+        }
+        let known = self.mailboxes(actor).await?.into_iter();
+        let mut readable = known.filter(|info| info.rights.contain(Rights::READ));
+        Ok(readable.find(|info| name::root(&info.name) == root).map(|info| info.row.account))
+    }
+
     /// The quota of the account that owns a mailbox, and how much of it is used.
     pub async fn quota(&self, account: AccountId) -> Result<Quota> {
         let default = self.limits.quota_octets;
         self.store.read(move |r| quota(r, account, default)).await
     }
-}
-
-/// The handle on a mailbox, as [`Mail::open`] gives it.
-pub(super) fn open(r: &Reader<'_>, actor: &Actor, name: &str, need: Rights) -> Result<Mailbox> {
-    let row = find(r, actor.account, &name::canonical(name))?;
-    if !row.selectable {
-        return Err(Error::NotSelectable);
-    }
-    let mailbox = handle(&row);
-    mailbox.need(need)?;
-    Ok(mailbox)
 }
 
 fn quota(r: &Reader<'_>, account: AccountId, default_octets: u64) -> Result<Quota> {
@@ -359,48 +244,50 @@ fn quota(r: &Reader<'_>, account: AccountId, default_octets: u64) -> Result<Quot
     })
 }
 
-/// The mailbox of this spelling.
-pub(super) fn find(r: &Reader<'_>, account: AccountId, name: &str) -> Result<MailboxRow> {
-    let row = r.mailbox(account, &name::key(name))?;
-    row.filter(|row| *row.name == *name).ok_or(Error::NoMailbox)
-}
-
-fn handle(row: &MailboxRow) -> Mailbox {
-    Mailbox {
-        id: row.id,
-        account: row.account,
+/// The mailboxes of an account, for itself.
+fn own(r: &Reader<'_>, account: AccountId) -> Result<Vec<MailboxInfo>> {
+    let info = |row: MailboxRow| MailboxInfo {
         name: Arc::clone(&row.name),
-        uid_validity: row.uid_validity,
         rights: Rights::ALL,
+        subscribed: false,
+        row,
+    };
+    Ok(r.mailboxes(account)?.into_iter().map(info).collect())
+}
+
+/// The mailboxes of others that an account may see.
+fn of_others(r: &Reader<'_>, asker: AccountId) -> Result<Vec<MailboxInfo>> {
+    let mut lists: BTreeMap<MailboxId, Vec<AclEntry>> = BTreeMap::new();
+    for (mailbox, entry) in r.acls_about(asker)? {
+        lists.entry(mailbox).or_default().push(entry);
     }
-}
-
-/// Refuses a name whose upper level exists in another spelling: two mailboxes would differ by case.
-fn check_twins(known: &[MailboxRow], name: &str) -> Result<()> {
-    let twin = name::ancestors(name).any(|level| {
-        let key = name::key(level);
-        known.iter().any(|row| *row.key == *key && *row.name != *level)
-    });
-    if twin { Err(Error::MailboxExists) } else { Ok(()) }
-}
-
-/// Refuses a name that would make the names of the mailboxes below too long or too deep. What is
-/// below INBOX stays there.
-fn check_below(known: &[MailboxRow], row: &MailboxRow, to: &str, limits: NameLimits) -> Result<()> {
-    if &*row.name == "INBOX" {
-        return Ok(());
+    let mut visible = Vec::new();
+    if r.is_owner(asker)? {
+        for row in r.mailboxes(AccountId::SHARED)? {
+            let list = lists.remove(&row.id).unwrap_or_default();
+            visible.push((row, Rights::of(&list).with(Rights::STEWARD)));
+        }
     }
-    let below = format!("{}/", row.name);
-    let below = known.iter().filter_map(|other| other.name.strip_prefix(&below));
-    below.map(|rest| format!("{to}/{rest}")).try_for_each(|name| name::check(&name, limits))
-}
-
-fn empty_inbox_into(tx: &mut Tx<'_>, inbox: &MailboxRow, to: &str, key: &str) -> Result<()> {
-    let id = tx.add_mailbox(inbox.account, to, key, SpecialUse::default())?;
-    let target = tx.mailbox_by_id(id)?.ok_or(Error::NoMailbox)?;
-    let all = tx.uids(inbox.id)?;
-    tx.copy(inbox, &all, &target)?;
-    tx.expunge(inbox, &all)?;
-    tx.copy_metadata(inbox.id, id)?;
-    Ok(())
+    for (mailbox, list) in lists {
+        r.check_cancelled()?;
+        let rights = Rights::of(&list);
+        if rights.contain(Rights::LOOKUP)
+            && let Some(row) = r.mailbox_by_id(mailbox)?
+        {
+            visible.push((row, rights));
+        }
+    }
+    let mut prefixes: HashMap<AccountId, Option<String>> = HashMap::new();
+    let mut all = Vec::new();
+    for (row, rights) in visible.into_iter().filter(|(row, _)| row.account != asker) {
+        let prefix = match prefixes.entry(row.account) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(prefix(r, asker, row.account)?),
+        };
+        if let Some(prefix) = prefix {
+            let Found { row, name, rights, .. } = Found::new(row, prefix, rights, asker);
+            all.push(MailboxInfo { name, row, rights, subscribed: false });
+        }
+    }
+    Ok(all)
 }

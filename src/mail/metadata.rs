@@ -15,8 +15,8 @@ use self::computed::{SPECIAL_USE, computed, is_read_only};
 pub use self::entry::{Depth, Entry, NoEntry, Scope};
 use super::{
     Actor, Mail,
+    access::{Found as Place, by_id, find, refusal},
     error::{Error, Result},
-    mailbox::find,
     name,
     rights::Rights,
 };
@@ -107,7 +107,7 @@ impl Mail {
         mailbox: &str,
         wanted: WantedMetadata,
     ) -> Result<FoundMetadata> {
-        let (account, name) = (actor.account, name::canonical(mailbox));
+        let (account, name) = (actor.account, mailbox.to_owned());
         self.store
             .read(move |r| {
                 let mailbox = place(r, account, &name)?;
@@ -189,7 +189,8 @@ impl Mail {
     /// The name of a mailbox whose metadata the actor may read; None for any other.
     pub async fn metadata_name(&self, actor: &Actor, id: MailboxId) -> Result<Option<Arc<str>>> {
         let account = actor.account;
-        self.store.read(move |r| Ok(readable(r, account, id)?.map(|row| row.name))).await
+        let found = self.store.read(move |r| readable(r, account, id)).await?;
+        Ok(found.map(|place| place.name))
     }
 
     /// The names of all entries of the actor's mailboxes and of the server (None), as far as somebody
@@ -225,11 +226,11 @@ impl Mail {
         if values.iter().any(|(_, value)| value.as_ref().is_some_and(|value| value.len() > most)) {
             return Err(Error::LongMetadata(most as u64));
         }
-        let (account, name) = (actor.account, name::canonical(mailbox));
+        let (account, name) = (actor.account, mailbox.to_owned());
         let limits = self.limits;
         self.store
             .write(actor.origin, move |tx| {
-                let mailbox = place(tx, account, &name)?;
+                let mailbox = place(tx, account, &name)?.map(|place| place.row);
                 let mut rows = Vec::with_capacity(values.len());
                 for (entry, value) in values {
                     let folded = entry.folded();
@@ -269,17 +270,22 @@ impl Mail {
 }
 
 /// The mailbox, or the server for an empty name.
-fn place(r: &Reader<'_>, account: AccountId, name: &str) -> Result<Option<MailboxRow>> {
+fn place(r: &Reader<'_>, account: AccountId, name: &str) -> Result<Option<Place>> {
     if name.is_empty() {
         return Ok(None);
     }
-    let (row, rights) = (find(r, account, name)?, Rights::ALL);
-    if rights.meet(ANY_OF) { Ok(Some(row)) } else { Err(Error::Forbidden) }
+    let place = find(r, account, &name::Place::of(name))?;
+    if permits(place.rights) { Ok(Some(place)) } else { Err(refusal(place.rights)) }
+}
+
+/// May who has these rights read and set what is said of a mailbox (RFC 5464 §3.3)?
+fn permits(rights: Rights) -> bool {
+    rights.contain(Rights::LOOKUP) && rights.meet(ANY_OF)
 }
 
 /// The mailbox of this number, if the account may read what is said of it.
-fn readable(r: &Reader<'_>, account: AccountId, id: MailboxId) -> Result<Option<MailboxRow>> {
-    Ok(r.mailbox_by_id(id)?.filter(|row| row.account == account))
+fn readable(r: &Reader<'_>, account: AccountId, id: MailboxId) -> Result<Option<Place>> {
+    Ok(by_id(r, account, id)?.filter(|place| permits(place.rights)))
 }
 
 fn is_owner(r: &Reader<'_>, account: AccountId) -> Result<bool> {
@@ -290,9 +296,10 @@ fn is_owner(r: &Reader<'_>, account: AccountId) -> Result<bool> {
 fn found(
     r: &Reader<'_>,
     account: AccountId,
-    mailbox: Option<&MailboxRow>,
+    place: Option<&Place>,
     wanted: &WantedMetadata,
 ) -> Result<FoundMetadata> {
+    let mailbox = place.map(|place| &place.row);
     let id = mailbox.map(|mailbox| mailbox.id);
     let computed = computed(r, account, mailbox)?;
     let (mut entries, mut longest) = (VecDeque::new(), None);
@@ -348,7 +355,7 @@ fn found(
     if sizes.fold(0, u64::saturating_add) <= AT_HAND {
         entries.iter_mut().try_for_each(|found| found.load(r, id, account))?;
     }
-    let mailbox = mailbox.map_or_else(|| "".into(), |mailbox| Arc::clone(&mailbox.name));
+    let mailbox = place.map_or_else(|| "".into(), |place| Arc::clone(&place.name));
     Ok(FoundMetadata { mailbox, longest, id, account, entries })
 }
 

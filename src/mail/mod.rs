@@ -2,8 +2,10 @@
 //!
 //! [`Mail`] is the room: doors ask it with an [`Actor`] and get typed answers. A mailbox is reached
 //! only through [`Mail::open`], which checks rights and gives a handle; every deed takes a handle and
-//! checks the right it needs.
+//! checks the right it needs (`access.rs`).
 
+mod access;
+pub mod acl;
 mod appending;
 pub mod binary;
 pub mod casemap;
@@ -33,6 +35,7 @@ mod spool;
 pub mod structure;
 pub mod summary;
 mod thread;
+mod tree;
 mod view;
 mod views;
 pub mod words;
@@ -40,14 +43,15 @@ pub mod words;
 use std::sync::{Arc, OnceLock};
 
 pub use self::{
+    access::Mailbox,
     appending::Appending,
     content::Octets,
     deeds::{Appended, CopiedTo, NewMail},
     email_id::EmailId,
     error::{Error, Result},
-    mailbox::{Mailbox, MailboxInfo, Outline, Quota},
+    mailbox::{MailboxInfo, Outline, Quota},
     prepare::Prepared,
-    rights::Rights,
+    rights::{Rights, RightsChange, UnknownRight},
     sort::{SortCriterion, SortKey},
     spool::Spool,
     thread::{ThreadAlgorithm, Threads},
@@ -73,6 +77,8 @@ pub struct Limits {
     pub names: name::NameLimits,
     /// Mailboxes of one user.
     pub mailboxes: usize,
+    /// Entries of one mailbox's access control list.
+    pub acl_entries: usize,
     /// Octets of all mail of a user without a quota of its own.
     pub quota_octets: u64,
     /// Octets of a keyword.
@@ -95,6 +101,7 @@ impl Default for Limits {
             message_size: 50 << 20,
             names: name::NameLimits { octets: 1000, depth: 20 },
             mailboxes: 5000,
+            acl_entries: 500,
             quota_octets: 5 << 30,
             keyword_octets: 100,
             keywords: Keywords::LIMIT,

@@ -84,6 +84,7 @@ pub(super) fn mail(limits: &Limits) -> mail::Limits {
             depth: limits.mailbox_depth_max,
         },
         mailboxes: limits.mailboxes_per_user_max,
+        acl_entries: limits.acl_entries_max,
         quota_octets: limits.quota.octets(),
         keyword_octets: limits.keyword_length_max.len(),
         keywords: limits.keywords_per_mailbox_max,

@@ -119,9 +119,8 @@ fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
 impl Reader<'_> {
     /// All domains by name.
     pub fn domains(&self) -> Result<Vec<Domain>> {
-        self.rows("SELECT name, catch_all FROM domain ORDER BY name", [], |row| {
-            Ok(Domain { name: row.get(0)?, catch_all: row.get(1)? })
-        })
+        let sql = "SELECT name, catch_all FROM domain WHERE id <> 0 ORDER BY name";
+        self.rows(sql, [], |row| Ok(Domain { name: row.get(0)?, catch_all: row.get(1)? }))
     }
 
     /// A domain of ours, by its name in lower case.
@@ -134,8 +133,8 @@ impl Reader<'_> {
     /// All accounts by address, of one domain or of all.
     pub fn accounts(&self, domain: Option<&str>) -> Result<Vec<Account>> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM account WHERE ?1 IS NULL
-             OR domain = (SELECT id FROM domain WHERE name = ?1) ORDER BY address_key"
+            "SELECT {COLUMNS} FROM account WHERE id <> 0 AND (?1 IS NULL
+             OR domain = (SELECT id FROM domain WHERE name = ?1)) ORDER BY address_key"
         );
         self.rows(&sql, [domain], account)
     }
@@ -150,6 +149,12 @@ impl Reader<'_> {
     pub fn account_by_id(&self, id: AccountId) -> Result<Option<Account>> {
         let sql = format!("SELECT {COLUMNS} FROM account WHERE id = ?1");
         self.row(&sql, [id], account)
+    }
+
+    /// May this account run the server?
+    pub fn is_owner(&self, id: AccountId) -> Result<bool> {
+        let sql = "SELECT owner FROM account WHERE id = ?1";
+        Ok(self.row(sql, [id], |row| row.get(0))?.unwrap_or(false))
     }
 
     /// Who gets mail for this address key: the account itself, else those an alias names.
@@ -241,8 +246,14 @@ impl Tx<'_> {
         Ok(id)
     }
 
-    /// Removes an account with all its mail. What only it referred to is swept later.
+    /// Removes an account with all its mail and all rights it had. What only it referred to is swept
+    /// later.
     pub fn remove_account(&mut self, id: AccountId) -> Result<()> {
+        // Others may have some of them open.
+        for mailbox in self.mailboxes(id)? {
+            let kind = Kind::MailboxDelete(mailbox.name);
+            self.happened(id, mailbox.id, mailbox.status.mod_seq, kind);
+        }
         for table in ["metadata", "annotation"] {
             let sql = format!(
                 "DELETE FROM {table} WHERE owner = ?1 OR mailbox IN

@@ -1,6 +1,6 @@
 //! A mailbox's own keywords: each has a number in its mailbox, and messages keep only numbers.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{
     error::{Error, Result},
@@ -33,6 +33,38 @@ impl MarkNames {
         match Flags::named(name) {
             Some(flag) => self.flags = self.flags.with(flag),
             None => self.keywords.push(name.to_owned()),
+        }
+    }
+}
+
+/// Which marks may be set and taken away by somebody; the others stay as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MarkMask {
+    /// System flags and fixed keywords.
+    pub flags: Flags,
+    /// Other keywords too?
+    pub keywords: bool,
+}
+
+impl MarkMask {
+    /// All there are.
+    pub const ALL: Self = Self { flags: Flags(u32::MAX), keywords: true };
+
+    /// Those of these names that may be touched.
+    pub fn of(self, names: &MarkNames) -> Cow<'_, MarkNames> {
+        if self == Self::ALL {
+            return Cow::Borrowed(names);
+        }
+        let keywords = if self.keywords { names.keywords.clone() } else { Vec::new() };
+        Cow::Owned(MarkNames { flags: names.flags.within(self.flags), keywords })
+    }
+
+    /// The new marks as far as they may be touched, the old ones elsewhere.
+    pub(super) fn join(self, old: Marks, new: Marks) -> Marks {
+        let kept = old.flags.without(self.flags);
+        Marks {
+            flags: new.flags.within(self.flags).with(kept),
+            keywords: if self.keywords { new.keywords } else { old.keywords },
         }
     }
 }

@@ -5,7 +5,7 @@ use rusqlite::Row;
 
 use super::{
     error::{Error, Result},
-    keywords::MarkNames,
+    keywords::{MarkMask, MarkNames},
     mailboxes::MailboxRow,
     reader::Reader,
     sql::{signed, unsigned},
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     events::{Entry, Kind, MarkChange},
-    flags::{Flags, Marks},
+    flags::{Flags, Keywords, Marks},
     ids::{AccountId, ContentId, MailboxId, ModSeq, ThreadId, Uid},
 };
 
@@ -249,14 +249,23 @@ impl Tx<'_> {
     }
 
     /// Copies messages into another mailbox, which may be of another account; UIDs that are no
-    /// longer there are passed over. `$Queued` is not copied: only its owner's STORE submits.
-    pub fn copy(&mut self, from: &MailboxRow, uids: &[Uid], to: &MailboxRow) -> Result<Copied> {
+    /// longer there are passed over, and so are marks beyond the mask. `$Queued` is not copied: only
+    /// its owner's STORE submits.
+    pub fn copy(
+        &mut self,
+        from: &MailboxRow,
+        uids: &[Uid],
+        to: &MailboxRow,
+        mask: MarkMask,
+    ) -> Result<Copied> {
         let names = self.keywords(from.id)?;
         let (mut sources, mut new) = (Vec::new(), Vec::new());
         for uid in uids {
             let Some(source) = self.message(from.id, *uid)? else { continue };
-            let flags = source.marks.flags.without(Flags::QUEUED);
-            let keywords = if from.id == to.id || source.marks.keywords.is_empty() {
+            let flags = source.marks.flags.within(mask.flags).without(Flags::QUEUED);
+            let keywords = if !mask.keywords {
+                Keywords::default()
+            } else if from.id == to.id || source.marks.keywords.is_empty() {
                 source.marks.keywords
             } else {
                 self.keywords_in(&names, source.marks.keywords, to.id)?
@@ -289,6 +298,20 @@ impl Tx<'_> {
         names: &MarkNames,
         unchanged_since: Option<ModSeq>,
     ) -> Result<MarkOutcome> {
+        self.mark_within(MarkMask::ALL, mailbox, uids, deed, names, unchanged_since)
+    }
+
+    /// The same for who may touch only these marks: the others stay as they are.
+    pub fn mark_within(
+        &mut self,
+        mask: MarkMask,
+        mailbox: &MailboxRow,
+        uids: &[Uid],
+        deed: MarkDeed,
+        names: &MarkNames,
+        unchanged_since: Option<ModSeq>,
+    ) -> Result<MarkOutcome> {
+        let names = &*mask.of(names);
         let named = match deed {
             MarkDeed::Remove => self.known_marks(mailbox.id, names)?,
             MarkDeed::Add | MarkDeed::Replace => self.marks(mailbox.id, names)?,
@@ -306,7 +329,7 @@ impl Tx<'_> {
                 outcome.modified.push(*uid);
                 continue;
             }
-            let marks = marked(entry.marks, deed, named);
+            let marks = mask.join(entry.marks, marked(entry.marks, deed, named));
             if marks == entry.marks {
                 outcome.as_before.push((*uid, entry.mod_seq));
                 continue;

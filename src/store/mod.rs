@@ -6,6 +6,7 @@
 //! stand beside their SQL, by noun: accounts, mailboxes, messages, contents, queue, …
 
 mod accounts;
+mod acl;
 mod annotations;
 mod blobs;
 mod check;
@@ -45,6 +46,7 @@ use std::{
 
 pub use self::{
     accounts::{Account, Domain, NewAccount, ScramKeys},
+    acl::{AclEntry, Identifier},
     blobs::{Blob, BlobWriter},
     check::Scrubbed,
     contents::{ContentParts, Hash, NewContent, NewPiece, Piece, Want},
@@ -53,7 +55,7 @@ pub use self::{
     files::{Deed, Watch},
     fulltext::{Candidates, Fulltext, Index, Probe, Texts},
     health::Condition,
-    keywords::MarkNames,
+    keywords::{MarkMask, MarkNames},
     mailboxes::{MailboxRow, SpecialUse, Status},
     messages::{Copied, MarkDeed, MarkOutcome, NewMessage},
     metadata::NewMetadata,

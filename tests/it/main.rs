@@ -36,6 +36,7 @@ mod outbound;
 mod protocols;
 mod reload;
 mod resync;
+mod rights;
 mod said;
 mod scram;
 mod store;

@@ -7,6 +7,7 @@ use crate::{
         selected::Access,
         session::Session,
     },
+    mail,
     wire::Cursor,
 };
 
@@ -34,7 +35,11 @@ impl Command for Close {
             let (mail, actor) = (session.mail(), session.actor()?);
             let selected = session.selected()?;
             if matches!(*self, Self::Expunging) && selected.access == Access::ReadWrite {
-                let _gone = mail.expunge(&actor, &selected.mailbox, None).await?;
+                match mail.expunge(&actor, &selected.mailbox, None).await {
+                    // Who may not expunge only closes (RFC 4314 §4).
+                    Ok(_) | Err(mail::Error::Forbidden) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
             session.select(None);
             Ok(Done::ok("mailbox closed"))

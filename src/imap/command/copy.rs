@@ -73,7 +73,8 @@ pub(super) async fn target(mail: &Mail, actor: &Actor, name: &str) -> Result<Mai
 }
 
 /// Why nothing can be put under this name; `[TRYCREATE]` when there is no mailbox and one could be
-/// made (RFC 9051 §6.4.7).
+/// made (RFC 9051 §6.4.7). That is said of all names of others, so that nobody learns which of them
+/// are taken.
 pub(super) fn no_place(mail: &Mail, name: &str, error: mail::Error) -> Error {
     match error {
         mail::Error::NoMailbox => match mail.new_name(name) {

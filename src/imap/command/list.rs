@@ -1,9 +1,9 @@
-//! LIST with all its options (RFC 9051 §6.3.9, RFC 5258, RFC 5819, RFC 6154, RFC 9590).
+//! LIST with all its options (RFC 9051 §6.3.9, RFC 5258, RFC 5819, RFC 6154, RFC 8440, RFC 9590).
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    Command, Parsed, Running, getmetadata,
+    Command, Parsed, Running, getmetadata, rights,
     status::{self, Item},
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
         session::Session,
     },
     mail::{
-        self, MailboxInfo,
+        self, MailboxInfo, Rights,
         metadata::{Entry, WantedMetadata},
         name,
     },
@@ -44,6 +44,8 @@ pub struct List {
     status: Option<Vec<Item>>,
     /// What is said of each mailbox.
     metadata: Option<Arc<WantedMetadata>>,
+    /// Tell what the user may do with each (RFC 8440).
+    rights: bool,
     /// Options or several patterns were written: then an empty pattern asks for nothing.
     extended: bool,
 }
@@ -96,12 +98,13 @@ impl List {
         Ok(())
     }
 
-    /// `"SUBSCRIBED" / "CHILDREN" / "SPECIAL-USE" / "STATUS" SP "(" … ")" / "METADATA" SP "(" entry
-    /// *(SP entry) ")"`
+    /// `"SUBSCRIBED" / "CHILDREN" / "SPECIAL-USE" / "MYRIGHTS" / "STATUS" SP "(" … ")" / "METADATA" SP
+    /// "(" entry *(SP entry) ")"`
     fn return_option(&mut self, args: &mut Cursor<'_>) -> Result<(), Syntax> {
         match args.word()?.to_ascii_uppercase().as_str() {
             "SUBSCRIBED" => self.return_subscribed = true,
             "CHILDREN" | "SPECIAL-USE" => {} // always told
+            "MYRIGHTS" => self.rights = true,
             "STATUS" => {
                 args.space()?;
                 self.status = Some(status::items(args)?);
@@ -117,6 +120,15 @@ impl List {
             _ => return Err(Syntax::Expected("a return option")),
         }
         Ok(())
+    }
+
+    /// Is this a level without a mailbox, above mailboxes, that a final `%` asks for
+    /// (RFC 9051 §6.3.9)?
+    fn may_be_level(&self, place: &Place<'_>) -> bool {
+        place.info.is_none()
+            && place.has_children
+            && !self.select_subscribed
+            && !self.select_special
     }
 
     /// Does this name meet the selection options?
@@ -151,12 +163,13 @@ struct Listed<'p, 'm> {
 /// All names there are, sorted: mailboxes, subscriptions, and what is above them.
 pub fn places<'m>(mailboxes: &'m [MailboxInfo], subscribed: &[Arc<str>]) -> Vec<Place<'m>> {
     let subscribed: BTreeSet<&str> = subscribed.iter().map(|name| &**name).collect();
-    let mut names: BTreeSet<&str> = mailboxes.iter().map(|info| &*info.row.name).collect();
+    let mut names: BTreeSet<&str> = mailboxes.iter().map(|info| &*info.name).collect();
     let parents: BTreeSet<&str> = names.iter().flat_map(|name| name::ancestors(name)).collect();
+    names.extend(&parents);
     names.extend(&subscribed);
     names.extend(subscribed.iter().flat_map(|name| name::ancestors(name)));
     let infos: std::collections::BTreeMap<&str, &MailboxInfo> =
-        mailboxes.iter().map(|info| (&*info.row.name, info)).collect();
+        mailboxes.iter().map(|info| (&*info.name, info)).collect();
     let place = |name: &str| Place {
         name: name.into(),
         info: infos.get(name).copied(),
@@ -183,11 +196,14 @@ impl Command for List {
             let chosen = self.chosen(&places, &patterns).await;
             for Listed { place, selected, child_matches } in chosen {
                 self.write(place, child_matches, out);
-                let row = place.info.map(|info| &info.row);
-                let row = row.filter(|row| selected && row.selectable);
-                if let (Some(items), Some(row)) = (&self.status, row) {
+                let info = place.info.filter(|info| selected && info.row.selectable);
+                if let Some(info) = info.filter(|_| self.rights) {
+                    rights::tell(&info.name, info.rights, out);
+                }
+                let readable = info.filter(|info| info.rights.contain(Rights::READ));
+                if let (Some(items), Some(info)) = (&self.status, readable) {
                     let most = session.door.limits.message;
-                    match status::tell(&mail, &actor, row, items, most, out).await {
+                    match status::tell(&mail, &actor, info, items, most, out).await {
                         // It went meanwhile; the others are listed all the same (RFC 5819 §2).
                         Err(Error::No(..)) => {}
                         told => told?,
@@ -230,7 +246,11 @@ impl List {
                 tokio::task::yield_now().await;
             }
             let matches = patterns.iter().any(|pattern| pattern.matches(&place.name));
-            let selected = self.selects(place);
+            let is_level = self.may_be_level(place) && {
+                let mut asking = patterns.iter().filter(|pattern| pattern.asks_for_levels());
+                asking.any(|pattern| pattern.matches(&place.name))
+            };
+            let selected = self.selects(place) || is_level;
             if self.recursive && selected {
                 above.extend(name::ancestors(&place.name));
                 if !matches {
@@ -253,8 +273,13 @@ impl List {
     fn write(&self, place: &Place<'_>, child_matches: bool, out: &mut Replies) {
         let mut attributes = Vec::new();
         match place.info {
-            None => attributes.push("\\NonExistent"),
+            None if self.extended => attributes.push("\\NonExistent"),
+            None => attributes.push("\\Noselect"),
             Some(info) if !info.row.selectable => attributes.push("\\Noselect"),
+            // What has no STATUS can't be selected either (RFC 9051 §6.3.9.2).
+            Some(info) if self.status.is_some() && !info.rights.contain(Rights::READ) => {
+                attributes.push("\\Noselect");
+            }
             Some(_) => {}
         }
         attributes.push(if place.has_children { "\\HasChildren" } else { "\\HasNoChildren" });
@@ -342,12 +367,13 @@ mod tests {
             vec![Item::Messages, Item::UidNext, Item::DeletedStorage, Item::MailboxId],
             0..=4,
         ));
-        let options = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+        let options = proptest::array::uniform6(any::<bool>());
         let entry = "/(shared|private)/[a-u \"]{1,5}";
         let metadata = proptest::option::of(proptest::collection::vec(entry, 1..3));
         let all = (names(), patterns, items, metadata, options);
         all.prop_map(|(reference, patterns, status, metadata, options)| {
-            let (select_subscribed, select_special, recursive, returned, extended) = options;
+            let [select_subscribed, select_special, recursive, returned, extended, rights] =
+                options;
             let select = select_subscribed || select_special;
             let return_subscribed = returned || select_subscribed;
             let many = patterns.len() > 1;
@@ -361,9 +387,11 @@ mod tests {
                     || select
                     || return_subscribed
                     || many
+                    || rights
                     || status.is_some()
                     || metadata.is_some(),
                 status,
+                rights,
                 metadata: metadata.map(|names| {
                     let entry = |name: &String| Entry::parse(name.as_bytes()).unwrap();
                     let entries = names.iter().map(entry).collect();
@@ -390,10 +418,14 @@ mod tests {
             [(_, only)] => out.mailbox(only),
             many => out.list(many, |out, (_, pattern)| out.mailbox(pattern)),
         }
-        if !list.return_subscribed && list.status.is_none() && list.metadata.is_none() {
+        let plain = list.status.is_none() && list.metadata.is_none() && !list.rights;
+        if !list.return_subscribed && plain {
             return;
         }
         out.put(" RETURN (CHILDREN");
+        if list.rights {
+            out.put(" MYRIGHTS");
+        }
         if list.return_subscribed {
             out.put(" SUBSCRIBED");
         }

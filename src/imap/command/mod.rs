@@ -3,6 +3,7 @@
 //! `parse` sees only text; `run` asks the rooms and writes typed replies. A command that is not
 //! marked as reading only in the table may use the session's input.
 
+pub mod acl;
 pub mod append;
 pub mod authenticate;
 pub mod cancelupdate;
@@ -27,6 +28,7 @@ pub mod noop;
 pub mod quota;
 pub mod rename;
 pub mod replace;
+pub mod rights;
 pub mod search;
 pub mod select;
 pub mod setmetadata;
@@ -74,13 +76,13 @@ fn only_mailbox(args: &mut Cursor<'_>) -> Result<String, Syntax> {
 /// (RFC 9051 §6.3.9.7)? A separator at the end belongs to no name.
 fn in_other_form(session: &Session, written: &str) -> bool {
     let bare = written.strip_suffix(SEPARATOR).unwrap_or(written);
-    session.enabled.rev2 && name::canonical(written) != bare
+    session.enabled.rev2 && name::full(written) != bare
 }
 
 /// Tells the form in which a name is kept, if it was written in another one.
 fn tell_form(session: &Session, written: &str, attributes: &'static str, out: &mut Replies) {
     if in_other_form(session, written) {
-        let name = &name::canonical(written);
+        let name = &name::full(written);
         out.put(OldName { attributes, name, old: Some(written) });
     }
 }

@@ -1,13 +1,15 @@
-//! GETQUOTA, GETQUOTAROOT and SETQUOTA (RFC 9208 §4.1). An account has one quota root, named "".
+//! GETQUOTA, GETQUOTAROOT and SETQUOTA (RFC 9208 §4.1). An account has one quota root: ""
+//! for the user, for others named like the mailboxes that they see of it.
 
 use super::{Command, Parsed, Running, only_mailbox};
 use crate::{
+    ids::AccountId,
     imap::{
         error::Error,
         reply::{Code, Done, Replies},
         session::Session,
     },
-    mail::{self, Quota, Rights, name},
+    mail::{self, Actor, Mail, Quota, Rights, name},
     wire::{Cursor, Syntax},
 };
 
@@ -23,7 +25,7 @@ enum Command9208 {
 /// `"GETQUOTA" SP quota-root-name`
 pub fn parse(args: &mut Cursor<'_>) -> Parsed {
     args.space()?;
-    let root = args.astring_text()?.into_owned();
+    let root = args.mailbox()?;
     args.end()?;
     Ok(Box::new(Command9208::Get { root }))
 }
@@ -52,26 +54,34 @@ impl Command for Command9208 {
         Box::pin(async move {
             let (mail, actor) = (session.mail(), session.actor()?);
             match *self {
-                Self::Get { root } if root.is_empty() => {
-                    write(mail.quota(actor.account).await?, out);
-                    Ok(Done::ok("this is your quota"))
+                Self::Get { root } => {
+                    let account = mail.quota_root(&actor, &root).await?;
+                    let account = account
+                        .ok_or_else(|| Error::no(Code::NonExistent, "no such quota root"))?;
+                    Root { account, name: root }.tell(&mail, out).await?;
+                    Ok(Done::ok("this is the quota"))
                 }
-                Self::Get { .. } => Err(Error::no(Code::NonExistent, "no such quota root")),
                 Self::GetRoot { mailbox: name } => {
-                    let (name, account) = match mail.open(&actor, &name, Rights::READ).await {
-                        Ok(mailbox) => (mailbox.name, mailbox.account),
+                    let (name, root) = match mail.open(&actor, &name, Rights::READ).await {
+                        Ok(mailbox) => {
+                            let root = name::root(&mailbox.name).to_owned();
+                            (mailbox.name, Root { account: mailbox.account, name: root })
+                        }
                         // There need not be such a mailbox (RFC 9208 §4.1.2).
-                        Err(mail::Error::NoMailbox | mail::Error::NotSelectable) => {
-                            (name::canonical(&name).into(), actor.account)
+                        Err(mail::Error::NoMailbox | mail::Error::NotSelectable)
+                            if !name::is_foreign(&name) =>
+                        {
+                            (name::full(&name).into(), Root::own(&actor))
                         }
                         Err(error) => return Err(error.into()),
                     };
                     out.line(|out| {
                         out.put("QUOTAROOT ");
                         out.mailbox(&name);
-                        out.put(" \"\"");
+                        out.put(" ");
+                        out.mailbox(&root.name);
                     });
-                    write(mail.quota(account).await?, out);
+                    root.tell(&mail, out).await?;
                     Ok(Done::ok("this is its quota"))
                 }
                 Self::Set => {
@@ -82,10 +92,30 @@ impl Command for Command9208 {
     }
 }
 
-/// `* QUOTA "" (STORAGE usage limit …)`
-fn write(quota: Quota, out: &mut Replies) {
+/// A quota root: an account, named by where its mailboxes begin for the user, without the separator.
+struct Root {
+    account: AccountId,
+    name: String,
+}
+
+impl Root {
+    fn own(actor: &Actor) -> Self {
+        Self { account: actor.account, name: String::new() }
+    }
+
+    /// `* QUOTA "" (STORAGE usage limit …)`
+    async fn tell(&self, mail: &Mail, out: &mut Replies) -> Result<(), Error> {
+        let quota = mail.quota(self.account).await?;
+        write(&self.name, quota, out);
+        Ok(())
+    }
+}
+
+fn write(root: &str, quota: Quota, out: &mut Replies) {
     out.line(|out| {
-        out.put("QUOTA \"\" (STORAGE ");
+        out.put("QUOTA ");
+        out.mailbox(root);
+        out.put(" (STORAGE ");
         out.put(quota.octets.div_ceil(UNIT));
         out.put(" ");
         out.put(quota.octets_limit / UNIT);

@@ -31,7 +31,7 @@ impl Command for Rename {
             let actor = session.actor()?;
             let _renamed = session.mail().rename(&actor, &self.from, &self.to).await?;
             if in_other_form(session, &self.from) || in_other_form(session, &self.to) {
-                let name = &name::canonical(&self.to);
+                let name = &name::full(&self.to);
                 out.put(OldName { attributes: "", name, old: Some(&self.from) });
             }
             Ok(Done::ok("mailbox renamed"))

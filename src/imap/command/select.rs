@@ -136,11 +136,9 @@ impl Command for Select {
                 let enabled = session.enabled;
                 known.catch_up(&mail, &actor, &mut selected, enabled, out).await?;
             }
+            let code = if selected.writes() { Code::ReadWrite } else { Code::ReadOnly };
             session.select(Some(selected));
-            Ok(match self.access {
-                Access::ReadWrite => Done::with("mailbox selected", Code::ReadWrite),
-                Access::ReadOnly => Done::with("mailbox selected", Code::ReadOnly),
-            })
+            Ok(Done::with("mailbox selected", code))
         })
     }
 }
@@ -199,10 +197,7 @@ fn describe(
             out.ok(&Code::Unseen(number), "the first unseen message");
         }
     }
-    let kept = match selected.access {
-        Access::ReadWrite => opened.flags.permanent(),
-        Access::ReadOnly => "()".to_owned(),
-    };
+    let kept = selected.permanent(&opened.flags);
     out.ok(&Code::PermanentFlags(kept), "flags that are kept");
     out.ok(&Code::UidValidity(mailbox.uid_validity), "UIDs are valid");
     out.ok(&Code::UidNext(opened.uid_next), "the next UID");

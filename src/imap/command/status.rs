@@ -7,8 +7,7 @@ use crate::{
         reply::{Done, MailboxObject, Replies},
         session::Session,
     },
-    mail::{Actor, Mail, Rights},
-    store::MailboxRow,
+    mail::{Actor, Mail, MailboxInfo, Rights},
     wire::{Cursor, Syntax},
 };
 
@@ -92,8 +91,8 @@ impl Command for Status {
                 session.enable_condstore(out);
             }
             let (mail, actor) = (session.mail(), session.actor()?);
-            let row = mail.status(&actor, &self.name).await?;
-            tell(&mail, &actor, &row, &self.items, session.door.limits.message, out).await?;
+            let info = mail.status(&actor, &self.name).await?;
+            tell(&mail, &actor, &info, &self.items, session.door.limits.message, out).await?;
             Ok(Done::ok("status done"))
         })
     }
@@ -103,16 +102,17 @@ impl Command for Status {
 pub async fn tell(
     mail: &Mail,
     actor: &Actor,
-    row: &MailboxRow,
+    info: &MailboxInfo,
     items: &[Item],
     message_max: u64,
     out: &mut Replies,
 ) -> Result<(), Error> {
-    let recent = if items.contains(&Item::Recent) { recent(mail, actor, row).await? } else { 0 };
+    let recent = if items.contains(&Item::Recent) { recent(mail, actor, info).await? } else { 0 };
+    let row = &info.row;
     let status = &row.status;
     out.line(|out| {
         out.put("STATUS ");
-        out.mailbox(&row.name);
+        out.mailbox(&info.name);
         out.put(" ");
         out.list(items, |out, item| {
             let name = ITEMS.iter().find(|(_, known)| known == item).map_or("", |(name, _)| name);
@@ -141,11 +141,12 @@ pub async fn tell(
 }
 
 /// How many messages the next session that selects will find recent.
-async fn recent(mail: &Mail, actor: &Actor, row: &MailboxRow) -> Result<u64, Error> {
+async fn recent(mail: &Mail, actor: &Actor, info: &MailboxInfo) -> Result<u64, Error> {
+    let row = &info.row;
     if row.status.recent_uid >= row.status.uid_next {
         return Ok(0);
     }
-    let mailbox = mail.open(actor, &row.name, Rights::READ).await?;
+    let mailbox = mail.open(actor, &info.name, Rights::READ).await?;
     let view = mail.view(&mailbox).await?;
     let messages = view.messages();
     let from = messages.recent_uid();

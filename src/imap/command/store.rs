@@ -14,7 +14,7 @@ use crate::{
         selected::Selected,
         session::Session,
     },
-    mail::Mail,
+    mail::{Mail, Rights},
     store::{MarkDeed, MarkNames, MarkOutcome},
     wire::{Buffer, Cursor, Ranges, Set, Syntax},
 };
@@ -97,8 +97,11 @@ impl Command for Store {
             if targets.is_empty() {
                 return Ok(Done::ok("no such message"));
             }
+            let needed = Rights::for_marks(self.deed, &self.names);
             let uids = targets.iter().map(|target| target.uid).collect();
             let (mailbox, since) = (&selected.mailbox, self.unchanged_since);
+            // What is not done for want of a right is told: the client believes otherwise.
+            let silent = self.silent && mailbox.rights.contain(needed);
             let marked = out
                 .meanwhile(mail.mark(&actor, mailbox, uids, self.deed, self.names, since))
                 .await??;
@@ -107,7 +110,7 @@ impl Command for Store {
                 mod_seq: session.enabled.condstore,
                 uid: !session.enabled.uid_only && (self.by == By::Uid || session.enabled.condstore),
             };
-            if self.silent {
+            if silent {
                 // Before the news: what others did afterwards has the last word.
                 let selected = session.selected()?;
                 told.tell_mod_seqs(&marked, &targets, since.is_some(), selected, out).await?;
@@ -116,7 +119,7 @@ impl Command for Store {
             session.tell(Numbers::Still, out).await?;
             let selected = session.selected()?;
             let shown = |target: &Target| {
-                if self.silent {
+                if silent {
                     // Of those that had changed the client learns how, so that it can try again.
                     marked.modified.binary_search(&target.uid).is_ok()
                 } else {

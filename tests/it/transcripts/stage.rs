@@ -149,7 +149,8 @@ impl Stage {
         let word = first.split(' ').nth(1).unwrap_or_default().to_ascii_uppercase();
         let imap = matches!(service(who), Service::Imap | Service::Imaps);
         if imap && !BEFORE_LOGIN.contains(&word.as_str()) && first.contains(' ') {
-            let user = if who.contains("bob") { "bob" } else { "alice" };
+            let user = ["bob", "carol"].into_iter().find(|user| who.contains(user));
+            let user = user.unwrap_or("alice");
             let login = format!("login LOGIN {user}@demo.example {PASSWORD}");
             self.send(who, &login)?;
             while !self.heard_line(who)?.starts_with("login OK") {}
