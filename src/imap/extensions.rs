@@ -296,6 +296,7 @@ pub static EXTENSIONS: &[Extension] = &[
         selected("REPLACE", replace::parse).by_number().data(replace::is_data),
         selected("UID REPLACE", replace::parse_uid).data(replace::is_data),
     ]),
+    extension("I18NLEVEL=2", 5255, always, &[logged_in("COMPARATOR", comparator::parse)]),
     extension("INPROGRESS", 9585, always, &[]),
     extension("UIDONLY", 9586, always, &[]),
     extension("UNAUTHENTICATE", 8437, after_login, &[

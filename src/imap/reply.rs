@@ -53,6 +53,8 @@ pub enum Code {
     AuthorizationFailed,
     /// No such charset; these there are.
     BadCharset,
+    /// No such way to compare texts (RFC 5255 §4.9).
+    BadComparator,
     /// It can never be done.
     Cannot,
     /// What we speak, as CAPABILITY says it.
@@ -156,6 +158,7 @@ impl Encode for Code {
             Self::AuthenticationFailed => out.put("AUTHENTICATIONFAILED"),
             Self::AuthorizationFailed => out.put("AUTHORIZATIONFAILED"),
             Self::BadCharset => out.put("BADCHARSET (US-ASCII UTF-8)"),
+            Self::BadComparator => out.put("BADCOMPARATOR"),
             Self::Cannot => out.put("CANNOT"),
             Self::Capability(capabilities) => out.put(capabilities),
             Self::ClientBug => out.put("CLIENTBUG"),

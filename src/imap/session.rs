@@ -22,7 +22,7 @@ use crate::{
     auth::login::Logins,
     events::{Door as Way, Origin},
     ids::{AccountId, DeviceId, SessionId},
-    mail::{Actor, Mail},
+    mail::{Actor, Collation, Mail},
     metrics::Metrics,
     net::{self, Connection, Input, LineEnds, Memory, Permit, ServerTls},
     sessions::{Entry, Sessions},
@@ -94,6 +94,8 @@ pub struct Session {
     entry: Entry,
     /// What the client has enabled.
     pub enabled: Enabled,
+    /// How the client wants texts to be compared (RFC 5255 §4.7).
+    pub collation: Collation,
     /// Where the last APPEND put its message; None after one that failed.
     pub appended_to: Option<Box<str>>,
     /// The tag of the command at work.
@@ -125,6 +127,7 @@ pub async fn serve(door: Arc<Door>, connection: Connection) {
         login_by: permit.since().checked_add(door.limits.login_time),
         enabled: Enabled::default(),
         appended_to: None,
+        collation: Collation::default(),
         tag: String::new(),
         user: None,
         selected: None,
@@ -432,6 +435,7 @@ impl Session {
         self.selected = None;
         self.metadata = None;
         self.appended_to = None;
+        self.collation = Collation::default();
         self.bad = 0;
     }
 

@@ -9,6 +9,7 @@ pub mod acl;
 mod appending;
 pub mod binary;
 pub mod casemap;
+mod collation;
 mod content;
 mod deeds;
 pub mod downgrade;
@@ -45,6 +46,7 @@ use std::sync::{Arc, OnceLock};
 pub use self::{
     access::Mailbox,
     appending::Appending,
+    collation::Collation,
     content::Octets,
     deeds::{Appended, CopiedTo, NewMail},
     email_id::EmailId,

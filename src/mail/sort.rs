@@ -1,9 +1,8 @@
 //! Sorting messages: by one or more criteria (RFC 5256 §3, RFC 5957 §4), and among equals by their
-//! order in the mailbox. Texts are compared by `i;unicode-casemap`.
+//! order in the mailbox.
 
 use super::{
-    Mail, Mailbox,
-    casemap::casemap,
+    Collation, Mail, Mailbox,
     error::Result,
     keyed::{Known, arrange},
     summary::{Addresses, SummaryRef},
@@ -40,6 +39,8 @@ pub struct SortCriterion {
     pub key: SortKey,
     /// The highest first.
     pub reverse: bool,
+    /// How texts are compared.
+    pub collation: Collation,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,10 +79,11 @@ impl SortKey {
         matches!(self, Self::Arrival | Self::Size)
     }
 
-    fn value(self, known: Known, summary: Option<&SummaryRef<'_>>) -> Value {
+    fn value(self, known: Known, collation: Collation, summary: Option<&SummaryRef<'_>>) -> Value {
         let keys = summary.and_then(|summary| summary.keys);
         let text = |octets: Option<&[u8]>| {
-            Value::Text(casemap(&String::from_utf8_lossy(octets.unwrap_or_default())))
+            let text = String::from_utf8_lossy(octets.unwrap_or_default());
+            Value::Text(collation.prepare(&text).into_owned())
         };
         match self {
             Self::Arrival => Value::Number(known.internal_date),
@@ -106,7 +108,8 @@ fn first(list: Addresses<'_>) -> Option<&[u8]> {
 
 impl Keyed {
     fn new(known: Known, criteria: &[SortCriterion], summary: Option<&SummaryRef<'_>>) -> Self {
-        let value = |criterion: &SortCriterion| criterion.key.value(known, summary);
+        let value =
+            |criterion: &SortCriterion| criterion.key.value(known, criterion.collation, summary);
         Self { uid: known.uid, values: criteria.iter().map(value).collect() }
     }
 }

@@ -9,8 +9,7 @@ use std::{
 };
 
 use super::{
-    Mail, Mailbox,
-    casemap::casemap,
+    Collation, Mail, Mailbox,
     error::Result,
     keyed::{Known, arrange},
     summary::SummaryRef,
@@ -38,7 +37,7 @@ struct Facts {
     sent: i64,
     /// INTERNALDATE
     arrived: i64,
-    /// The base subject, casemapped.
+    /// The base subject, prepared for comparison.
     subject: String,
     /// The subject is that of a reply or a forwarded message.
     is_reply: bool,
@@ -91,18 +90,25 @@ impl Mail {
         mailbox: &Mailbox,
         uids: Vec<Uid>,
         algorithm: ThreadAlgorithm,
+        collation: Collation,
     ) -> Result<Threads> {
         let known = self.known(mailbox, &uids).await?;
         let ids = Ids::default();
-        let facts =
-            self.keyed(&known, move |known, summary| Facts::new(known, summary, &ids)).await?;
+        let facts = self
+            .keyed(&known, move |known, summary| Facts::new(known, collation, summary, &ids))
+            .await?;
         let messages = known.into_iter().map(|known| known.uid).collect();
         arrange(facts.len(), move || threads(algorithm, &facts, messages)).await
     }
 }
 
 impl Facts {
-    fn new(known: Known, summary: Option<&SummaryRef<'_>>, ids: &Ids) -> Self {
+    fn new(
+        known: Known,
+        collation: Collation,
+        summary: Option<&SummaryRef<'_>>,
+        ids: &Ids,
+    ) -> Self {
         let arrived = known.internal_date;
         let Some(keys) = summary.and_then(|summary| summary.keys) else {
             return Self { sent: arrived, arrived, ..Self::default() };
@@ -114,7 +120,7 @@ impl Facts {
         Self {
             sent: keys.sent.unwrap_or(arrived),
             arrived,
-            subject: casemap(&String::from_utf8_lossy(keys.base_subject)),
+            subject: collation.prepare(&String::from_utf8_lossy(keys.base_subject)).into_owned(),
             is_reply: keys.is_reply,
             id: keys.message_id.map(|id| ids.id(id)),
             references,

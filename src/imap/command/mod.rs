@@ -9,6 +9,7 @@ pub mod authenticate;
 pub mod cancelupdate;
 pub mod capability;
 pub mod close;
+pub mod comparator;
 pub mod copy;
 pub mod create;
 pub mod delete;

@@ -18,7 +18,7 @@ use crate::{
         },
         session::Session,
     },
-    mail::{SortCriterion, SortKey},
+    mail::{Collation, SortCriterion, SortKey},
     wire::{Cursor, Syntax},
 };
 
@@ -84,7 +84,7 @@ fn criteria(args: &mut Cursor<'_>) -> Result<Vec<SortCriterion>, Syntax> {
         let word = args.word()?;
         let known = KEYS.iter().find(|(name, _)| name.eq_ignore_ascii_case(word));
         let key = known.map(|(_, key)| *key).ok_or(Syntax::Expected("a sort criterion"))?;
-        Ok(SortCriterion { key, reverse })
+        Ok(SortCriterion { key, reverse, collation: Collation::default() })
     })?;
     if criteria.is_empty() { Err(Syntax::Expected("a sort criterion")) } else { Ok(criteria) }
 }
@@ -92,10 +92,13 @@ fn criteria(args: &mut Cursor<'_>) -> Result<Vec<SortCriterion>, Syntax> {
 impl Command for Sort {
     fn run<'a>(self: Box<Self>, session: &'a mut Session, out: &'a mut Replies) -> Running<'a> {
         Box::pin(async move {
-            let Self { by, asked, criteria, mut query } = *self;
+            let Self { by, asked, mut criteria, mut query } = *self;
             session.tell(Numbers::Still, out).await?;
             query.put_in_filters(session).await?;
             query.enable(session, out)?;
+            for criterion in &mut criteria {
+                criterion.collation = session.collation;
+            }
             if asked.as_ref().is_some_and(|asked| asked.update.is_some()) {
                 query = ask::begin(session, &query).await?;
             }

@@ -49,12 +49,12 @@ impl Command for Thread {
             session.tell(Numbers::Still, out).await?;
             self.query.put_in_filters(session).await?;
             self.query.enable(session, out)?;
-            let mail = session.mail();
+            let (mail, collation) = (session.mail(), session.collation);
             let most = session.door.limits.messages_per_command;
             let selected = session.selected()?;
             let uids = out.meanwhile(self.query.all_matching(&mail, selected, most)).await??;
             let threads = out
-                .meanwhile(mail.thread(&selected.mailbox, uids.clone(), self.algorithm))
+                .meanwhile(mail.thread(&selected.mailbox, uids.clone(), self.algorithm, collation))
                 .await??;
             let found = self.query.numbered(&mail, selected, uids).await?;
             tell(&threads, &found, self.by, out).await?;

@@ -14,7 +14,7 @@ use crate::{
         reply::Code,
     },
     mail::{
-        Messages,
+        Collation, Messages,
         search::{Key as Plain, Keyword, Needle, Program},
     },
     wire::{Ranges, Set},
@@ -32,6 +32,8 @@ pub struct Context<'c> {
     pub recent: &'c Ranges,
     /// How texts are written.
     pub charset: Charset,
+    /// How they are compared.
+    pub collation: Collation,
     /// Seconds since 1970.
     pub now: i64,
 }
@@ -102,7 +104,9 @@ impl Context<'_> {
 
     /// As deep as the key nests, which its parser bounds.
     fn key(&self, key: &Key) -> Result<Plain, Error> {
-        let needle = |octets: &[u8]| Ok::<_, Error>(Needle::new(&self.charset.decode(octets)?));
+        let needle = |octets: &[u8]| {
+            Ok::<_, Error>(Needle::new(&self.charset.decode(octets)?, self.collation))
+        };
         Ok(match key {
             Key::Plain(key) => key.clone(),
             Key::And(keys) => {

@@ -16,7 +16,7 @@ use crate::{
         selected::Selected,
         session::{Session, now, uid_required},
     },
-    mail::Mail,
+    mail::{Collation, Mail},
     wire::{Cursor, Syntax},
 };
 
@@ -34,6 +34,7 @@ pub struct Matching {
 pub struct Query {
     charset: Option<String>,
     key: Key,
+    collation: Collation,
 }
 
 impl Query {
@@ -45,14 +46,14 @@ impl Query {
             charset = Some(args.astring_text()?.into_owned());
             args.space()?;
         }
-        Ok(Self { charset, key: key::keys(args)? })
+        Ok(Self { charset, key: key::keys(args)?, collation: Collation::default() })
     }
 
     /// `search-criteria = charset 1*(SP search-key)` (RFC 5256 §5)
     pub fn with_charset(args: &mut Cursor<'_>) -> Result<Self, Syntax> {
         let charset = Some(args.astring_text()?.into_owned());
         args.space()?;
-        Ok(Self { charset, key: key::keys(args)? })
+        Ok(Self { charset, key: key::keys(args)?, collation: Collation::default() })
     }
 
     /// Is a charset named?
@@ -75,17 +76,19 @@ impl Query {
         Ok(())
     }
 
-    /// Who asks for mod-sequences wants them from now on (RFC 7162 §3.1).
+    /// Who asks for mod-sequences wants them from now on (RFC 7162 §3.1). Texts are compared as the
+    /// client wants now (RFC 5255 §4.2).
     ///
     /// # Errors
     /// Under UIDONLY no message has a number (RFC 9586 §3.5).
-    pub fn enable(&self, session: &mut Session, out: &mut Replies) -> Result<(), Error> {
+    pub fn enable(&mut self, session: &mut Session, out: &mut Replies) -> Result<(), Error> {
         if session.enabled.uid_only && self.key.names_numbers() {
             return Err(uid_required());
         }
         if self.key.names_mod_seq() {
             session.enable_condstore(out);
         }
+        self.collation = session.collation;
         Ok(())
     }
 
@@ -97,7 +100,7 @@ impl Query {
     /// The same query for later, when numbers mean something else.
     pub async fn frozen(&self, mail: &Mail, selected: &mut Selected) -> Result<Self, Error> {
         let key = self.compile(mail, selected, |context| context.frozen(&self.key)).await?;
-        Ok(Self { charset: self.charset.clone(), key })
+        Ok(Self { charset: self.charset.clone(), key, collation: self.collation })
     }
 
     /// Those of these messages, UIDs rising, that match now.
@@ -118,11 +121,11 @@ impl Query {
         selected: &mut Selected,
         make: impl FnOnce(&Context<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let charset = Charset::named(self.charset.as_deref())?;
+        let (charset, collation) = (Charset::named(self.charset.as_deref())?, self.collation);
         let (saved, recent) = (selected.saved.clone(), selected.recent().clone());
         let made = selected.look(mail, |picture, messages| {
             let (saved, recent) = (&saved, &recent);
-            make(&Context { picture, messages, saved, recent, charset, now: now() })
+            make(&Context { picture, messages, saved, recent, charset, collation, now: now() })
         });
         made.await?
     }

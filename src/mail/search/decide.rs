@@ -42,6 +42,7 @@ fn first(keys: &[Key], answer: bool, facts: &mut impl Facts) -> Result<Option<bo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::Collation;
     use crate::mail::search::Needle;
 
     /// Knows what stands in the view, and not what stands in texts.
@@ -59,7 +60,7 @@ mod tests {
 
     #[test]
     fn what_is_unknown_matters_only_where_nothing_else_decides() {
-        let unknown = || Key::Text(Needle::new("x"));
+        let unknown = || Key::Text(Needle::new("x", Collation::default()));
         let never = || Key::Larger(1);
         let not = |key| Key::Not(Box::new(key));
         assert_eq!(decided(unknown()), None);

@@ -100,9 +100,10 @@ impl Key {
             Self::Text(needle) => (true, true, needle),
             _ => return,
         };
-        if probes.len() < MOST_PROBES && Probe::is_long_enough(needle.text()) {
+        let text = needle.indexed().filter(|text| Probe::is_long_enough(text));
+        if let Some(text) = text.filter(|_| probes.len() < MOST_PROBES) {
             needle.probe = Some(probes.len());
-            probes.push(Probe { text: needle.text().to_owned(), head, body });
+            probes.push(Probe { text, head, body });
         }
     }
 }

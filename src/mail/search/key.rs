@@ -209,10 +209,11 @@ impl Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::Collation;
 
     #[test]
     fn cheap_keys_come_first() {
-        let text = Key::Text(Needle::new("a"));
+        let text = Key::Text(Needle::new("a", Collation::default()));
         let nested = Key::Not(Box::new(Key::Or(vec![text.clone(), Key::All])));
         let program = Program::new(Key::And(vec![text.clone(), nested, Key::Larger(1)]));
         let ordered = Key::Not(Box::new(Key::Or(vec![Key::All, text.clone()])));

@@ -1,12 +1,13 @@
 //! A damaged index is made anew and makes no search wrong.
 
+use crate::mail::Collation;
 use std::{fs, path::Path};
 
 use super::house::House;
 use crate::mail::search::{Field, Key, Needle};
 
 fn subject(text: &str) -> Key {
-    Key::Field(Field::Subject, Needle::new(text))
+    Key::Field(Field::Subject, Needle::new(text, Collation::default()))
 }
 
 async fn indexed() -> House {

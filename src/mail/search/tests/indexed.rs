@@ -1,5 +1,6 @@
 //! A search that asks the index finds what a search without it finds.
 
+use crate::mail::Collation;
 use std::fmt::Write as _;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -109,7 +110,10 @@ fn message() -> impl Strategy<Value = String> {
 const FIELDS: [&str; 7] = ["Subject", "From", "To", "Cc", "Bcc", "X-Note", "Subject"];
 
 fn key() -> impl Strategy<Value = Key> {
-    let needle = || text(5).prop_map(|text| Needle::new(&text));
+    let needle = || {
+        (text(5), select(&Collation::ALL[..]))
+            .prop_map(|(text, collation)| Needle::new(&text, collation))
+    };
     let one = prop_oneof![
         needle().prop_map(Key::Text),
         needle().prop_map(Key::Body),
@@ -153,7 +157,7 @@ fn what_the_index_helps_to_find_is_what_a_scan_finds() {
 }
 
 fn subject(text: &str) -> Key {
-    Key::Field(Field::Subject, Needle::new(text))
+    Key::Field(Field::Subject, Needle::new(text, Collation::default()))
 }
 
 #[tokio::test]
@@ -164,7 +168,7 @@ async fn only_what_may_hold_a_text_is_read() {
     house.mail.index_all().await.unwrap();
     assert_eq!(house.candidates("needle").await, Some(1));
     assert_eq!(house.found(subject("nEEdl")).await, [61]);
-    assert_eq!(house.found(Key::Text(Needle::new("straw"))).await, [61]);
+    assert_eq!(house.found(Key::Text(Needle::new("straw", Collation::default()))).await, [61]);
     // Two letters are no trigram.
     assert_eq!(house.found(subject("ee")).await, [61]);
 }
@@ -256,7 +260,7 @@ async fn text_beyond_the_limit_is_not_looked_at() {
         message.extend(format!("end{behind}xx and more").bytes());
         house.add(message, MarkNames::default()).await;
         house.mail.index_all().await.unwrap();
-        let key = Key::Body(Needle::new(&format!("end{behind}xx")));
+        let key = Key::Body(Needle::new(&format!("end{behind}xx"), Collation::default()));
         assert_eq!(house.found(key.clone()).await.len(), usize::from(found), "{behind}");
         assert_eq!(house.scanned(key).await.len(), usize::from(found), "{behind}");
     }
@@ -268,7 +272,7 @@ async fn a_search_that_nobody_waits_for_ends() {
     let house = House::open().await;
     house.add_many("plain", 40).await;
     house.mail.index_all().await.unwrap();
-    let search = house.found(Key::Text(Needle::new("plain")));
+    let search = house.found(Key::Text(Needle::new("plain", Collation::default())));
     let gone = tokio::time::timeout(std::time::Duration::ZERO, search).await;
     assert!(gone.is_err());
     // What was abandoned holds nothing back.
