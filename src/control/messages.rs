@@ -210,7 +210,7 @@ async fn add(
     let mut new = Vec::new();
     for (head, prepared) in arrived {
         let outcome = match prepared {
-            Err(error @ (Error::TooBig(_) | Error::Limit(_))) => {
+            Err(error @ (Error::TooBig(_) | Error::Limit(_) | Error::Over(..))) => {
                 Outcome::Refused(error.to_string())
             }
             Err(error) => return Err(error.into()),

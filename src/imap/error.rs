@@ -3,7 +3,7 @@
 use std::{borrow::Cow, io};
 
 use super::reply::Code;
-use crate::{mail, store, wire::Syntax};
+use crate::{mail, metrics::Limit, store, wire::Syntax};
 
 /// How a command can fail, by whose fault it is.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,9 @@ pub enum Error {
     /// A refusal: `NO`.
     #[error("{1}")]
     No(Option<Code>, Cow<'static, str>),
+    /// A refusal for a bound of `[limits]`, which is counted: `NO`.
+    #[error("{2}")]
+    Over(Limit, Code, Cow<'static, str>),
     /// What the client does ends the connection: `* BYE`.
     #[error("{1}")]
     Bye(Option<Code>, &'static str),
@@ -32,6 +35,19 @@ impl Error {
     /// A refusal with a code.
     pub fn no(code: Code, text: impl Into<Cow<'static, str>>) -> Self {
         Self::No(Some(code), text.into())
+    }
+
+    /// Too many messages for one command, of which so many may be: `NO [MESSAGELIMIT most]`.
+    pub fn too_many(most: usize, text: &'static str) -> Self {
+        Self::Over(Limit::ImapMessagesPerCommandMax, Code::MessageLimit(most, None), text.into())
+    }
+
+    /// The bound of `[limits]` that the client came up against, if that is why.
+    pub fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::Over(limit, ..) | Self::Bad(Syntax::Over(limit, _)) => Some(*limit),
+            _ => None,
+        }
     }
 
     /// A refusal that no code fits.
@@ -60,7 +76,7 @@ impl From<mail::Error> for Error {
             Mail::NotSelectable | Mail::BadName(_) | Mail::Cannot(_) => Code::Cannot,
             Mail::Forbidden => Code::NoPerm,
             Mail::OverQuota => Code::OverQuota,
-            Mail::Limit(_) => Code::Limit,
+            Mail::Limit(_) | Mail::Over(..) => Code::Limit,
             Mail::TooBig(_) => Code::TooBig,
             Mail::DiskFull | Mail::ReadOnly => Code::Unavailable,
             Mail::Damaged(cause) => {
@@ -76,6 +92,16 @@ impl From<mail::Error> for Error {
             }
             Mail::Internal(_) => return Self::Internal(error),
         };
-        Self::no(code, error.to_string())
+        let limit = match &error {
+            Mail::OverQuota => Some(Limit::Quota),
+            Mail::Over(limit, _) => Some(*limit),
+            Mail::TooBig(_) => Some(Limit::MessageSizeMax),
+            Mail::DiskFull => Some(Limit::DiskFreeMin),
+            _ => None,
+        };
+        match limit {
+            Some(limit) => Self::Over(limit, code, error.to_string().into()),
+            None => Self::no(code, error.to_string()),
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Message data on its way in: literals that go to a spool instead of into memory.
 
+use std::sync::Arc;
+
 use super::{
     error::Error,
     reply::{Code, Replies},
@@ -8,7 +10,8 @@ use super::{
 };
 use crate::{
     mail::Spool,
-    net::{Literal, Octets},
+    metrics::Limit,
+    net::{BadLine, InputError, Literal, Octets},
     wire::Syntax,
 };
 
@@ -17,17 +20,23 @@ impl Session {
     /// nevertheless, so that they are never taken for commands.
     pub async fn message(&mut self, literal: Literal, out: &mut Replies) -> Result<Spool, Error> {
         let limits = self.door.limits;
-        self.check_size(literal)?;
+        self.fits(literal)?;
         if !literal.sent_at_once {
             out.go_on("send the message");
             out.flush().await?;
         }
         let (mut spool, mut failed) = (self.mail().spool(), None);
         let mut octets = Octets::new(literal.size, limits.rate);
+        let door = Arc::clone(&self.door);
         let input = self.input()?;
         // However long it takes, it is not idle (the least rate holds).
         input.set_deadline(None);
-        while let Some(piece) = input.piece(&mut octets).await.map_err(connection)? {
+        while let Some(piece) = input.piece(&mut octets).await.map_err(|error| {
+            if matches!(error, InputError::TimedOut) {
+                door.metrics.exceeded(Limit::SmtpDataTime);
+            }
+            connection(error)
+        })? {
             if failed.is_none() {
                 failed = take(&mut spool, &piece, literal.binary).err();
             }
@@ -38,6 +47,14 @@ impl Session {
 
     /// Refuses a message that is too large before it is read.
     pub fn check_size(&self, literal: Literal) -> Result<(), Error> {
+        let checked = self.fits(literal);
+        if checked.is_err() {
+            self.door.metrics.exceeded(Limit::MessageSizeMax);
+        }
+        checked
+    }
+
+    fn fits(&self, literal: Literal) -> Result<(), Error> {
         if literal.size <= self.door.limits.message {
             return Ok(());
         }
@@ -50,7 +67,11 @@ impl Session {
     /// What stands behind a literal, up to the line end or the next literal's head.
     pub async fn after_literal(&mut self) -> Result<Vec<u8>, Error> {
         let max = self.door.limits.line;
-        let line = self.input()?.line(max).await.map_err(connection)?;
+        let line = self.input()?.line(max).await;
+        if matches!(line, Err(InputError::Line(BadLine::TooLong))) {
+            self.door.metrics.exceeded(Limit::ImapLineMax);
+        }
+        let line = line.map_err(connection)?;
         line.ok_or(Error::Connection(std::io::ErrorKind::UnexpectedEof.into()))
     }
 
@@ -62,7 +83,7 @@ impl Session {
             if !literal.sent_at_once {
                 return Ok(()); // its client waits for a go-ahead that does not come
             }
-            self.check_size(literal)?;
+            self.fits(literal)?;
             let mut octets = Octets::new(literal.size, self.door.limits.rate);
             self.input()?.discard(&mut octets).await.map_err(connection)?;
             next = Literal::announced_by(&self.after_literal().await?);

@@ -6,7 +6,11 @@ use super::{
     picture::Target,
     reply::{Code, Done, Replies},
 };
-use crate::{ids::Uid, wire::Ranges};
+use crate::{
+    ids::Uid,
+    metrics::{Limit, Metrics},
+    wire::Ranges,
+};
 
 /// What is said beside the code.
 const TEXT: &str = "only the last messages; go on below this UID";
@@ -44,8 +48,10 @@ pub fn end(
     limit: Option<Code>,
     outcome: Result<Done, Error>,
     out: &mut Replies,
+    metrics: &Metrics,
 ) -> Result<Done, Error> {
     let Some(limit) = limit else { return outcome };
+    metrics.exceeded(Limit::ImapMessagesPerCommandMax);
     let (outcome, untold) = match outcome {
         Ok(done) => {
             let (done, untold) = done.or_code(limit);

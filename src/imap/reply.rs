@@ -10,7 +10,7 @@ use super::{
 use crate::{
     ids::{MailboxId, ModSeq, Uid, UidValidity},
     net,
-    wire::{Buffer, Encode, Names, Ranges},
+    wire::{Buffer, Encode, Names, Ranges, Syntax},
 };
 
 /// `12 FETCH`, or `4827 UIDFETCH` (RFC 9586 §3.3)
@@ -531,11 +531,13 @@ impl Replies {
         };
         match &error {
             Error::Bad(syntax) => {
-                let code = matches!(syntax, crate::wire::Syntax::Limit(_)).then_some(Code::Limit);
+                let limit = matches!(syntax, Syntax::Limit(_) | Syntax::Over(..));
+                let code = limit.then_some(Code::Limit);
                 self.tagged(tag, "BAD", code.as_ref(), &syntax.to_string());
             }
             Error::Unfit(code, text) => self.tagged(tag, "BAD", code.as_ref(), text),
             Error::No(code, text) => self.tagged(tag, "NO", code.as_ref(), text),
+            Error::Over(_, code, text) => self.tagged(tag, "NO", Some(code), text),
             Error::Internal(cause) => {
                 tracing::error!(error = %cause, "command failed");
                 self.tagged(tag, "NO", Some(&Code::ServerBug), "internal error");

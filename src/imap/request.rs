@@ -13,6 +13,7 @@ use super::{
     reply::{Code, Replies},
 };
 use crate::{
+    metrics::{Limit, Metrics},
     net::{BadLine, Input, InputError, Literal, Octets, Share},
     wire::{Bounds, Cursor, Names, Syntax},
 };
@@ -88,9 +89,23 @@ pub struct Situation<'l> {
     pub selected: bool,
     /// The limits.
     pub limits: &'l Limits,
+    /// Until when the client may be silent, and which limit says so.
+    pub patience: (Option<Instant>, Limit),
+    /// Where it is counted who comes up against a limit.
+    pub metrics: &'l Metrics,
 }
 
 impl Situation<'_> {
+    /// What becomes of a connection whose input fails.
+    fn lost(&self, error: InputError) -> Error {
+        if matches!(error, InputError::TimedOut) {
+            let (deadline, limit) = self.patience;
+            let over = deadline.is_some_and(|deadline| deadline <= Instant::now());
+            self.metrics.exceeded(if over { limit } else { Limit::SmtpDataTime });
+        }
+        connection(error)
+    }
+
     /// May this command be given now?
     fn allows(&self, row: &Row) -> Result<(), Error> {
         match row.when {
@@ -126,7 +141,7 @@ impl Reader {
     ) -> Result<Incoming, Error> {
         loop {
             if self.literal.is_some() {
-                self.literal(input).await?;
+                self.literal(input, situation).await?;
                 continue;
             }
             let line = match self.line(input, situation).await {
@@ -167,17 +182,24 @@ impl Reader {
     ) -> Result<Option<Vec<u8>>, Error> {
         let limits = situation.limits;
         let usual = if situation.logged_in { limits.line } else { limits.line_before_login };
-        let too_long = Error::Unfit(Some(Code::TooBig), "command line too long");
+        let too_long = || {
+            situation.metrics.exceeded(if situation.logged_in {
+                Limit::ImapLineMax
+            } else {
+                Limit::ImapLineBeforeLoginMax
+            });
+            Error::Unfit(Some(Code::TooBig), "command line too long")
+        };
         // A SASL response may be longer than any other line.
         let line = match input.line(usual.max(limits.sasl + AROUND_SASL)).await {
             Ok(line) => line,
-            Err(InputError::Line(BadLine::TooLong)) => return Err(too_long),
-            Err(error) => return Err(connection(error)),
+            Err(InputError::Line(BadLine::TooLong)) => return Err(too_long()),
+            Err(error) => return Err(situation.lost(error)),
         };
         let Some(line) = line else { return Ok(None) };
         self.lines = self.lines.saturating_add(line.len());
         if self.lines > usual && !carries_sasl(&line) {
-            return Err(too_long);
+            return Err(too_long());
         }
         Ok(Some(line))
     }
@@ -227,25 +249,17 @@ impl Reader {
         out: &mut Replies,
         situation: Situation<'_>,
     ) -> Result<Option<Incoming>, Error> {
-        let limits = situation.limits;
-        let (one, sum, number) = if situation.logged_in {
-            (limits.literal, limits.literal_sum, limits.literals)
-        } else {
-            let all =
-                limits.literal_before_login.saturating_mul(limits.literals_before_login as u64);
-            (limits.literal_before_login, all, limits.literals_before_login)
-        };
         self.literals += 1;
         self.sum = self.sum.saturating_add(literal.size);
-        let fits = self.sum <= sum && self.literals <= number;
-        if literal.size > one
-            && fits
-            && let Some((tag, code)) = self.too_long_a_value(limits)
+        let beyond = self.literal_beyond(literal, situation);
+        if beyond == Some(Limit::ImapLiteralMax)
+            && let Some((tag, code)) = self.too_long_a_value(situation.limits)
         {
             // Read to its end even if it was sent at once: the client shall learn how long it may be.
             let error = Error::no(code, "the value is too long");
             self.refused.get_or_insert_with(|| Box::new((Some(tag), error)));
-        } else if literal.size > one || !fits {
+        } else if let Some(limit) = beyond {
+            situation.metrics.exceeded(limit);
             if literal.sent_at_once {
                 return Err(Error::Bye(Some(Code::TooBig), "literal too big"));
             }
@@ -263,7 +277,7 @@ impl Reader {
             out.flush().await?;
         }
         self.keep(b"\r\n")?;
-        let octets = Octets::new(literal.size, limits.rate);
+        let octets = Octets::new(literal.size, situation.limits.rate);
         self.literal = Some(Box::new(Whole { octets, thrown_away: self.refused.is_some() }));
         Ok(None)
     }
@@ -276,10 +290,33 @@ impl Reader {
         Some((tag, too_long(limits.literal.min(limits.value))))
     }
 
-    async fn literal(&mut self, input: &mut Input) -> Result<(), Error> {
+    /// Which limit the command goes beyond with this literal, which is counted already.
+    fn literal_beyond(&self, literal: Literal, situation: Situation<'_>) -> Option<Limit> {
+        let limits = situation.limits;
+        let beyond = if situation.logged_in {
+            &[
+                (self.sum > limits.literal_sum, Limit::ImapLiteralSumMax),
+                (self.literals > limits.literals, Limit::ImapLiteralsMax),
+                (literal.size > limits.literal, Limit::ImapLiteralMax),
+            ][..]
+        } else {
+            // Few and small, they need no bound for their sum.
+            &[
+                (literal.size > limits.literal_before_login, Limit::ImapLiteralBeforeLoginMax),
+                (self.literals > limits.literals_before_login, Limit::ImapLiteralsBeforeLoginMax),
+            ]
+        };
+        beyond.iter().find_map(|(beyond, limit)| beyond.then_some(*limit))
+    }
+
+    async fn literal(
+        &mut self,
+        input: &mut Input,
+        situation: Situation<'_>,
+    ) -> Result<(), Error> {
         while let Some(literal) = &mut self.literal {
             let thrown_away = literal.thrown_away;
-            match input.piece(&mut literal.octets).await.map_err(connection)? {
+            match input.piece(&mut literal.octets).await.map_err(|error| situation.lost(error))? {
                 Some(piece) if !thrown_away => self.keep(&piece)?,
                 Some(_) => {}
                 None => self.literal = None,

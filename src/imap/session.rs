@@ -23,7 +23,7 @@ use crate::{
     events::{Door as Way, Origin},
     ids::{AccountId, DeviceId, SessionId},
     mail::{Actor, Collation, Mail},
-    metrics::Metrics,
+    metrics::{Limit, Metrics},
     net::{self, Connection, Input, LineEnds, Memory, Permit, ServerTls},
     sessions::{Entry, Sessions},
     wire::Names,
@@ -201,15 +201,21 @@ impl Session {
         out: &mut Replies,
     ) -> Result<Incoming, Error> {
         let limits = self.door.limits;
-        let deadline = if self.user.is_some() { within(limits.idle_time) } else { self.login_by };
+        let patience = if self.user.is_some() {
+            (within(limits.idle_time), Limit::ImapIdleTime)
+        } else {
+            (self.login_by, Limit::LoginTime)
+        };
         let situation = Situation {
             logged_in: self.user.is_some(),
             selected: self.selected.is_some(),
             limits: &limits,
+            patience,
+            metrics: &self.door.metrics,
         };
         let stop = self.entry.stop();
         let Some(input) = &mut self.input else { return Ok(Incoming::End) };
-        input.set_deadline(deadline);
+        input.set_deadline(patience.0);
         tokio::select! {
             biased;
             () = stop.cancelled() => Err(closing()),
@@ -283,12 +289,20 @@ impl Session {
         out: &mut Replies,
     ) -> Result<(), Error> {
         let bad = matches!(outcome, Err(Error::Bad(_) | Error::Unfit(..)));
+        if let Some(limit) = outcome.as_ref().err().and_then(Error::limit) {
+            self.door.metrics.exceeded(limit);
+        }
         out.finish(tag, outcome)?;
         if bad {
             self.bad += 1;
             let limits = &self.door.limits;
-            let most = if self.user.is_some() { limits.bad } else { limits.bad_before_login };
+            let (most, limit) = if self.user.is_some() {
+                (limits.bad, Limit::BadCommandsMax)
+            } else {
+                (limits.bad_before_login, Limit::BadCommandsBeforeLoginMax)
+            };
             if self.bad >= most {
+                self.door.metrics.exceeded(limit);
                 return Err(Error::Bye(None, "too many bad commands"));
             }
         }

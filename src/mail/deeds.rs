@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     ids::{ModSeq, Uid, UidValidity},
+    metrics::Limit,
     store::{
         Committed, Copied, MailboxRow, MarkDeed, MarkMask, MarkNames, MarkOutcome, NewMessage, Tx,
     },
@@ -205,7 +206,10 @@ impl Mail {
     ) -> Result<()> {
         let most = self.limits.keyword_octets;
         let too_long = names.into_iter().flat_map(|names| &names.keywords).any(|k| k.len() > most);
-        if too_long { Err(Error::Limit("the keyword is too long")) } else { Ok(()) }
+        if too_long {
+            return Err(Error::Over(Limit::KeywordLengthMax, "the keyword is too long"));
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Why a deed on mail could not be done.
 
-use crate::store;
+use crate::{metrics::Limit, store};
 
 /// An error of the mail rooms, sorted by who can mend it.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +47,9 @@ pub enum Error {
     /// A limit of the server.
     #[error("{0}")]
     Limit(&'static str),
+    /// The same for a bound that is a key of the configuration.
+    #[error("{1}")]
+    Over(Limit, &'static str),
     /// The message is larger than this server takes, which is so many octets.
     #[error("the message is larger than {0} octets")]
     TooBig(u64),
@@ -72,6 +75,7 @@ impl From<store::Error> for Error {
             store::Error::Refused(text) => Self::Cannot(text),
             store::Error::OverQuota => Self::OverQuota,
             store::Error::Limit(text) => Self::Limit(text),
+            store::Error::Over(limit, text) => Self::Over(limit, text),
             store::Error::DiskFull => Self::DiskFull,
             store::Error::ReadOnly => Self::ReadOnly,
             store::Error::Corrupt(_) => Self::Damaged(error),

@@ -10,6 +10,8 @@ use super::{
 /// The separator of levels.
 pub const SEPARATOR: char = '/';
 
+use crate::metrics::Limit;
+
 /// Where names of other users' mailboxes begin (RFC 2342).
 pub const OTHER_USERS: &str = "Other Users/";
 /// Where names of mailboxes begin that belong to nobody alone.
@@ -151,10 +153,10 @@ pub fn check(name: &str, limits: NameLimits) -> Result<()> {
         return Err(Error::BadName("a level of the name is empty"));
     }
     if name.len() > limits.octets {
-        return Err(Error::Limit("the mailbox name is too long"));
+        return Err(Error::Over(Limit::MailboxNameMax, "the mailbox name is too long"));
     }
     if name.split(SEPARATOR).count() > limits.depth {
-        return Err(Error::Limit("the mailbox name has too many levels"));
+        return Err(Error::Over(Limit::MailboxDepthMax, "the mailbox name has too many levels"));
     }
     let forbidden = |c: char| c.is_control() || matches!(c, '*' | '%' | '\u{2028}' | '\u{2029}');
     if name.contains(forbidden) {

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::health;
+use crate::metrics::Limit;
 
 /// An error of the store.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,9 @@ pub enum Error {
     /// A limit of the server; the text names it.
     #[error("limit reached: {0}")]
     Limit(&'static str),
+    /// The same for a bound that is a key of the configuration.
+    #[error("limit reached: {1}")]
+    Over(Limit, &'static str),
     /// The disk is nearly full: mail is not added, or nothing is written at all.
     #[error("the disk is full")]
     DiskFull,

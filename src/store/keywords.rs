@@ -11,6 +11,7 @@ use crate::{
     events::Kind,
     flags::{Flags, Keywords, Marks},
     ids::{MailboxId, ModSeq},
+    metrics::Limit,
 };
 
 /// Flags and keywords as somebody names them.
@@ -158,7 +159,7 @@ impl Tx<'_> {
             }
         }
         let unused = known.iter().map(|(number, _)| *number).find(|number| !used.contains(*number));
-        let number = unused.ok_or(Error::Limit("keywords of a mailbox"))?;
+        let number = unused.ok_or(Error::Over(Limit::KeywordsPerMailboxMax, "keywords of a mailbox"))?;
         let sql = "DELETE FROM keyword WHERE mailbox = ?1 AND number = ?2";
         self.execute(sql, (mailbox, number))?;
         Ok(number)

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use jiff::{Timestamp, civil::Date};
 
 use super::{Set, Syntax, date, utf7, work::looked_at};
+use crate::metrics::Limit;
 
 /// Entries of one list.
 const LONGEST_LIST: usize = 10_000;
@@ -423,7 +424,7 @@ impl<'a> Cursor<'a> {
         inner: impl FnOnce(&mut Self) -> Result<T, Syntax>,
     ) -> Result<T, Syntax> {
         if self.depth == self.bounds.depth {
-            return Err(Syntax::Limit("levels of brackets"));
+            return Err(Syntax::Over(Limit::ImapDepthMax, "levels of brackets"));
         }
         self.depth += 1;
         let result = inner(self);
@@ -554,7 +555,7 @@ mod tests {
         }
         let brackets = |levels: usize| "(".repeat(levels) + &")".repeat(levels);
         assert_eq!(depth(&mut cursor(&brackets(33))), Ok(33)); // the innermost list is empty
-        assert_eq!(depth(&mut cursor(&brackets(34))), Err(Syntax::Limit("levels of brackets")));
+        assert_eq!(depth(&mut cursor(&brackets(34))), Err(Syntax::Over(Limit::ImapDepthMax, "levels of brackets")));
     }
 
     proptest! {

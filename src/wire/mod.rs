@@ -20,6 +20,8 @@ pub use cursor::{Bounds, Cursor, Names};
 pub use date::{date_time, internal_date};
 pub use set::{Ranges, Set};
 
+use crate::metrics::Limit;
+
 /// Why a command could not be read: the peer's text is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Syntax {
@@ -29,4 +31,7 @@ pub enum Syntax {
     /// More of it than this server reads in one command.
     #[error("too many {0}")]
     Limit(&'static str),
+    /// The same for a bound that is a key of the configuration.
+    #[error("too many {1}")]
+    Over(Limit, &'static str),
 }

@@ -3,6 +3,7 @@
 use std::{num::NonZeroU32, ops::RangeInclusive};
 
 use super::{Buffer, Cursor, Encode, Syntax};
+use crate::metrics::Limit;
 
 /// One end of a span: a number, or `*`, the highest number there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +52,7 @@ impl Set {
             } else if set.spans.len() < args.bounds().ranges {
                 set.spans.push(span(args)?);
             } else {
-                return Err(Syntax::Limit("ranges in a set"));
+                return Err(Syntax::Over(Limit::ImapSetRangesMax, "ranges in a set"));
             }
             if !args.take(b',') {
                 return Ok(set);
@@ -386,7 +387,7 @@ mod tests {
     fn ten_thousand_ranges_are_read_and_not_one_more() {
         let set = |ranges| vec!["1"; ranges].join(",");
         assert!(read(&set(10_000)).is_ok());
-        assert_eq!(read(&set(10_001)), Err(Syntax::Limit("ranges in a set")));
+        assert_eq!(read(&set(10_001)), Err(Syntax::Over(Limit::ImapSetRangesMax, "ranges in a set")));
     }
 
     proptest! {

@@ -8,6 +8,7 @@ use std::{
 use super::{
     connection::Connection,
     house::{House, Service},
+    limits::exceeded,
 };
 
 /// Limits tried at a time: they wait more than they work.
@@ -273,6 +274,8 @@ impl Limit {
             let fits = last.len() >= expected.len()
                 && last.iter().rev().zip(expected.iter().rev()).all(|(a, b)| a.starts_with(b));
             assert!(fits, "{asked} of {key}={}: {last:?}", self.value);
+            let times = u64::from(asked > self.most);
+            assert_eq!(exceeded(&house, self.key), times, "{asked} of {key}: counted beyond alone");
         }
     }
 }
@@ -356,6 +359,58 @@ fn a_message_is_read_up_to_the_limit_and_kept_whole_beyond_it() {
             assert_eq!(shown, size <= *most, "{size} of {key}={value}: {all:#?}");
             let whole = format!("RFC822.SIZE {length})");
             assert!(all.iter().any(|line| line.contains(&whole)), "{key}: {all:#?}");
+        }
+    }
+}
+
+/// The last lines of a connection that says nothing more, behind these commands.
+fn silent(house: &House, commands: &str) -> String {
+    let mut connection = house.log_in("alice@demo.example");
+    connection.send(commands.as_bytes()).unwrap();
+    let mut last = String::new();
+    while let Ok(line) = connection.read_line() {
+        last = String::from_utf8_lossy(&line).into_owned();
+    }
+    last
+}
+
+#[test]
+fn silence_and_slowness_end_a_session_and_are_counted() {
+    let literal = "z APPEND INBOX {1000+}\r\nSubject";
+    for (key, value, commands, beyond) in [
+        ("imap_idle_time", "1 s", "z NOOP\r\n", "* BYE Autologout"),
+        ("imap_idle_time", "1 s", "z STATUS {10+}\r\nIN", "* BYE Autologout"),
+        ("imap_idle_command_time", "1 s", "z IDLE\r\n", "* BYE Autologout"),
+        ("smtp_data_time", "1 s", literal, "* BYE "),
+        ("data_rate_min", "1000000", literal, "* BYE "),
+    ] {
+        let with = [(&*format!("limits.{key}"), value), ("limits.data_rate_after", "1 s")];
+        let house = House::with(&with);
+        let last = silent(&house, commands);
+        assert!(last.starts_with(beyond), "{key}: {last}");
+        assert_eq!(exceeded(&house, key), 1, "{key}");
+    }
+    let house = House::with(&[("limits.login_time", "1 s")]);
+    let mut connection = house.connect(Service::Imap);
+    let greeting = connection.read_line().unwrap();
+    assert!(greeting.starts_with(b"* OK"));
+    let last = connection.read_line().unwrap();
+    assert!(last.starts_with(b"* BYE "), "{}", String::from_utf8_lossy(&last));
+    assert_eq!(exceeded(&house, "login_time"), 1);
+}
+
+#[test]
+fn a_command_that_works_on_a_part_is_counted() {
+    for command in ["FETCH 1:* UID", "SEARCH ALL", "STORE 1:* +FLAGS (x)", "MOVE 1:* Archive"] {
+        let house = House::with(&[("limits.imap_messages_per_command_max", "3")]);
+        let mut connection = begin(&house, true);
+        let more: Vec<u8> = (1..4).flat_map(|_| append("y", 20, "{", "+}")).collect();
+        connection.send(&more).unwrap();
+        for (command, times) in [("NOOP", 0), (command, 1)] {
+            connection.send(&line(command)).unwrap();
+            let last = answers(&mut connection);
+            assert!(last.last().is_some_and(|line| line.starts_with("z OK")), "{last:?}");
+            assert_eq!(exceeded(&house, "imap_messages_per_command_max"), times, "{command}");
         }
     }
 }

@@ -75,7 +75,7 @@ impl Limit {
 }
 
 /// How often the house says that somebody came up against this key.
-fn exceeded(house: &House, key: &str) -> u64 {
+pub(crate) fn exceeded(house: &House, key: &str) -> u64 {
     let output = house.command(&["metrics"], "");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();

@@ -228,7 +228,7 @@ pub(super) fn check_head(session: &Session, head: &Head) -> Result<(), Error> {
 pub(super) fn check_room(quota: Quota, head: &Head, before: u64) -> Result<(), Error> {
     let sum = quota.octets.saturating_add(before).saturating_add(head.literal.size);
     if sum > quota.octets_limit {
-        return Err(Error::no(Code::OverQuota, "quota exceeded"));
+        return Err(mail::Error::OverQuota.into());
     }
     Ok(())
 }

@@ -48,8 +48,7 @@ impl Command for Copy {
             let selected = session.selected()?;
             let targets = selected.targets(&mail, &self.set, self.by).await?;
             if targets.len() > most {
-                let code = Code::MessageLimit(most, None);
-                return Err(Error::no(code, "too many messages to copy, try fewer"));
+                return Err(Error::too_many(most, "too many messages to copy, try fewer"));
             }
             let to = target(&mail, &actor, &self.mailbox).await?;
             let uids: Vec<_> = targets.iter().map(|target| target.uid).collect();

@@ -58,7 +58,7 @@ impl Command for Expunge {
                 None => None,
             };
             let _gone = out.meanwhile(mail.expunge(&actor, &selected.mailbox, among)).await??;
-            message_limit::end(limit, Ok(Done::ok("expunged")), out)
+            message_limit::end(limit, Ok(Done::ok("expunged")), out, &session.door.metrics)
         })
     }
 }

@@ -170,7 +170,7 @@ impl Command for Fetch {
                 outcome: Outcome::default(),
             };
             work.answer(&targets, &items, out).await?;
-            message_limit::end(limit, work.outcome.done(), out)
+            message_limit::end(limit, work.outcome.done(), out, &session.door.metrics)
         })
     }
 }

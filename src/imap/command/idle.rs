@@ -11,6 +11,8 @@ use crate::{
         request::{connection, within},
         session::{Session, closing, listen, listen_to_metadata},
     },
+    metrics::Limit,
+    net::InputError,
     wire::{Cursor, Syntax},
 };
 
@@ -38,7 +40,15 @@ impl Command for Idle {
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => return Err(closing()),
-                    line = input.line(LONGEST_LINE) => return done(line.map_err(connection)?),
+                    line = input.line(LONGEST_LINE) => return match line {
+                        Ok(line) => done(line),
+                        Err(error) => {
+                            if matches!(error, InputError::TimedOut) {
+                                session.door.metrics.exceeded(Limit::ImapIdleCommandTime);
+                            }
+                            Err(connection(error))
+                        }
+                    },
                     () = listen(selected) => {}
                     () = listen_to_metadata(metadata) => {}
                 }

@@ -55,7 +55,7 @@ impl Command for Move {
             } else {
                 Done::with("some messages were gone", Code::ExpungeIssued)
             };
-            message_limit::end(limit, Ok(done), out)
+            message_limit::end(limit, Ok(done), out, &session.door.metrics)
         })
     }
 }

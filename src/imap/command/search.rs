@@ -101,7 +101,7 @@ impl Command for Search {
                 }
                 None => result::plain("SEARCH", &found, by, out).await?,
             }
-            message_limit::end(limit, Ok(done), out)
+            message_limit::end(limit, Ok(done), out, &session.door.metrics)
         })
     }
 }

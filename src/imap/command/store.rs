@@ -132,7 +132,7 @@ impl Command for Store {
             }
             told.tell_flags(&mail, selected, &shown, out).await?;
             let done = outcome(&marked, &targets, self.by, since.is_some());
-            message_limit::end(limit, done, out)
+            message_limit::end(limit, done, out, &session.door.metrics)
         })
     }
 }

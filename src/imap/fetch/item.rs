@@ -7,6 +7,7 @@ use crate::{
         extract::{Cut, Form, Wanted},
         section::{Section, SectionText},
     },
+    metrics::Limit,
     wire::{Cursor, Syntax},
 };
 
@@ -82,7 +83,7 @@ pub fn items(args: &mut Cursor<'_>) -> Result<Vec<Item>, Syntax> {
     args.list(|args| {
         read += 1;
         if read > most {
-            return Err(Syntax::Limit("fetch items"));
+            return Err(Syntax::Over(Limit::ImapFetchItemsMax, "fetch items"));
         }
         let item = item(args)?;
         if !items.contains(&item) {
@@ -302,7 +303,7 @@ mod tests {
     fn a_hundred_items_are_read_and_not_one_more() {
         let many = |n| format!("({})", vec!["FLAGS"; n].join(" "));
         assert!(read(&many(100)).is_ok());
-        assert_eq!(read(&many(101)), Err(Syntax::Limit("fetch items")));
+        assert_eq!(read(&many(101)), Err(Syntax::Over(Limit::ImapFetchItemsMax, "fetch items")));
     }
 
     fn sections() -> impl Strategy<Value = Section> {

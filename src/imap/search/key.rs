@@ -9,6 +9,7 @@ use crate::{
     flags::Flags,
     ids::ModSeq,
     mail::search::{Days, Field, Key as Plain},
+    metrics::Limit,
     wire::{Cursor, Set, Syntax},
 };
 
@@ -120,7 +121,7 @@ fn all_of(mut keys: Vec<Key>) -> Key {
 fn key(args: &mut Cursor<'_>, count: &mut usize) -> Result<Key, Syntax> {
     *count += 1;
     if *count > args.bounds().search_keys {
-        return Err(Syntax::Limit("search keys"));
+        return Err(Syntax::Over(Limit::ImapSearchKeysMax, "search keys"));
     }
     match args.peek() {
         Some(b'(') => {
@@ -339,14 +340,14 @@ mod tests {
     fn a_thousand_keys_are_read_and_not_one_more() {
         assert!(read(&vec!["SEEN"; 1000].join(" ")).is_ok());
         let too_many = vec!["SEEN"; 1001].join(" ");
-        assert_eq!(read(&too_many), Err(Syntax::Limit("search keys")));
+        assert_eq!(read(&too_many), Err(Syntax::Over(Limit::ImapSearchKeysMax, "search keys")));
     }
 
     #[test]
     fn keys_nest_so_deep_and_not_deeper() {
         let nested = |depth| format!("{}SEEN", "NOT ".repeat(depth));
         assert!(read(&nested(32)).is_ok());
-        assert_eq!(read(&nested(33)), Err(Syntax::Limit("levels of brackets")));
+        assert_eq!(read(&nested(33)), Err(Syntax::Over(Limit::ImapDepthMax, "levels of brackets")));
         let brackets = |depth| format!("{}SEEN{}", "(".repeat(depth), ")".repeat(depth));
         assert!(read(&brackets(32)).is_ok() && read(&brackets(33)).is_err());
     }

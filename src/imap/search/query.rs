@@ -163,7 +163,7 @@ impl Query {
         let Matching { uids, limit } = self.matching(mail, selected, most).await?;
         match limit {
             None => Ok(uids),
-            Some(_) => Err(Error::no(Code::MessageLimit(most, None), "too many messages")),
+            Some(_) => Err(Error::too_many(most, "too many messages")),
         }
     }
 
