@@ -211,23 +211,28 @@ impl Input {
     /// Waits until the peer leaves or the connection breaks, while something else is done.
     ///
     /// What comes meanwhile is kept, up to 64 KiB or so many lines; then nothing more is read and
-    /// this never ends.
+    /// this never ends. More lines than so many wait only when they came in one piece, before.
     pub async fn ended(&mut self, lines: usize) {
-        while self.bytes.len() - self.start < STEP && !self.holds(lines) {
-            match self.fill(None).await {
+        let mut waiting = memchr::memchr_iter(b'\n', self.rest()).count();
+        // Reading goes on only at the half, so that a full line-up does not grow octet by octet.
+        let mut may_read = waiting <= lines / 2;
+        while may_read && self.rest().len() < STEP {
+            let room = lines - waiting;
+            if room == 0 {
+                self.share.metrics().exceeded(Limit::ImapCommandsWaitingMax);
+                may_read = false;
+                continue;
+            }
+            let before = self.rest().len();
+            // No line is shorter than an octet: not one too many can come.
+            match self.fill_up_to(room.min(STEP), None).await {
                 Ok(true) => {}
                 Ok(false) | Err(_) => return,
             }
+            let came = self.rest().get(before..).unwrap_or_default();
+            waiting += memchr::memchr_iter(b'\n', came).count();
         }
         std::future::pending::<()>().await;
-    }
-
-    /// Do at least so many whole lines wait?
-    fn holds(&self, lines: usize) -> bool {
-        match lines.checked_sub(1) {
-            Some(before) => memchr::memchr_iter(b'\n', self.rest()).nth(before).is_some(),
-            None => true,
-        }
     }
 
     /// Is there input that was not asked for yet?
@@ -360,6 +365,15 @@ impl Input {
 
     /// Waits for more bytes and keeps them; false when the peer has left.
     async fn fill(&mut self, until: Option<Instant>) -> Result<bool, InputError> {
+        self.fill_up_to(STEP, until).await
+    }
+
+    /// The same, with at most so many bytes.
+    async fn fill_up_to(
+        &mut self,
+        most: usize,
+        until: Option<Instant>,
+    ) -> Result<bool, InputError> {
         if self.ended {
             return Ok(false);
         }
@@ -370,7 +384,8 @@ impl Input {
         let (stream, bytes, share) = (&self.stream, &mut self.bytes, &mut self.share);
         let read = poll_fn(|context| {
             SCRATCH.with_borrow_mut(|scratch| {
-                let mut buffer = ReadBuf::new(scratch);
+                let room = scratch.len().min(most);
+                let mut buffer = ReadBuf::new(scratch.get_mut(..room).unwrap_or_default());
                 let read = Pin::new(&mut *stream.lock()).poll_read(context, &mut buffer);
                 read.map_ok(|()| {
                     let filled = buffer.filled();
@@ -532,7 +547,7 @@ mod tests {
 
     #[tokio::test]
     async fn reading_stops_when_so_many_lines_wait() {
-        for (most, read) in [(2, 3), (3, 3), (4, 4)] {
+        for (most, read) in [(0, 0), (1, 1), (2, 2), (3, 3), (4, 3), (100, 4)] {
             let (mut input, _output, mut peer) = pair(LineEnds::Lenient, 1 << 20).await;
             for lines in [3, 1] {
                 peer.write_all(&b"a NOOP\r\n".repeat(lines)).await.unwrap();
