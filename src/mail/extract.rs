@@ -8,6 +8,7 @@
 use std::{ops::Range, sync::Arc};
 
 mod cut;
+mod pick;
 mod stream;
 
 pub use self::{cut::decode, stream::Stream};
@@ -90,11 +91,22 @@ pub struct Large {
     content: ContentId,
     /// Where it is stored.
     range: Range<u64>,
-    /// What has to be taken off.
-    encoding: Option<Encoding>,
-    /// Of the decoded octets these.
+    /// What makes the wanted octets of the stored ones.
+    change: Change,
+    /// Of the changed octets these.
     window: Range<u64>,
     has_nul: bool,
+}
+
+/// What is done with stored octets on their way out.
+#[derive(Clone, Debug)]
+enum Change {
+    /// Nothing.
+    None,
+    /// This is taken off.
+    Decode(Encoding),
+    /// Of a header the fields with these names, or without them.
+    Pick(Arc<[Vec<u8>]>, bool),
 }
 
 impl Large {
@@ -281,6 +293,24 @@ mod tests {
         assert_eq!(stored.whole(piece).await, b"From: a\r\nfrom: c\r\n d\r\n\r\n");
         let piece = stored.piece(fields("FROM", true)).await;
         assert_eq!(stored.whole(piece).await, b"To: b\r\n\r\n");
+    }
+
+    #[tokio::test]
+    async fn fields_are_picked_from_the_longest_header_to_its_end() {
+        let filler = format!("X-Filler: {}\r\n", "x".repeat(980));
+        let header = format!("To: first\r\n{}To: last\r\n", filler.repeat(5_000));
+        let stored = store(format!("{header}\r\nTo: body\r\n").as_bytes()).await;
+        let fields = |not, window| {
+            let text = SectionText::HeaderFields { names: vec![b"to".to_vec()], not };
+            let section = Section { path: vec![], text };
+            stored.piece(Cut { section, form: Form::Stored, window })
+        };
+        let picked = "To: first\r\nTo: last\r\n\r\n";
+        assert_eq!(stored.whole(fields(false, None).await).await, picked.as_bytes());
+        let window = Some((4, 15));
+        assert_eq!(stored.whole(fields(false, window).await).await, picked[4..19].as_bytes());
+        let others = format!("{}\r\n", filler.repeat(5_000));
+        assert_eq!(stored.whole(fields(true, None).await).await, others.as_bytes());
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Cut, Extract, Form, Large, Piece, Wanted};
+use super::{Change, Cut, Extract, Form, Large, Piece, Wanted, pick::Picker};
 use crate::{
     ids::ContentId,
     mail::{
@@ -21,8 +21,8 @@ const LARGE: u64 = 256 << 10;
 const PER_MESSAGE: u64 = 1 << 20;
 /// From this size on a stored header may have been cut, and its rest counts as body.
 const CUT_HEADER: usize = 1 << 20;
-/// Header fields are picked from at most so many octets.
-const MOST_HEADER: u64 = 4 << 20;
+/// Fields are picked from a header of more octets in steps.
+const LONG_HEADER: u64 = 1 << 20;
 /// How many octets are read at once for measuring.
 const STEP: u64 = 256 << 10;
 
@@ -86,13 +86,7 @@ impl Message<'_> {
             return self.decoded(cut);
         }
         if let SectionText::HeaderFields { names, not } = &cut.section.text {
-            return Ok(match self.header(&cut.section)? {
-                Some(header) => {
-                    let fields = select_fields(&header, names, *not);
-                    Piece::Octets(windowed(fields, cut.window))
-                }
-                None => Piece::Absent,
-            });
+            return self.fields(cut, names, *not);
         }
         if cut.is_of_header() && self.parts.header.len() < CUT_HEADER {
             return Ok(Piece::Octets(windowed(self.parts.header.clone(), cut.window)));
@@ -103,14 +97,50 @@ impl Message<'_> {
         }
     }
 
-    /// The octets of a header from which fields are picked.
-    fn header(&self, section: &Section) -> Result<Option<Vec<u8>>> {
-        if section.path.is_empty() && self.parts.header.len() < CUT_HEADER {
-            return Ok(Some(self.parts.header.clone()));
+    /// Fields of a header.
+    fn fields(&self, cut: &Cut, names: &[Vec<u8>], not: bool) -> Result<Piece> {
+        let pick = |header: &[u8]| {
+            let fields = select_fields(header, names, not);
+            Ok(Piece::Octets(windowed(fields, cut.window)))
+        };
+        if cut.section.path.is_empty() && self.parts.header.len() < CUT_HEADER {
+            return pick(&self.parts.header);
         }
-        let Some(range) = self.range(section)? else { return Ok(None) };
-        let end = range.end.min(range.start.saturating_add(MOST_HEADER));
-        Ok(Some(self.r.octets(self.content, range.start..end)?))
+        let Some(range) = self.range(&cut.section)? else { return Ok(Piece::Absent) };
+        if range.end.saturating_sub(range.start) <= LONG_HEADER {
+            return pick(&self.r.octets(self.content, range)?);
+        }
+        let (mut picker, mut size) = (Picker::new(names, not), 0);
+        self.in_steps(range.clone(), |octets, scratch| {
+            picker.feed(&octets, scratch);
+            size += scratch.len() as u64;
+        })?;
+        let mut end = Vec::new();
+        picker.finish(&mut end);
+        Ok(Piece::Large(Large {
+            content: self.content,
+            range,
+            change: Change::Pick(names.into(), not),
+            window: within(0..size + end.len() as u64, cut.window),
+            has_nul: false,
+        }))
+    }
+
+    /// Gives the octets of a range to somebody, some at a time, with an empty buffer.
+    fn in_steps(
+        &self,
+        range: Range<u64>,
+        mut take: impl FnMut(Vec<u8>, &mut Vec<u8>),
+    ) -> Result<()> {
+        let (mut start, mut scratch) = (range.start, Vec::new());
+        while start < range.end {
+            self.r.check_cancelled()?;
+            let end = range.end.min(start.saturating_add(STEP));
+            take(self.r.octets(self.content, start..end)?, &mut scratch);
+            scratch.clear();
+            start = end;
+        }
+        Ok(())
     }
 
     fn range(&self, section: &Section) -> Result<Option<Range<u64>>> {
@@ -131,7 +161,13 @@ impl Message<'_> {
         }
         self.r.check_octets(self.content, range.clone())?;
         let (content, window) = (self.content, range.clone());
-        Ok(Piece::Large(Large { content, range, encoding: None, window, has_nul: may_have_nul }))
+        Ok(Piece::Large(Large {
+            content,
+            range,
+            change: Change::None,
+            window,
+            has_nul: may_have_nul,
+        }))
     }
 
     /// A part without its transfer encoding. What has none, and the message itself, is as stored.
@@ -171,7 +207,7 @@ impl Message<'_> {
             Ok((size, has_nul)) => Piece::Large(Large {
                 content: self.content,
                 range,
-                encoding: Some(encoding),
+                change: Change::Decode(encoding),
                 window: within(0..size, cut.window),
                 has_nul,
             }),
@@ -188,17 +224,13 @@ impl Message<'_> {
             Ok(decoder) => decoder,
             Err(error) => return Ok(Err(error)),
         };
-        let (mut size, mut has_nul, mut scratch) = (0, false, Vec::new());
-        let mut start = range.start;
-        while start < range.end {
-            self.r.check_cancelled()?;
-            let end = range.end.min(start.saturating_add(STEP));
-            decoder.feed(&self.r.octets(self.content, start..end)?, &mut scratch);
+        let (mut size, mut has_nul) = (0, false);
+        self.in_steps(range, |octets, scratch| {
+            decoder.feed(&octets, scratch);
             size += scratch.len() as u64;
             has_nul |= scratch.contains(&0);
-            scratch.clear();
-            start = end;
-        }
+        })?;
+        let mut scratch = Vec::new();
         if let Err(error) = decoder.finish(&mut scratch) {
             return Ok(Err(error));
         }

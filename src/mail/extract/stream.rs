@@ -1,25 +1,36 @@
 //! Octets of large pieces, brought in steps.
 
-use super::Large;
+use super::{Change, Large, pick::Picker};
 use crate::mail::{Mail, Octets, Result, binary::Decoder};
 
 /// The octets of a large piece, in order.
 pub struct Stream {
     octets: Octets,
-    decoder: Option<Decoder>,
-    /// Decoded octets that stand before the window.
+    change: Option<Changer>,
+    /// Changed octets that stand before the window.
     skip: u64,
     /// Octets still to be brought.
     left: u64,
 }
 
+/// A [`Change`] at work.
+enum Changer {
+    Decode(Decoder),
+    Pick(Picker),
+}
+
 impl Stream {
     pub(super) fn new(mail: &Mail, large: &Large) -> Self {
+        let change = match &large.change {
+            Change::None => None,
+            Change::Decode(encoding) => Decoder::new(*encoding).ok().map(Changer::Decode),
+            Change::Pick(names, not) => Some(Changer::Pick(Picker::new(names, *not))),
+        };
         Self {
             octets: mail.octets(large.content, large.range.clone()),
-            decoder: large.encoding.and_then(|encoding| Decoder::new(encoding).ok()),
             // What is stored as it is wanted was cut already.
-            skip: large.encoding.map_or(0, |_| large.window.start),
+            skip: if change.is_some() { large.window.start } else { 0 },
+            change,
             left: large.len(),
         }
     }
@@ -32,7 +43,7 @@ impl Stream {
                 Some(Err(error)) => return Some(Err(error)),
                 None => (Vec::new(), true),
             };
-            self.decode(&mut octets, ended);
+            self.change(&mut octets, ended);
             self.cut(&mut octets);
             if !octets.is_empty() {
                 return Some(Ok(octets));
@@ -44,15 +55,22 @@ impl Stream {
         None
     }
 
-    fn decode(&mut self, octets: &mut Vec<u8>, ended: bool) {
-        let Some(decoder) = &mut self.decoder else { return };
-        let mut decoded = Vec::with_capacity(octets.len());
-        decoder.feed(octets, &mut decoded);
-        if ended && let Some(decoder) = self.decoder.take() {
-            // Measuring has shown that it ends well.
-            let _ = decoder.finish(&mut decoded);
+    fn change(&mut self, octets: &mut Vec<u8>, ended: bool) {
+        let Some(change) = &mut self.change else { return };
+        let mut changed = Vec::with_capacity(octets.len());
+        match change {
+            Changer::Decode(decoder) => decoder.feed(octets, &mut changed),
+            Changer::Pick(picker) => picker.feed(octets, &mut changed),
         }
-        *octets = decoded;
+        if ended {
+            match self.change.take() {
+                // Measuring has shown that it ends well.
+                Some(Changer::Decode(decoder)) => drop(decoder.finish(&mut changed)),
+                Some(Changer::Pick(picker)) => picker.finish(&mut changed),
+                None => {}
+            }
+        }
+        *octets = changed;
     }
 
     fn cut(&mut self, octets: &mut Vec<u8>) {
