@@ -43,12 +43,15 @@ pub(super) struct Answer {
     pub(super) text: String,
     /// Who said it; None when it is our own finding.
     pub(super) remote: Option<String>,
+    /// It was put off before any data: another server of the destination may be asked at once
+    /// (RFC 5321 §5.1).
+    pub(super) ask_another: bool,
 }
 
 impl Answer {
     /// Our own finding.
     pub(super) fn own(status: Status, text: impl Into<String>) -> Self {
-        Self { status, text: text.into(), remote: None }
+        Self { status, text: text.into(), remote: None, ask_another: false }
     }
 
     pub(super) fn class(&self) -> Class {
@@ -57,6 +60,12 @@ impl Answer {
             5 => Class::Permanent,
             _ => Class::Temporary,
         }
+    }
+
+    /// The same, said to MAIL or RCPT.
+    pub(super) fn before_data(mut self) -> Self {
+        self.ask_another = self.class() == Class::Temporary;
+        self
     }
 
     /// The same words, but it may be tried again.

@@ -93,6 +93,7 @@ pub(super) struct Client {
     times: Times,
     usable: bool,
     secured: bool,
+    logged_in: bool,
 }
 
 /// TLS that was tried for want of better, and failed: plain words are the next best.
@@ -142,7 +143,8 @@ impl Client {
         let secured = stream.is_secured();
         let (input, output) = open(stream, LineEnds::Lenient, &ways.memory);
         let (host, offers, times) = (host.to_owned(), Offers::default(), ways.times);
-        let mut client = Self { input, output, host, offers, times, usable: true, secured };
+        let (usable, logged_in) = (true, false);
+        let mut client = Self { input, output, host, offers, times, usable, secured, logged_in };
         let greeting = client.reply(ways.times.greeting).await?;
         if greeting.code != 220 {
             // Another server of the domain may be in a better mood, or this one later.
@@ -214,7 +216,11 @@ impl Client {
         }
         let secret = STANDARD.encode(format!("\0{}\0{}", login.user, login.password));
         let reply = self.command(&format!("AUTH PLAIN {secret}")).await?;
-        if reply.code == 235 { Ok(self) } else { Err(reply.answer(&self.host).temporary()) }
+        if reply.code != 235 {
+            return Err(reply.answer(&self.host).temporary());
+        }
+        self.logged_in = true;
+        Ok(self)
     }
 
     /// Whether another message may be sent over it.

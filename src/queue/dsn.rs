@@ -212,6 +212,9 @@ fn status(report: &Report<'_>) -> String {
     if let Some(id) = &report.message.envelope.envid {
         put(&mut out, "Original-Envelope-Id", id.as_str());
     }
+    if let Some(from) = received_from(report) {
+        put(&mut out, "Received-From-MTA", &format!("dns; {from}"));
+    }
     put(&mut out, "Arrival-Date", &date(report.message.created));
     for to in report.told {
         out.push_str("\r\n");
@@ -241,6 +244,20 @@ fn status(report: &Report<'_>) -> String {
         }
     }
     out
+}
+
+/// Who gave us the message: the name it called itself by and its address, from our own Received field
+/// (RFC 3464 §2.2.4).
+fn received_from(report: &Report<'_>) -> Option<String> {
+    let field = field::find(report.header, b"Received")?;
+    let value = String::from_utf8(field::unfold(field.value).into_owned()).ok()?;
+    let (from, by) = value.strip_prefix("from ")?.split_once(" by ").or_else(|| {
+        // Unfolding leaves the tab before it.
+        value.strip_prefix("from ")?.split_once("\tby ")
+    })?;
+    let ours = format!("{} with ", report.hostname);
+    let id = format!(" id {}", report.message.trace);
+    (by.starts_with(&ours) && by.contains(&id)).then(|| from.trim().to_owned())
 }
 
 /// `address-type ";" generic-address` (RFC 3464 §2.1.2, RFC 6533 §4)
@@ -385,6 +402,24 @@ mod tests {
         assert!(octets.contains("Subject: secret plans"));
         assert!(!octets.contains("Return-Path"));
         assert!(octets.contains("Auto-Submitted: auto-replied"));
+    }
+
+    #[test]
+    fn who_gave_us_the_message_is_told_from_our_own_trace_field_alone() {
+        let message = failed("a@here.example", "b@x");
+        let field = |by: &str, id: &str| {
+            format!(
+                "Return-Path: <a@here.example>\r\nReceived: from relay.example ([192.0.2.7])\r\n\
+                 \tby {by} with ESMTPS id {id}\r\n\tfor <b@x>;\r\n\tdate\r\n\r\n"
+            )
+        };
+        let told = "Received-From-MTA: dns; relay.example ([192.0.2.7])\r\nArrival-Date: ";
+        let (_, octets) = report(&message, field("here.example", "t").as_bytes(), None);
+        assert!(octets.contains(told), "{octets}");
+        for other in [field("there.example", "t"), field("here.example", "u")] {
+            let (_, octets) = report(&message, other.as_bytes(), None);
+            assert!(!octets.contains("Received-From-MTA"), "{octets}");
+        }
     }
 
     #[test]

@@ -304,6 +304,33 @@ async fn a_long_delay_is_told_once_and_age_ends_it() {
 }
 
 #[tokio::test]
+async fn a_smarthost_learns_which_user_wrote_and_that_nobody_did() {
+    for (login, from, told) in [
+        (true, "alice@here.example", " AUTH=alice@here.example"),
+        (true, "", " AUTH=<>"),
+        (false, "alice@here.example", ""),
+    ] {
+        let office = Office::new(script(&["AUTH PLAIN"], &[("AUTH", "235 2.7.0 welcome")])).await;
+        let login = login.then(|| Login { user: "us".into(), password: "secret".into() });
+        let (host, port) = ("mx.there.example".into(), office.sink.address.port());
+        let relay = Relay { host, port, security: Security::Plain, login };
+        let running = office.start(|settings| settings.relay = Some(relay));
+        let reverse_path = ReversePath::parse(from).unwrap();
+        let recipients = vec![recipient("carol@there.example")];
+        let envelope = Envelope { reverse_path, recipients, ..Envelope::default() };
+        let author = if from.is_empty() { Author::House } else { Author::User(ALICE) };
+        let message = office.house.spool(TEXT);
+        let (trace, received, arrival) = ("t".into(), Vec::new(), String::new());
+        let outgoing = Outgoing { trace, envelope, received, arrival, message };
+        let taken = office.submission.submit(author, ORIGIN, Share::All, outgoing).await;
+        let _ = taken.unwrap();
+        office.until_empty().await;
+        assert_eq!(office.sink.notes().messages[0].mail, format!("MAIL FROM:<{from}>{told}"));
+        running.end().await;
+    }
+}
+
+#[tokio::test]
 async fn no_report_is_made_on_a_report() {
     let office = Office::new(script(&[], &[("RCPT", "550 5.1.1 no")])).await;
     let running = office.start(|_| {});

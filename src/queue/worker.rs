@@ -20,13 +20,17 @@ use super::{
 };
 use crate::{
     events::{Door, Origin},
+    ids::QueueId,
     metrics::{Count, Limit},
     store::{self, Attempt, Fate, NewTrace, Queued, QueuedRecipient, RecipientState},
-    wire::envelope::Recipient,
+    wire::{address::Address, envelope::Recipient},
 };
 
 /// Recipients of one transaction (RFC 5321 §4.5.3.1.8).
 const RECIPIENTS: usize = 100;
+/// Servers of a destination that are asked for a recipient in one attempt, when the first puts it off
+/// (RFC 5321 §5.1).
+const SERVERS_ASKED: usize = 2;
 /// Pauses between attempts to record what must not be forgotten.
 const RECORD_AGAIN: Duration = Duration::from_secs(1);
 const RECORD_AGAIN_MAX: Duration = Duration::from_mins(1);
@@ -59,6 +63,19 @@ pub(super) async fn work(
     drop(seat);
 }
 
+/// What became of a recipient.
+struct Told {
+    answer: Answer,
+    /// Who took it reports to the sender itself.
+    hop_reports: bool,
+}
+
+impl Told {
+    fn own(answer: Answer) -> Self {
+        Self { answer, hop_reports: false }
+    }
+}
+
 /// A worker's place among the connections; given back even by a panic.
 struct Seat<'a> {
     inner: &'a Inner,
@@ -86,7 +103,8 @@ impl Drop for Held<'_> {
 struct Worker<'a> {
     inner: &'a Inner,
     to: &'a Destination,
-    client: Option<Client>,
+    /// A connection that can serve again, and to whom.
+    client: Option<(Client, Hop)>,
     /// Messages sent over this connection.
     sent: usize,
     hops: Option<Vec<Hop>>,
@@ -98,8 +116,8 @@ impl Worker<'_> {
     /// Sends a message to its recipients in this job, and records what became of it.
     async fn serve(&mut self, job: &Job) {
         let id = job.queue;
-        let message = match self.inner.store().read(move |r| r.queued(id)).await {
-            Ok(Some(message)) => message,
+        let (message, submitter) = match self.inner.store().read(move |r| look_up(r, id)).await {
+            Ok(Some(found)) => found,
             Ok(None) => return,
             Err(error) => {
                 tracing::error!(%error, queue = %id, "cannot read a queued message");
@@ -119,40 +137,89 @@ impl Worker<'_> {
         let line_max = self.inner.settings.text_line_max;
         let letter = Letter::open(mail, message.content, message.size, line_max).await;
         for due in due.chunks(RECIPIENTS) {
-            let (answers, reports) = match &letter {
-                Ok(letter) => self.deliver(&message, letter, due).await,
+            let told = match &letter {
+                Ok(letter) => {
+                    let (envelope, submitter) = (&message.envelope, submitter.as_ref());
+                    self.deliver(&Mailing { mail, envelope, letter, submitter }, due).await
+                }
                 Err(error) => {
                     let text = format!("cannot read the message: {error}");
-                    (vec![Answer::own(Status(4, 3, 0), text); due.len()], false)
+                    let unread = || Told::own(Answer::own(Status(4, 3, 0), text.as_str()));
+                    due.iter().map(|_| unread()).collect()
                 }
             };
-            self.record(&message, due, &answers, reports).await;
+            self.record(&message, due, &told).await;
         }
     }
 
-    /// One answer for each recipient, and whether who took it reports to the sender itself.
-    async fn deliver(
-        &mut self,
-        message: &Queued,
-        letter: &Letter,
-        due: &[&QueuedRecipient],
-    ) -> (Vec<Answer>, bool) {
-        let mail = self.inner.submission.delivery().mail();
-        let mailing = Mailing { mail, envelope: &message.envelope, letter };
+    /// What became of each recipient, in order.
+    async fn deliver(&mut self, mailing: &Mailing<'_>, due: &[&QueuedRecipient]) -> Vec<Told> {
         let to: Vec<&Recipient> = due.iter().map(|to| &to.recipient).collect();
-        if let Some(client) = self.client.take()
-            && let Some(done) = self.send_over(client, &mailing, &to).await.ok()
-        {
-            return done;
+        match self.ask_first(mailing, &to).await {
+            Ok((mut told, hop)) => {
+                self.ask_others(mailing, &to, &mut told, &hop).await;
+                told
+            }
+            Err(answer) => to.iter().map(|_| Told::own(answer.clone())).collect(),
         }
-        let answer = match self.down.clone() {
-            Some(answer) => answer,
-            None => match self.send_anew(&mailing, &to).await {
-                Ok(done) => return done,
-                Err(answer) => self.down.insert(answer).clone(),
-            },
-        };
-        (vec![answer; due.len()], false)
+    }
+
+    /// Asks the server that is connected already, or the first that can be used.
+    async fn ask_first(
+        &mut self,
+        mailing: &Mailing<'_>,
+        to: &[&Recipient],
+    ) -> Result<(Vec<Told>, Hop), Answer> {
+        if let Some((client, hop)) = self.client.take()
+            && let Ok(told) = self.send_over(client, &hop, mailing, to).await
+        {
+            return Ok((told, hop));
+        }
+        if let Some(answer) = self.down.clone() {
+            return Err(answer);
+        }
+        let asked = self.send_anew(mailing, to).await;
+        asked.map_err(|answer| self.down.insert(answer).clone())
+    }
+
+    /// Asks other servers for those recipients that the first one put off before any data. What they
+    /// say counts; when none can be used, what the first one said.
+    async fn ask_others(
+        &mut self,
+        mailing: &Mailing<'_>,
+        to: &[&Recipient],
+        told: &mut [Told],
+        first: &Hop,
+    ) {
+        let mut asked = 1;
+        let hops = self.hops.clone().unwrap_or_default();
+        for hop in hops.into_iter().filter(|hop| hop.address != first.address) {
+            let open: Vec<_> = (0..told.len())
+                .filter(|at| told.get(*at).is_some_and(|told| told.answer.ask_another))
+                .collect();
+            if open.is_empty() || asked >= SERVERS_ASKED {
+                return;
+            }
+            // There are no more connections to a destination than it has workers.
+            self.leave().await;
+            let Ok(mut client) = Client::connect(&self.inner.ways, &hop.name, hop.address).await
+            else {
+                continue;
+            };
+            if self.comes_back(&client).is_none() {
+                let some: Vec<_> = open.iter().filter_map(|at| to.get(*at).copied()).collect();
+                if let Ok(answers) = client.send(mailing, &some).await {
+                    asked += 1;
+                    let hop_reports = client.reports();
+                    for (at, answer) in open.into_iter().zip(answers) {
+                        if let Some(slot) = told.get_mut(at) {
+                            *slot = Told { answer, hop_reports };
+                        }
+                    }
+                }
+            }
+            client.quit().await;
+        }
     }
 
     /// Tries the servers of the destination in their order, until one can be used.
@@ -160,7 +227,7 @@ impl Worker<'_> {
         &mut self,
         mailing: &Mailing<'_>,
         to: &[&Recipient],
-    ) -> Result<(Vec<Answer>, bool), Answer> {
+    ) -> Result<(Vec<Told>, Hop), Answer> {
         let hops = match &self.hops {
             Some(hops) => hops.clone(),
             None => self.hops.insert(self.inner.hops(self.to).await?).clone(),
@@ -178,8 +245,8 @@ impl Worker<'_> {
                 client.quit().await;
                 return Err(answer);
             }
-            match self.send_over(client, mailing, to).await {
-                Ok(done) => return Ok(done),
+            match self.send_over(client, &hop, mailing, to).await {
+                Ok(told) => return Ok((told, hop)),
                 Err(answer) => fault = answer,
             }
         }
@@ -197,51 +264,52 @@ impl Worker<'_> {
     async fn send_over(
         &mut self,
         mut client: Client,
+        hop: &Hop,
         mailing: &Mailing<'_>,
         to: &[&Recipient],
-    ) -> Result<(Vec<Answer>, bool), Answer> {
+    ) -> Result<Vec<Told>, Answer> {
         let outcome = client.send(mailing, to).await;
-        let reports = client.reports();
+        let hop_reports = client.reports();
         self.sent = self.sent.saturating_add(1);
         if client.is_usable() && self.sent < self.inner.settings.messages_per_connection {
-            self.client = Some(client);
+            self.client = Some((client, hop.clone()));
         } else {
             self.sent = 0;
             client.quit().await;
         }
-        outcome.map(|answers| (answers, reports))
+        let told = |answer| Told { answer, hop_reports };
+        outcome.map(|answers| answers.into_iter().map(told).collect())
     }
 
     async fn leave(&mut self) {
-        if let Some(client) = self.client.take() {
+        if let Some((client, _)) = self.client.take() {
+            self.sent = 0;
             client.quit().await;
         }
     }
 
     /// Records what became of some recipients; it goes on trying, since a yes must not be forgotten.
-    async fn record(
-        &self,
-        message: &Queued,
-        due: &[&QueuedRecipient],
-        answers: &[Answer],
-        hop_reports: bool,
-    ) {
+    async fn record(&self, message: &Queued, due: &[&QueuedRecipient], told: &[Told]) {
         let now = self.inner.now();
         let schedule = &self.inner.settings.schedule;
-        let around = Circumstances { schedule, hop_reports, now, jitter: jitter() };
+        let jitter = jitter();
         let attempts: Vec<_> = due
             .iter()
-            .zip(answers)
-            .map(|(to, answer)| fate::attempt(message, to, answer, around))
+            .zip(told)
+            .map(|(to, Told { answer, hop_reports })| {
+                let hop_reports = *hop_reports;
+                let around = Circumstances { schedule, hop_reports, now, jitter };
+                fate::attempt(message, to, answer, around)
+            })
             .collect();
         let steps: Arc<[_]> = due
             .iter()
-            .zip(answers)
+            .zip(told)
             .zip(&attempts)
-            .map(|((to, answer), attempt)| step(message, to, answer, attempt))
+            .map(|((to, told), attempt)| step(message, to, &told.answer, attempt))
             .collect();
-        for (answer, attempt) in answers.iter().zip(&attempts) {
-            self.count(message, answer, attempt);
+        for (told, attempt) in told.iter().zip(&attempts) {
+            self.count(message, &told.answer, attempt);
         }
         let attempts: Arc<[_]> = attempts.into();
         let mut pause = RECORD_AGAIN;
@@ -289,6 +357,17 @@ impl Worker<'_> {
         });
         write.await.map(|_| ())
     }
+}
+
+/// A message in the queue, and the address of the user who submitted it.
+fn look_up(
+    r: &store::Reader<'_>,
+    id: QueueId,
+) -> Result<Option<(Queued, Option<Address>)>, store::Error> {
+    let Some(message) = r.queued(id)? else { return Ok(None) };
+    let account = message.account.map(|id| r.account_by_id(id)).transpose()?.flatten();
+    let submitter = account.and_then(|account| Address::parse(&account.address).ok());
+    Ok(Some((message, submitter)))
 }
 
 /// What is traced and logged of an attempt.

@@ -69,6 +69,7 @@ impl Reply {
             status: status.unwrap_or(Status(class, 0, 0)),
             text: text.trim_end().to_owned(),
             remote: Some(host.to_owned()),
+            ask_another: false,
         }
     }
 }
@@ -86,6 +87,8 @@ pub(super) struct Offers {
     pub(super) utf8: bool,
     pub(super) dsn: bool,
     pub(super) start_tls: bool,
+    /// The extension of RFC 4954, by whatever mechanism.
+    pub(super) auth: bool,
     pub(super) auth_plain: bool,
     /// It knows SIZE; above this it takes nothing, zero says nothing (RFC 1870 §3).
     pub(super) size: Option<u64>,
@@ -108,7 +111,10 @@ impl Offers {
                 "SMTPUTF8" => offers.utf8 = true,
                 "DSN" => offers.dsn = true,
                 "STARTTLS" => offers.start_tls = true,
-                "AUTH" => offers.auth_plain |= words.any(|word| word.eq_ignore_ascii_case("PLAIN")),
+                "AUTH" => {
+                    offers.auth = true;
+                    offers.auth_plain |= words.any(|word| word.eq_ignore_ascii_case("PLAIN"));
+                }
                 "SIZE" => {
                     offers.size = Some(words.next().and_then(|n| n.parse().ok()).unwrap_or(0));
                 }

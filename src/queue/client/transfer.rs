@@ -13,7 +13,7 @@ use crate::{
     },
     wire::{
         address::{Address, ReversePath},
-        envelope::{EnvId, Envelope, Orcpt, Recipient, Ret},
+        envelope::{EnvId, Envelope, Orcpt, Recipient, Ret, xtext_encode},
     },
 };
 
@@ -28,6 +28,8 @@ pub(in crate::queue) struct Mailing<'a> {
     pub(in crate::queue) mail: &'a Mail,
     pub(in crate::queue) envelope: &'a Envelope,
     pub(in crate::queue) letter: &'a Letter,
+    /// The user who submitted it, when that is known.
+    pub(in crate::queue) submitter: Option<&'a Address>,
 }
 
 /// How the message goes to this server.
@@ -134,6 +136,12 @@ impl Client {
             push(&mut parameters, "RET", envelope.ret.map(Ret::as_str));
             push(&mut parameters, "ENVID", envelope.envid.as_ref().map(EnvId::encode));
         }
+        if self.logged_in && offers.auth {
+            // Whose login this is says nothing of who wrote the mail (RFC 4954 §5).
+            let known = mailing.submitter.filter(|address| !address.needs_utf8());
+            let known = known.map_or("<>".into(), |address| xtext_encode(&address.to_string()));
+            push(&mut parameters, "AUTH", Some(known));
+        }
         // The server must know it for recipients too, who may need it when the sender does not.
         let utf8 = offers.utf8 && (envelope.utf8 || utf8);
         if utf8 {
@@ -177,10 +185,11 @@ impl Client {
             }
             let refused = replies.first().filter(|mail| !mail.is_positive());
             if let Some(refused) = refused {
-                return Ok(vec![refused.answer(&self.host); asked.len()]);
+                return Ok(vec![refused.answer(&self.host).before_data(); asked.len()]);
             }
         }
-        Ok(replies.iter().skip(1).map(|reply| reply.answer(&self.host)).collect())
+        let answer = |reply: &Reply| reply.answer(&self.host).before_data();
+        Ok(replies.iter().skip(1).map(answer).collect())
     }
 
     fn rcpt(&self, recipient: &Recipient, way: &Way) -> String {

@@ -100,6 +100,62 @@ async fn what_may_have_been_taken_is_offered_to_no_other_server() {
 }
 
 #[tokio::test]
+async fn who_is_put_off_by_one_server_is_offered_to_another_in_the_same_attempt() {
+    let exchanges = [mx(10, "one.example"), mx(20, "two.example"), mx(30, "three.example")];
+    for command in ["MAIL", "RCPT TO:<carol"] {
+        let zone = Zone::default().with("there.example", &exchanges);
+        let town = Town::new(script(&[], &[(command, "451 4.3.0 not now")]), zone).await;
+        let two = town.server(HOSTS[1], Script::default()).await;
+        let running = town.start();
+        let to = ["carol@there.example", "dan@there.example"];
+        town.office.submit(&to, |_| {}, TEXT).await;
+        town.office.until_empty().await;
+        running.end().await;
+        let rcpt = |sink: &Sink| -> Vec<_> {
+            sink.notes().messages.iter().flat_map(|heard| heard.rcpt.clone()).collect()
+        };
+        let (first, second) = (rcpt(&town.office.sink), rcpt(&two));
+        if command == "MAIL" {
+            assert!(first.is_empty());
+            assert_eq!(second, ["RCPT TO:<carol@there.example>", "RCPT TO:<dan@there.example>"]);
+        } else {
+            assert_eq!(first, ["RCPT TO:<dan@there.example>"]);
+            assert_eq!(second, ["RCPT TO:<carol@there.example>"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_second_server_says_counts_and_a_third_one_is_not_asked() {
+    let exchanges = [mx(10, "one.example"), mx(20, "two.example"), mx(30, "three.example")];
+    let zone = Zone::default().with("there.example", &exchanges);
+    let town = Town::new(script(&[], &[("RCPT", "450 4.2.0 grey")]), zone).await;
+    let two = town.server(HOSTS[1], script(&[], &[("RCPT", "452 4.2.2 full")])).await;
+    let three = town.server(HOSTS[2], Script::default()).await;
+    let running = town.start();
+    town.office.submit(&["carol@there.example"], |_| {}, TEXT).await;
+    let queue = town.office.until(|queue| !queue.is_empty() && deferred(queue)).await;
+    running.end().await;
+    let carol = &queue[0].recipients[0];
+    assert_eq!((carol.reply.as_str(), carol.attempts), ("4.2.2 452 4.2.2 full", 1));
+    assert_eq!(carol.remote, "two.example");
+    assert_eq!((two.notes().connections, three.notes().connections), (1, 0));
+}
+
+#[tokio::test]
+async fn what_is_put_off_at_its_end_is_offered_to_no_other_server() {
+    let exchanges = [mx(10, "one.example"), mx(20, "two.example")];
+    let zone = Zone::default().with("there.example", &exchanges);
+    let town = Town::new(script(&[], &[("end", "451 4.3.0 later")]), zone).await;
+    let two = town.server(HOSTS[1], Script::default()).await;
+    let running = town.start();
+    town.office.submit(&["carol@there.example"], |_| {}, TEXT).await;
+    town.office.until(|queue| !queue.is_empty() && deferred(queue)).await;
+    running.end().await;
+    assert_eq!(two.notes().connections, 0);
+}
+
+#[tokio::test]
 async fn equals_share_the_work() {
     let exchanges = [mx(10, "one.example"), mx(10, "two.example")];
     let zone = Zone::default().with("there.example", &exchanges);
