@@ -50,7 +50,9 @@ impl From<store::Error> for Refusal {
         let status = match &error {
             E::NotFound(_) => StatusCode::NOT_FOUND,
             E::Exists(_) | E::Refused(_) => StatusCode::CONFLICT,
-            E::OverQuota | E::Limit(_) | E::Over(..) | E::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
+            E::OverQuota | E::Limit(_) | E::Over(..) | E::DiskFull => {
+                StatusCode::INSUFFICIENT_STORAGE
+            }
             E::ReadOnly | E::Closed | E::SyncFailed => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };

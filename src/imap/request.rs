@@ -309,11 +309,7 @@ impl Reader {
         beyond.iter().find_map(|(beyond, limit)| beyond.then_some(*limit))
     }
 
-    async fn literal(
-        &mut self,
-        input: &mut Input,
-        situation: Situation<'_>,
-    ) -> Result<(), Error> {
+    async fn literal(&mut self, input: &mut Input, situation: Situation<'_>) -> Result<(), Error> {
         while let Some(literal) = &mut self.literal {
             let thrown_away = literal.thrown_away;
             match input.piece(&mut literal.octets).await.map_err(|error| situation.lost(error))? {

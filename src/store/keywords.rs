@@ -159,7 +159,8 @@ impl Tx<'_> {
             }
         }
         let unused = known.iter().map(|(number, _)| *number).find(|number| !used.contains(*number));
-        let number = unused.ok_or(Error::Over(Limit::KeywordsPerMailboxMax, "keywords of a mailbox"))?;
+        let number =
+            unused.ok_or(Error::Over(Limit::KeywordsPerMailboxMax, "keywords of a mailbox"))?;
         let sql = "DELETE FROM keyword WHERE mailbox = ?1 AND number = ?2";
         self.execute(sql, (mailbox, number))?;
         Ok(number)

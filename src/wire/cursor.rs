@@ -555,7 +555,10 @@ mod tests {
         }
         let brackets = |levels: usize| "(".repeat(levels) + &")".repeat(levels);
         assert_eq!(depth(&mut cursor(&brackets(33))), Ok(33)); // the innermost list is empty
-        assert_eq!(depth(&mut cursor(&brackets(34))), Err(Syntax::Over(Limit::ImapDepthMax, "levels of brackets")));
+        assert_eq!(
+            depth(&mut cursor(&brackets(34))),
+            Err(Syntax::Over(Limit::ImapDepthMax, "levels of brackets"))
+        );
     }
 
     proptest! {

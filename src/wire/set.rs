@@ -387,7 +387,10 @@ mod tests {
     fn ten_thousand_ranges_are_read_and_not_one_more() {
         let set = |ranges| vec!["1"; ranges].join(",");
         assert!(read(&set(10_000)).is_ok());
-        assert_eq!(read(&set(10_001)), Err(Syntax::Over(Limit::ImapSetRangesMax, "ranges in a set")));
+        assert_eq!(
+            read(&set(10_001)),
+            Err(Syntax::Over(Limit::ImapSetRangesMax, "ranges in a set"))
+        );
     }
 
     proptest! {

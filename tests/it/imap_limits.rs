@@ -384,8 +384,9 @@ fn silence_and_slowness_end_a_session_and_are_counted() {
         ("smtp_data_time", "1 s", literal, "* BYE "),
         ("data_rate_min", "1000000", literal, "* BYE "),
     ] {
-        let with = [(&*format!("limits.{key}"), value), ("limits.data_rate_after", "1 s")];
-        let house = House::with(&with);
+        let after = if key == "data_rate_min" { "1 s" } else { "30 s" };
+        let key_and_value = (&*format!("limits.{key}"), value);
+        let house = House::with(&[key_and_value, ("limits.data_rate_after", after)]);
         let last = silent(&house, commands);
         assert!(last.starts_with(beyond), "{key}: {last}");
         assert_eq!(exceeded(&house, key), 1, "{key}");
