@@ -36,6 +36,11 @@ async fn metrics(State(house): State<Arc<House>>) -> Result<Text, Refusal> {
             help: "Octets in all input buffers.",
             value: number(house.memory.used()),
         },
+        Gauge {
+            name: "mailade_mailbox_views",
+            help: "Mailboxes whose messages are listed in memory.",
+            value: number(house.mail.views_held()),
+        },
         Gauge { name: "mailade_queue_messages", help: "Messages on their way out.", value: queued },
     ];
     Ok(([(CONTENT_TYPE, TEXT)], house.metrics.text(&gauges)))

@@ -145,6 +145,11 @@ impl Mail {
         &self.store
     }
 
+    /// How many mailboxes have their messages listed in memory.
+    pub fn views_held(&self) -> usize {
+        self.views.held()
+    }
+
     /// The limits that hold.
     pub fn limits(&self) -> &Limits {
         &self.limits

@@ -64,6 +64,11 @@ impl Views {
         Ok(self.shelf().put(mailbox, view))
     }
 
+    /// How many are in memory.
+    pub(super) fn held(&self) -> usize {
+        self.shelf().views.len()
+    }
+
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -45,3 +45,4 @@ mod structure;
 mod sync;
 mod traces;
 mod transcripts;
+mod views;
