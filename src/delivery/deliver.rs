@@ -303,6 +303,24 @@ impl Delivery {
         filed
     }
 
+    /// Traces that a message was refused, and why. It is no promise: when it cannot be written, the log
+    /// has it.
+    pub async fn trace_refusal(
+        &self,
+        origin: Origin,
+        trace: String,
+        account: Option<AccountId>,
+        detail: String,
+    ) {
+        let job = move |tx: &mut Tx<'_>| {
+            let (trace, step, detail) = (&*trace, "refused", &*detail);
+            tx.trace(&NewTrace { trace, account, step, detail, ..NewTrace::default() })
+        };
+        if let Err(error) = self.mail.store().write::<_, store::Error, _>(origin, job).await {
+            tracing::debug!(%error, "a refusal was not traced");
+        }
+    }
+
     /// Refuses a message that has been through too many servers before us (RFC 5321 §6.3).
     pub fn check_hops(&self, hops: usize) -> Result<(), Refusal> {
         if hops > self.settings.received_max { Err(Refusal::Loop) } else { Ok(()) }

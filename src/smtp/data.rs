@@ -53,7 +53,7 @@ impl Session {
             }
         }
         if let Some(reply) = damaged(body.data().damage()) {
-            self.log_message_refusal(&transaction, &reply);
+            self.tell_outcome(&Told::about(&transaction, 0), &reply).await;
             self.say_for_each(&transaction, &reply);
             return Err(Ended::Said);
         }
@@ -152,7 +152,7 @@ impl Session {
         let spool = match intake.end() {
             Ok(spool) => spool,
             Err(reply) => {
-                self.log_message_refusal(&transaction, &reply);
+                self.tell_outcome(&Told::about(&transaction, 0), &reply).await;
                 self.say_for_each(&transaction, &reply);
                 return Ok(());
             }
@@ -173,7 +173,7 @@ impl Session {
             Ok(_committed) => told.taken(),
             Err(error) => reply_to_delivery(&error),
         };
-        self.log_outcome(&told, &reply);
+        self.tell_outcome(&told, &reply).await;
         self.say(&reply);
     }
 
@@ -195,7 +195,7 @@ impl Session {
         told.recipients = 1;
         for (recipient, reply) in recipients.into_iter().zip(&replies) {
             told.to = recipient;
-            self.log_outcome(&told, reply);
+            self.tell_outcome(&told, reply).await;
             self.say(reply);
         }
     }
@@ -214,7 +214,7 @@ impl Session {
             Ok(_committed) => told.taken(),
             Err(error) => Reply::from(&error),
         };
-        self.log_outcome(&told, &reply);
+        self.tell_outcome(&told, &reply).await;
         self.say(&reply);
     }
 
@@ -259,8 +259,25 @@ impl Session {
         }
     }
 
-    fn log_message_refusal(&self, transaction: &Transaction, reply: &Reply) {
-        self.log_outcome(&Told::about(transaction, 0), reply);
+    /// Logs what became of a message, and traces that it was refused.
+    async fn tell_outcome(&self, told: &Told, reply: &Reply) {
+        self.log_outcome(told, reply);
+        if !reply.is_refusal() {
+            return;
+        }
+        let Told { trace, from, to, recipients, .. } = told;
+        let others = match recipients.saturating_sub(1) {
+            0 => String::new(),
+            others => format!(" and {others} more"),
+        };
+        let (code, enhanced, text) = (reply.code(), reply.enhanced(), reply.text());
+        let (peer, role) = (self.peer, self.door.role);
+        let detail = format!(
+            "from [{peer}] at {role:?}, <{from}> to {to}{others}: {code} {enhanced} {text}"
+        );
+        let account = self.user.as_ref().map(|user| user.account);
+        let delivery = &self.door.means.delivery;
+        delivery.trace_refusal(self.origin(), trace.clone(), account, detail).await;
     }
 
     fn log_outcome(&self, told: &Told, reply: &Reply) {

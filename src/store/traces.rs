@@ -17,7 +17,8 @@ pub struct NewTrace<'a> {
     pub place: Option<(MailboxId, Uid)>,
     /// What it holds, when it was put into a mailbox.
     pub content: Option<ContentId>,
-    /// What happened: `received`, `delivered`, `queued`, `sent`, `deferred`, `failed`, `fetched` …
+    /// What happened: `received`, `delivered`, `queued`, `sent`, `deferred`, `failed`, `refused`,
+    /// `fetched` …
     pub step: &'a str,
     /// More of it in plain words.
     pub detail: &'a str,

@@ -9,7 +9,7 @@ use rusqlite::{Connection as Database, OpenFlags};
 
 use crate::{
     connection::Connection,
-    house::{House, Service},
+    house::{House, Service, dotted},
 };
 
 /// All steps in order: what happened, and more of it.
@@ -38,6 +38,43 @@ fn fetch(imap: &mut Connection, items: &str) {
         imap.send_line(&line).unwrap();
         let tag = line.split_inclusive(' ').next().unwrap().as_bytes();
         while !imap.read_line().unwrap().starts_with(tag) {}
+    }
+}
+
+#[test]
+fn a_message_that_is_refused_leaves_a_trace_at_every_door() {
+    let house =
+        House::with(&[("limits.received_fields_max", "3"), ("limits.message_size_max", "500")]);
+    let loops = format!("{}From: alice@demo.example\r\n\r\nhi\r\n", "Received: x\r\n".repeat(4));
+    let large = format!("From: alice@demo.example\r\n\r\n{}", "x\r\n".repeat(300));
+    let mut expected = Vec::new();
+    for (door, hello) in
+        [(Service::Smtp, "EHLO"), (Service::Lmtp, "LHLO"), (Service::Submission, "EHLO")]
+    {
+        for (message, why) in [(&loops, "554 5.4.6 "), (&large, "552 5.3.4 ")] {
+            let mut smtp = house.connect(door);
+            smtp.read_reply().unwrap();
+            smtp.command(&format!("{hello} test.example")).unwrap();
+            if door == Service::Submission {
+                // alice@demo.example, secret
+                let login = "AUTH PLAIN AGFsaWNlQGRlbW8uZXhhbXBsZQBzZWNyZXQ=";
+                assert!(smtp.command(login).unwrap().starts_with("235"));
+            }
+            smtp.command("MAIL FROM:<alice@demo.example>").unwrap();
+            smtp.command("RCPT TO:<bob@demo.example>").unwrap();
+            smtp.command("DATA").unwrap();
+            smtp.send(&dotted(message.as_bytes())).unwrap();
+            let answer = smtp.read_reply().unwrap();
+            assert!(answer.starts_with(why), "{door:?}: {answer}");
+            expected.push(why);
+        }
+    }
+    let steps = steps(&house);
+    assert_eq!(steps.len(), expected.len(), "{steps:?}");
+    for ((step, detail), why) in steps.iter().zip(expected) {
+        let told = format!("<alice@demo.example> to bob@demo.example: {why}");
+        assert!(step == "refused" && detail.contains(&told), "{step}: {detail}");
+        assert!(detail.starts_with("from [127.0.0.1] at "), "{detail}");
     }
 }
 
