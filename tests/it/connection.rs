@@ -55,6 +55,11 @@ impl Connection {
 
     /// Puts TLS on; any certificate will do.
     pub(crate) fn with_tls(self) -> Self {
+        self.try_tls().unwrap()
+    }
+
+    /// The same, or why the handshake failed.
+    pub(crate) fn try_tls(self) -> io::Result<Self> {
         let Layer::Plain(tcp) = self.layer else { panic!("TLS is on already") };
         assert!(self.buffered.is_empty(), "the server spoke before the handshake");
         let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -67,9 +72,9 @@ impl Connection {
         let client = ClientConnection::new(Arc::new(config), name).unwrap();
         let mut stream = StreamOwned::new(client, tcp);
         while stream.conn.is_handshaking() {
-            stream.conn.complete_io(&mut stream.sock).unwrap();
+            stream.conn.complete_io(&mut stream.sock)?;
         }
-        Self { layer: Layer::Tls(Box::new(stream)), buffered: Vec::new() }
+        Ok(Self { layer: Layer::Tls(Box::new(stream)), buffered: Vec::new() })
     }
 
     /// Waits so long for what is read.

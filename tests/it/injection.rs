@@ -159,6 +159,29 @@ fn plain_words_after_the_go_ahead_are_no_handshake_and_get_no_answer() {
     }
 }
 
+/// Between the line and its go-ahead: whether the server has read it by then or not, it is thrown away
+/// or it breaks the handshake.
+#[test]
+fn what_comes_in_a_segment_of_its_own_before_the_go_ahead_is_never_run() {
+    let house = House::open();
+    for door in DOORS.into_iter().chain([Service::Imap]) {
+        let (starttls, yes) = go_ahead(door);
+        for _ in 0..10 {
+            let mut connection = greeted(&house, door);
+            connection.send_line(starttls).unwrap();
+            connection.send(injected(door).as_bytes()).unwrap();
+            let line = String::from_utf8(connection.read_line().unwrap()).unwrap();
+            assert!(line.starts_with(yes), "{door:?}: {line}");
+            match connection.try_tls() {
+                Ok(connection) => is_new(connection, door, &format!("{door:?}, between")),
+                // Plain words in answer would be no TLS.
+                Err(error) => assert!(!error.to_string().contains("corrupt"), "{door:?}: {error}"),
+            }
+        }
+    }
+    assert_eq!(messages_of_bob(&house), 0);
+}
+
 #[test]
 fn starttls_is_refused_with_an_argument_inside_tls_and_after_a_login() {
     let house = House::open();
