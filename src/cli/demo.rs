@@ -52,6 +52,9 @@ pub(super) struct Demo {
     /// Keeps the mail in this folder, and finds it there the next time.
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
+    /// Takes any free ports, for a second demonstration beside the first.
+    #[arg(long)]
+    any_ports: bool,
     /// Prints one line on standard output once every service is open: "ready" and the services with
     /// their addresses as JSON.
     #[arg(long)]
@@ -67,7 +70,7 @@ impl Demo {
             Some(dir) => std::path::absolute(dir)?,
             None => temporary.path().join("data"),
         };
-        let config = config(&data_dir);
+        let config = config(&data_dir, self.any_ports);
         logging::start(&config.log);
         serve::tell_open_files(0);
         let sources = Sources::default();
@@ -104,8 +107,8 @@ fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
-/// Loopback, with the ports of the documentation where they are free.
-fn config(data_dir: &Path) -> Config {
+/// Loopback, with the ports of the documentation where they are free, or with any.
+fn config(data_dir: &Path, any_ports: bool) -> Config {
     let mut config = Config { data_dir: data_dir.to_owned(), ..Config::default() };
     if let Ok(name) = "mail.demo.example".parse() {
         config.hostname = name;
@@ -120,7 +123,7 @@ fn config(data_dir: &Path) -> Config {
         (&mut listen.submission, 1587),
         (&mut listen.submissions, 1465),
     ] {
-        *addresses = vec![free(port)];
+        *addresses = vec![free(if any_ports { 0 } else { port })];
     }
     for addresses in [
         &mut listen.immp,

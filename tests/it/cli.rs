@@ -376,7 +376,7 @@ fn a_message_above_the_limit_is_reported_and_the_others_come_in() {
 #[test]
 fn the_demonstration_shows_mail_and_leaves_nothing_behind() {
     let place = Place::new();
-    let server = Running::start(place.program(&["demo", "--announce"]));
+    let server = Running::start(place.program(&["demo", "--announce", "--any-ports"]));
     for (service, addresses) in &server.services {
         let row = |line: &str| {
             line.starts_with(service.as_str()) && line.contains(&addresses[0].to_string())
@@ -409,7 +409,8 @@ fn the_demonstrations_mail_can_be_kept() {
     let place = Place::new();
     let kept = place.data.to_str().unwrap();
     for _ in 0..2 {
-        let server = Running::start(place.program(&["demo", "--announce", "--keep", kept]));
+        let server =
+            Running::start(place.program(&["demo", "--announce", "--any-ports", "--keep", kept]));
         assert!(server.end(Signal::INT).success());
     }
     let users = place.run(&["user", "list"]);
