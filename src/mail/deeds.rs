@@ -110,9 +110,7 @@ impl Mail {
             .write(actor.origin, move |tx| {
                 let from = still(tx, &from, taking)?.row;
                 let Found { row: to, rights, .. } = still(tx, &to, Rights::INSERT)?;
-                let copied = tx.copy(&from, &uids, &to, rights.marks())?;
-                let moved: Vec<Uid> = copied.iter().map(|(source, _)| *source).collect();
-                tx.expunge(&from, &moved)?;
+                let copied = tx.move_messages(&from, &uids, &to, rights.marks())?;
                 if from.account != to.account {
                     tx.check_quota(to.account, 0, 0, quota)?;
                 }

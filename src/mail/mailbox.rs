@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     ids::{AccountId, MailboxId, ModSeq},
+    metrics::Limit,
     store::{AclEntry, Committed, MailboxRow, Reader, SpecialUse, Tx},
 };
 
@@ -188,7 +189,7 @@ impl Mail {
             if subscribed {
                 let known = tx.subscriptions(account)?;
                 if known.len() >= most && known.iter().all(|other| **other != *name) {
-                    return Err(Error::Limit("too many subscriptions"));
+                    return Err(Error::Over(Limit::MailboxesPerUserMax, "too many subscriptions"));
                 }
             }
             Ok(tx.subscribe(account, &name, subscribed)?)

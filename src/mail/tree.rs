@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     ids::{AccountId, MailboxId},
+    metrics::Limit,
     store::{AclEntry, Committed, Identifier, MailboxRow, Reader, SpecialUse, Tx},
 };
 
@@ -189,7 +190,7 @@ impl<'p> Branch<'p> {
             .collect();
         let new = missing.len() + more;
         if new > 0 && self.known.len() + new > most {
-            return Err(Error::Limit("too many mailboxes"));
+            return Err(Error::Over(Limit::MailboxesPerUserMax, "too many mailboxes"));
         }
         for level in missing {
             self.add(tx, level, SpecialUse::default())?;

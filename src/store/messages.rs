@@ -152,6 +152,11 @@ impl Tx<'_> {
             return Ok(Vec::new());
         }
         self.check_space()?;
+        self.add(mailbox, new)
+    }
+
+    /// The same, however full the disk is.
+    fn add(&mut self, mailbox: &MailboxRow, new: &[NewMessage]) -> Result<Vec<Entry>> {
         let count = u32::try_from(new.len()).map_err(|_| Error::Limit("messages at once"))?;
         let mut uid = self.take_uids(mailbox.id, count)?.get();
         let mod_seq = self.next_mod_seq(mailbox.account)?;
@@ -258,6 +263,32 @@ impl Tx<'_> {
         to: &MailboxRow,
         mask: MarkMask,
     ) -> Result<Copied> {
+        self.check_space()?;
+        self.link(from, uids, to, mask)
+    }
+
+    /// Moves messages; UIDs that are not there are passed over. It takes no room that it does not give
+    /// back, and goes on when mail can't be added.
+    pub fn move_messages(
+        &mut self,
+        from: &MailboxRow,
+        uids: &[Uid],
+        to: &MailboxRow,
+        mask: MarkMask,
+    ) -> Result<Copied> {
+        let moved = self.link(from, uids, to, mask)?;
+        let gone: Vec<Uid> = moved.iter().map(|(source, _)| *source).collect();
+        self.expunge(from, &gone)?;
+        Ok(moved)
+    }
+
+    fn link(
+        &mut self,
+        from: &MailboxRow,
+        uids: &[Uid],
+        to: &MailboxRow,
+        mask: MarkMask,
+    ) -> Result<Copied> {
         let names = self.keywords(from.id)?;
         let (mut sources, mut new) = (Vec::new(), Vec::new());
         for uid in uids {
@@ -284,7 +315,10 @@ impl Tx<'_> {
                 thread,
             });
         }
-        let entries = self.append(to, &new)?;
+        if new.is_empty() {
+            return Ok(Copied::new());
+        }
+        let entries = self.add(to, &new)?;
         Ok(sources.into_iter().zip(entries.into_iter().map(|entry| entry.uid)).collect())
     }
 

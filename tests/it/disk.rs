@@ -194,6 +194,10 @@ fn a_full_disk_puts_mail_off_at_every_door_and_everything_else_goes_on() {
         added
     });
     assert!(!taken(&say(&mut imap, "COPY 1 Archive")));
+    // What only goes from place to place takes no room.
+    for command in ["MOVE * Archive", "SELECT Archive", "MOVE 1 INBOX", "SELECT INBOX"] {
+        assert!(taken(&say(&mut imap, command)), "{command}");
+    }
     for service in [Service::Smtp, Service::Lmtp, Service::Submission] {
         let answer = begin_mail(&house, service);
         assert!(answer.starts_with("452 4.3.1 "), "{service:?}: {answer}");
