@@ -29,22 +29,25 @@ use super::{
     password::{PasswordError, random},
     sasl::{self, Fault, Sasl, acts_for_itself},
     scram::Nobody,
+    throttle,
 };
 use crate::{
     events::{Door, Origin},
-    ids::{AccountId, DeviceId},
+    ids::{AccountId, DeviceId, Neighbour},
     metrics::{Count, Metrics},
-    store::{self, Account, Store},
+    store::{self, Account, KnownAddress, Store},
     wire::address::Address,
 };
 
 /// The setting that makes salts for users that are not there; it must outlive restarts.
 const NOBODY: &str = "auth.nobody";
+/// A login of this account, by this device, from there.
+type Noted = (AccountId, Option<DeviceId>, Neighbour);
 /// Clients that wait for having failed, at most; beyond that they are sent away.
 const MOST_WAITING: usize = 1_000;
 /// How often a login is written down.
 const NOTED: Duration = Duration::from_hours(1);
-/// Accounts and devices of which it is remembered that their login was written down.
+/// Accounts, devices and addresses of which it is remembered that a login was written down.
 const MOST_NOTED: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
 /// Who has logged in.
@@ -150,7 +153,7 @@ pub struct Logins {
     throttle: Mutex<Throttle>,
     nobody: Nobody,
     waiting: Semaphore,
-    noted: Mutex<LruCache<(AccountId, Option<DeviceId>), Instant>>,
+    noted: Mutex<LruCache<Noted, Instant>>,
     metrics: Arc<Metrics>,
 }
 
@@ -173,10 +176,14 @@ impl Logins {
             store.write(origin, job).await?.into_inner();
             fresh
         };
+        let mut throttle = Throttle::new(limits);
+        for (known, left) in lately(store, now, throttle::KNOWN).await? {
+            throttle.know(known.address, known.login, Instant::now().into_std() + left);
+        }
         Ok(Self {
             store: store.clone(),
             passwords,
-            throttle: Mutex::new(Throttle::new(limits)),
+            throttle: Mutex::new(throttle),
             nobody: Nobody { secret, rounds: ROUNDS },
             waiting: Semaphore::new(MOST_WAITING),
             noted: Mutex::new(LruCache::new(MOST_NOTED)),
@@ -288,27 +295,30 @@ impl Logins {
         throttle.succeeded(visitor.ip, name, visitor.now.into_std());
         drop(throttle);
         self.metrics.count(Count::Login);
-        self.note(identity, visitor);
+        self.note(identity, name, visitor);
         let Account { address, owner, .. } = account;
         let user = LoggedIn { account: identity.account, device: identity.device, address, owner };
         attempt.succeeded(&user);
         user
     }
 
-    /// Writes down that there was a login, now and then. Nobody waits for it.
-    fn note(&self, identity: Identity, visitor: Visitor) {
+    /// Writes down that there was a login, and from where, now and then. Nobody waits for it.
+    fn note(&self, identity: Identity, name: &str, visitor: Visitor) {
         let Identity { account, device } = identity;
+        let from = Neighbour::from(visitor.ip);
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = noted.put((account, device), visitor.now);
+        let last = noted.put((account, device, from), visitor.now);
         if let Some(last) = last.filter(|last| visitor.now.duration_since(*last) < NOTED) {
-            noted.put((account, device), last);
+            noted.put((account, device, from), last);
             return;
         }
+        let login = throttle::key(name);
         drop(noted);
         let store = self.store.clone();
         tokio::spawn(async move {
             let job = move |tx: &mut store::Tx<'_>| {
                 tx.logged_in(account)?;
+                tx.know_address(from, login)?;
                 device.map_or(Ok(()), |device| tx.device_used(device))
             };
             if let Err(error) = store.write::<(), store::Error, _>(visitor.origin, job).await {
@@ -316,6 +326,23 @@ impl Logins {
             }
         });
     }
+}
+
+/// The addresses from which somebody has logged in within so long before `now`, and how much is left
+/// of that time.
+pub async fn lately(
+    store: &Store,
+    now: i64,
+    within: Duration,
+) -> Result<Vec<(KnownAddress, Duration)>, store::Error> {
+    let span = i64::try_from(within.as_secs()).unwrap_or(i64::MAX);
+    let since = now.saturating_sub(span);
+    let known = store.read(move |r| r.known_addresses(since, throttle::MOST.get())).await?;
+    let left = |known: &KnownAddress| {
+        let seconds = known.last.saturating_sub(since).clamp(0, span);
+        Duration::from_secs(seconds.unsigned_abs())
+    };
+    Ok(known.into_iter().map(|known| (known, left(&known))).collect())
 }
 
 /// One exchange of challenges and responses, already decoded from base64.
@@ -466,6 +493,37 @@ mod tests {
             ..credentials("alice@here.example", "right")
         };
         assert!(matches!(logins.login(as_bob, visitor()).await, Err(Refused::Wrong)));
+    }
+
+    #[tokio::test]
+    async fn who_is_known_is_known_after_a_restart_too() {
+        let limits = ThrottleLimits { account_hour: 1, ..ThrottleLimits::default() };
+        let (_folder, before) = logins(limits).await;
+        before.login(credentials("alice@here.example", "right"), visitor()).await.unwrap();
+        // Nobody waits for what is written down; what is asked for later stands behind it.
+        tokio::task::yield_now().await;
+        let origin = Origin::new(Door::House, 0);
+        before.store.write::<_, store::Error, _>(origin, |_| Ok(())).await.unwrap().into_inner();
+        for (now, is_known) in [(0, true), (30 * 24 * 3_600, false)] {
+            let passwords = Arc::new(Passwords::new(2).unwrap());
+            let metrics = Metrics::new();
+            let after = Logins::open(&before.store, passwords, limits, &metrics, now);
+            let after = after.await.unwrap();
+            let stranger = Visitor { ip: "198.51.100.9".parse().unwrap(), ..visitor() };
+            for _ in 0..2 {
+                after.failed(Attempt {
+                    name: "alice@here.example",
+                    mechanism: Mechanism::Login,
+                    visitor: stranger,
+                });
+            }
+            let verdict = |ip| {
+                let mut throttle = after.throttle.lock().unwrap();
+                throttle.verdict(ip, "Alice@here.example", Instant::now().into_std())
+            };
+            assert_eq!(verdict(visitor().ip) == Verdict::Go, is_known);
+            assert_ne!(verdict(stranger.ip), Verdict::Go);
+        }
     }
 
     #[tokio::test]

@@ -15,9 +15,9 @@ use lru::LruCache;
 use crate::{ids::Neighbour, metrics::Limit};
 
 /// Addresses, accounts and pairs of both that are remembered at most, the latest ones.
-const MOST: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+pub(super) const MOST: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 /// How long an address is known to be its owner's.
-const KNOWN: Duration = Duration::from_hours(30 * 24);
+pub(super) const KNOWN: Duration = Duration::from_hours(30 * 24);
 
 /// How many failures are taken as mishaps, and what others cost.
 #[derive(Clone, Copy, Debug)]
@@ -92,13 +92,14 @@ const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 
 /// A login name that may be as long as it likes, in little.
-type AccountKey = [u8; 32];
+pub(super) type AccountKey = [u8; 32];
 
 /// All failures that are remembered.
 pub struct Throttle {
     limits: ThrottleLimits,
     addresses: LruCache<Neighbour, (Window, Window)>,
     accounts: LruCache<AccountKey, Window>,
+    /// Until when an address is its owner's.
     known: LruCache<(Neighbour, AccountKey), Instant>,
 }
 
@@ -158,11 +159,16 @@ impl Throttle {
 
     /// It was right: the address is known as this account's owner's.
     pub fn succeeded(&mut self, ip: IpAddr, login: &str, now: Instant) {
-        self.known.put((Neighbour::from(ip), key(login)), now);
+        self.know(Neighbour::from(ip), key(login), now + KNOWN);
+    }
+
+    /// The address is known as this account's owner's until then.
+    pub fn know(&mut self, who: Neighbour, account: AccountKey, until: Instant) {
+        self.known.put((who, account), until);
     }
 
     fn is_known(&mut self, who: Neighbour, account: AccountKey, now: Instant) -> bool {
-        self.known.get(&(who, account)).is_some_and(|last| now.duration_since(*last) < KNOWN)
+        self.known.get(&(who, account)).is_some_and(|until| now < *until)
     }
 }
 
@@ -171,7 +177,7 @@ fn over_limit(failures: u32, limit: u32) -> u32 {
     failures.saturating_add(1).saturating_sub(limit)
 }
 
-fn key(login: &str) -> AccountKey {
+pub(super) fn key(login: &str) -> AccountKey {
     *blake3::hash(login.to_lowercase().as_bytes()).as_bytes()
 }
 

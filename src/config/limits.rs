@@ -156,6 +156,9 @@ section! {
         keyword_length_max: Size = Size(100),
         /// Keywords of one mailbox, the fixed ones not counted; at most 256.
         keywords_per_mailbox_max: usize = 256,
+        /// Ranges of UIDs that the log of what is gone holds for one mailbox. A phone that was away
+        /// for longer than the log reaches back learns what is gone from the whole list.
+        expunge_log_ranges_max: usize = 10_000,
         /// Octets of a metadata value.
         metadata_value_max: Size = Size::kib(64),
         /// Metadata entries of one mailbox.

@@ -23,7 +23,7 @@ use crate::{
 
 const MINUTE: Duration = Duration::from_mins(1);
 /// How long an address that logged in is known.
-const KNOWN: Duration = Duration::from_hours(24);
+pub const ADDRESS_KNOWN: Duration = Duration::from_hours(24);
 /// Addresses remembered at most, each for the one reason or the other.
 const MOST_ADDRESSES: usize = 100_000;
 
@@ -90,6 +90,7 @@ struct Tally {
 struct State {
     total: usize,
     counts: HashMap<Neighbour, Tally>,
+    /// Until when an address is known.
     known: HashMap<Neighbour, Instant>,
 }
 
@@ -137,6 +138,11 @@ impl Connections {
     pub fn is_exempt(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         self.limits().exempt.iter().any(|network| network.contains(&ip))
+    }
+
+    /// Somebody logged in from there before this process began: it is known for so long.
+    pub fn remember(&self, who: Neighbour, now: Instant, left: Duration) {
+        self.lock().know(who, now, left);
     }
 
     /// Has somebody logged in from there during the last 24 hours?
@@ -209,15 +215,16 @@ impl State {
     }
 
     fn is_known(&self, who: Neighbour, now: Instant) -> bool {
-        self.known.get(&who).is_some_and(|last| now.duration_since(*last) < KNOWN)
+        self.known.get(&who).is_some_and(|until| now < *until)
     }
 
-    fn know(&mut self, who: Neighbour, now: Instant) {
+    fn know(&mut self, who: Neighbour, now: Instant, left: Duration) {
         if self.known.len() >= MOST_ADDRESSES {
-            self.known.retain(|_, last| now.duration_since(*last) < KNOWN);
+            self.known.retain(|_, until| now < *until);
         }
         if self.known.len() < MOST_ADDRESSES || self.known.contains_key(&who) {
-            self.known.insert(who, now);
+            let until = self.known.entry(who).or_insert(now);
+            *until = (*until).max(now + left);
         }
     }
 }
@@ -262,7 +269,7 @@ impl Permit {
             count.before = count.before.saturating_sub(1);
         }
         self.logged_in.store(true, Ordering::Relaxed);
-        state.know(self.who, now);
+        state.know(self.who, now, ADDRESS_KNOWN);
         Ok(())
     }
 
@@ -347,7 +354,17 @@ mod tests {
         assert!(strangers.iter().all(Result::is_ok));
         assert_eq!(all.open(ip("203.0.113.4"), now).unwrap_err(), Refusal::Full);
         assert!(all.open(ip(LAN), now).is_ok());
-        assert_eq!(all.open(ip(LAN), now + KNOWN).unwrap_err(), Refusal::Full);
+        assert_eq!(all.open(ip(LAN), now + ADDRESS_KNOWN).unwrap_err(), Refusal::Full);
+    }
+
+    #[test]
+    fn who_is_remembered_from_before_has_its_place_for_the_time_that_is_left() {
+        let (all, now) = (Connections::new(limits(), &Metrics::new()), Instant::now());
+        all.remember(Neighbour::from(ip(LAN)), now, MINUTE);
+        let strangers = ["203.0.113.1", "203.0.113.2", "203.0.113.3"];
+        let _three = strangers.map(|a| all.open(ip(a), now).unwrap());
+        assert!(all.open(ip(LAN), now).is_ok());
+        assert_eq!(all.open(ip(LAN), now + MINUTE).unwrap_err(), Refusal::Full);
     }
 
     #[test]

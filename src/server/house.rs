@@ -2,13 +2,14 @@
 
 use std::{num::NonZero, path::PathBuf, sync::Arc};
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::bounds;
 use crate::{
     auth::{
         Passwords,
-        login::{Logins, Refused},
+        login::{self, Logins, Refused},
     },
     config::{Config, Limits},
     control::{self, messages::Known},
@@ -16,7 +17,7 @@ use crate::{
     events::Bus,
     mail::Mail,
     metrics::Metrics,
-    net::{Connections, Memory},
+    net::{ADDRESS_KNOWN, Connections, Memory},
     sessions::Sessions,
     store,
     submission::{self, Submission},
@@ -98,6 +99,11 @@ impl House {
         let stop = CancellationToken::new();
         let sessions = Sessions::new(stop.clone());
         let connections = Connections::new(bounds::connections(limits), &metrics);
+        let lately =
+            login::lately(&store, control::now(), ADDRESS_KNOWN).await.map_err(Refused::from)?;
+        for (known, left) in lately {
+            connections.remember(known.address, Instant::now(), left);
+        }
         let memory = Memory::new(bounds::memory(limits), &metrics);
         let config = Arc::new(config.clone());
         Ok(Self {

@@ -28,7 +28,7 @@ pub struct Scrubbed {
 }
 
 /// What must be nowhere, and how many there are of it.
-const NOWHERE: [(&str, &str); 22] = [
+const NOWHERE: [(&str, &str); 23] = [
     ("rows whose foreign key has no parent", "SELECT count(*) FROM pragma_foreign_key_check"),
     (
         "messages without their content",
@@ -45,6 +45,17 @@ const NOWHERE: [(&str, &str); 22] = [
     (
         "queued messages without a recipient",
         "SELECT count(*) FROM queue WHERE id NOT IN (SELECT queue FROM queue_recipient)",
+    ),
+    (
+        "accounts whose queue has another length than is written down",
+        "WITH counted (account, messages) AS (
+             SELECT account, count(*) FROM queue WHERE account IS NOT NULL GROUP BY account
+             UNION ALL SELECT -1, count(*) FROM queue
+         )
+         SELECT count(*) FROM (
+             SELECT * FROM counted EXCEPT SELECT * FROM queue_length
+             UNION ALL SELECT * FROM queue_length EXCEPT SELECT * FROM counted
+         )",
     ),
     (
         "contents without their summary",

@@ -18,6 +18,7 @@ mod files;
 mod fulltext;
 mod health;
 mod keywords;
+mod known;
 mod log;
 mod mailboxes;
 mod messages;
@@ -56,6 +57,7 @@ pub use self::{
     fulltext::{Candidates, Fulltext, Index, Probe, Texts},
     health::Condition,
     keywords::{MarkMask, MarkNames},
+    known::KnownAddress,
     mailboxes::{MailboxRow, SpecialUse, Status},
     messages::{Copied, MarkDeed, MarkOutcome, NewMessage},
     metadata::NewMetadata,
@@ -78,6 +80,7 @@ struct Inner {
     bus: Arc<Bus>,
     inline_threshold: usize,
     blobs: Arc<blobs::Blobs>,
+    log_ranges: usize,
     readers: reader::Readers,
     writer: writer::Writer,
     snapshots: Arc<snapshots::Snapshots>,

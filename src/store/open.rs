@@ -72,6 +72,9 @@ pub struct Options {
     pub reserve: u64,
     /// Keywords of one mailbox, the fixed ones not counted; more than 256 count as 256.
     pub keywords: usize,
+    /// Ranges of UIDs that the log of what was expunged holds for one mailbox; the oldest are
+    /// forgotten.
+    pub log_ranges: usize,
     /// How long the write-ahead log may grow.
     pub log: LogLimits,
     /// How often a disk that took no writes is tried again.
@@ -91,6 +94,7 @@ impl Options {
             least_for_writing: LEAST_FOR_WRITING,
             reserve: 0,
             keywords: Keywords::LIMIT,
+            log_ranges: 10_000,
             log: LogLimits::default(),
             probe_every: Duration::from_secs(10),
             watch: Watch::default(),
@@ -154,6 +158,7 @@ impl Store {
         Ok(Self(Arc::new(Inner {
             data_dir,
             inline_threshold: options.inline_threshold,
+            log_ranges: options.log_ranges,
             readers,
             writer: Writer::start(means)?,
             blobs,

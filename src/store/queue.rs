@@ -21,6 +21,9 @@ use crate::{
     },
 };
 
+/// Stands for all accounts, and for nobody, in the table of the queue's length.
+const EVERYBODY: AccountId = AccountId(-1);
+
 /// Where a recipient stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecipientState {
@@ -332,11 +335,11 @@ impl Reader<'_> {
 
     /// How many messages are in the queue: of this account, and in all.
     pub fn queue_length(&self, account: Option<AccountId>) -> Result<(u64, u64)> {
-        let own = "SELECT count(*) FROM queue WHERE account = ?1";
-        let own = self.row(own, [account], |row| row.get(0))?.map_or(0, unsigned);
-        let all = "SELECT count(*) FROM queue";
-        let all = self.row(all, [], |row| row.get(0))?.map_or(0, unsigned);
-        Ok((own, all))
+        let length = |account: Option<AccountId>| {
+            let sql = "SELECT messages FROM queue_length WHERE account = ?1";
+            Ok::<_, Error>(self.row(sql, [account], |row| row.get(0))?.map_or(0, unsigned))
+        };
+        Ok((length(account)?, length(Some(EVERYBODY))?))
     }
 }
 
@@ -484,6 +487,10 @@ mod tests {
     }
 
     fn enqueue(tx: &mut Tx<'_>) -> Result<QueueId> {
+        enqueue_for(tx, None)
+    }
+
+    fn enqueue_for(tx: &mut Tx<'_>, account: Option<AccountId>) -> Result<QueueId> {
         let content = tx.add_content(&NewContent {
             hash: [1; 32],
             size: 2,
@@ -498,13 +505,7 @@ mod tests {
         let recipients: Vec<_> =
             envelope.recipients.iter().map(|to| (to, RecipientState::Waiting)).collect();
         let recipients = recipients.as_slice();
-        tx.enqueue(&NewQueued {
-            account: None,
-            envelope: &envelope,
-            recipients,
-            content,
-            trace: "t",
-        })
+        tx.enqueue(&NewQueued { account, envelope: &envelope, recipients, content, trace: "t" })
     }
 
     #[tokio::test]
@@ -517,6 +518,26 @@ mod tests {
             assert_eq!(read, envelope());
             assert_eq!((message.size, message.created, message.trace.as_str()), (2, 1_000, "t"));
             assert_eq!(tx.queue_length(None)?, (0, 1));
+            Ok(())
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn the_length_is_known_for_each_account_and_for_all() {
+        with_store(|tx| {
+            let alice = AccountId(7);
+            let (one, two) = (enqueue_for(tx, Some(alice))?, enqueue_for(tx, Some(alice))?);
+            let other = enqueue_for(tx, Some(AccountId(8)))?;
+            let nobody = enqueue(tx)?;
+            assert_eq!(tx.queue_length(Some(alice))?, (2, 4));
+            tx.remove_queued(one)?;
+            tx.settle_queued(two, &[attempt(0, Fate::StruckOff), attempt(1, Fate::StruckOff)])?;
+            assert_eq!(tx.queue_length(Some(alice))?, (0, 2));
+            tx.remove_queued(nobody)?;
+            assert_eq!(tx.queue_length(Some(AccountId(8)))?, (1, 1));
+            tx.remove_queued(other)?;
+            assert_eq!(tx.queue_length(None)?, (0, 0));
             Ok(())
         })
         .await;

@@ -21,10 +21,10 @@ use crate::{events::Origin, ids::ContentId};
 /// How long an expunged message can still be fetched by those not told yet, and how long a file
 /// stays when nothing refers to it, in seconds.
 const GRACE: i64 = 24 * 3600;
-/// How many ranges of UIDs the expunge log of one mailbox holds; the oldest are forgotten.
-const LOG_RANGES: usize = 10_000;
 /// How long traces are kept, in seconds.
 const TRACES: i64 = 30 * 24 * 3600;
+/// How long it is known from where somebody logged in, in seconds.
+const KNOWN: i64 = 30 * 24 * 3600;
 /// How many rows one job removes.
 const STEP: usize = 500;
 /// How many free pages one job gives back to the file system.
@@ -39,6 +39,8 @@ pub struct Swept {
     pub traces: usize,
     /// Submissions that count no more.
     pub submissions: usize,
+    /// Addresses from which nobody logged in any more.
+    pub addresses: usize,
     /// Contents removed.
     pub contents: usize,
     /// Runs of inline octets removed.
@@ -59,8 +61,9 @@ impl Store {
                 break;
             }
         }
-        for mailbox in self.read(|r| r.long_logs(LOG_RANGES)).await? {
-            let job = move |tx: &mut Tx<'_>| tx.shorten_log(mailbox, LOG_RANGES, STEP);
+        let most = self.0.log_ranges;
+        for mailbox in self.read(move |r| r.long_logs(most)).await? {
+            let job = move |tx: &mut Tx<'_>| tx.shorten_log(mailbox, most, STEP);
             while *self.write(origin, job).await? {}
         }
         let before = origin.at.saturating_sub(TRACES);
@@ -76,6 +79,15 @@ impl Store {
             let gone =
                 self.write(origin, move |tx| tx.forget_submissions(now, STEP as u64)).await?;
             swept.submissions += *gone;
+            if *gone < STEP {
+                break;
+            }
+        }
+        let before = origin.at.saturating_sub(KNOWN);
+        loop {
+            let job = move |tx: &mut Tx<'_>| tx.forget_known_addresses(before, STEP as u64);
+            let gone = self.write(origin, job).await?;
+            swept.addresses += *gone;
             if *gone < STEP {
                 break;
             }

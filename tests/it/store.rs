@@ -255,6 +255,29 @@ async fn what_was_expunged_is_logged_before_and_after_folding() {
     assert_eq!(findings(&store).await, Vec::<String>::new());
 }
 
+#[tokio::test]
+async fn the_expunge_log_holds_so_many_ranges_and_says_when_that_is_not_enough() {
+    for (most, enough) in [(2, false), (3, true), (4, true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options { log_ranges: most, ..Options::new(dir.path()) };
+        let store = Store::open(&options, Arc::new(Bus::default())).unwrap();
+        let account = store.write(origin(), add_account).await.unwrap().into_inner();
+        let inbox = mailbox(&store, account, "INBOX").await;
+        for _ in 0..6 {
+            add(&store, &inbox, "x").await;
+        }
+        let (id, since) = (inbox.id, mailbox(&store, account, "INBOX").await.status.mod_seq);
+        for uid in [1, 3, 5] {
+            let row = inbox.clone();
+            let expunge = move |tx: &mut Tx<'_>| tx.expunge(&row, &uids(&[uid]));
+            let _gone = store.write(origin(), expunge).await.unwrap();
+        }
+        store.sweep(Origin::new(Door::House, NOW + 25 * 3600)).await.unwrap();
+        let known = store.read(move |r| r.vanished(id, since)).await.unwrap();
+        assert_eq!(known.map(|ranges| ranges.len()), enough.then_some(3), "{most}");
+    }
+}
+
 /// Random expunges, folding and forgetting: the log names all that went since a change and nothing
 /// else, or it says that it does not know.
 #[tokio::test]
