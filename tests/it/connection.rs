@@ -61,6 +61,10 @@ impl Connection {
     /// The same, or why the handshake failed.
     pub(crate) fn try_tls(self) -> io::Result<Self> {
         let Layer::Plain(tcp) = self.layer else { panic!("TLS is on already") };
+        // The first octet of an alert: the server has seen a handshake that is none.
+        if self.buffered.starts_with(b"\x15") {
+            return Err(io::Error::other("alert"));
+        }
         assert!(self.buffered.is_empty(), "the server spoke before the handshake");
         let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()

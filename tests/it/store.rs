@@ -222,7 +222,7 @@ async fn a_mailbox_takes_256_keywords_and_gives_unused_numbers_again() {
     let done = store.write(origin(), move |tx| {
         tx.mark(&inbox, &[uid], MarkDeed::Add, &full, None)?;
         let refused = tx.mark(&inbox, &[uid], MarkDeed::Add, &more, None);
-        assert!(matches!(refused, Err(Error::Limit(_))), "{refused:?}");
+        assert!(matches!(refused, Err(Error::Over(..))), "{refused:?}");
         tx.mark(&inbox, &[uid], MarkDeed::Replace, &one, None)?;
         tx.mark(&inbox, &[uid], MarkDeed::Add, &more, None)
     });
