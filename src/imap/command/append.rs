@@ -273,8 +273,7 @@ async fn messages(
 async fn check_next(session: &Session, head: &Head, all: &Appending) -> Result<(), Error> {
     let most = session.door.limits.messages_per_command;
     if all.len() >= most {
-        let code = Code::MessageLimit(most, None);
-        return Err(Error::no(code, "too many messages in one APPEND"));
+        return Err(Error::too_many(most, "too many messages in one APPEND"));
     }
     check_head(session, head)?;
     check_room(session.mail().quota(all.owner()).await?, head, all.octets())
