@@ -5,12 +5,15 @@
 //! one. Replies wait in the buffer while more commands of one batch are there already, and never
 //! across a change of state.
 
+mod faults;
+mod lines;
+
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use futures_util::FutureExt;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep, timeout};
 
+use self::faults::Faults;
 use super::{
     Reply, Role,
     command::{ClientName, Command, Hello, Syntax},
@@ -22,7 +25,7 @@ use crate::{
     auth::login::{LoggedIn, Visitor},
     events::Origin,
     metrics::Limit,
-    net::{BadLine, Input, InputError, Output, Permit},
+    net::{Input, Output, Permit},
     sessions::Entry,
 };
 
@@ -59,26 +62,6 @@ pub(super) struct Session {
     pub(super) faults: Faults,
     pub(super) unknown_recipients: usize,
     pub(super) messages: usize,
-}
-
-/// Commands in error.
-#[derive(Debug, Default)]
-pub(super) struct Faults {
-    number: usize,
-    is_new: bool,
-}
-
-impl Faults {
-    /// Counts one more.
-    pub(super) fn count(&mut self) {
-        self.number = self.number.saturating_add(1);
-        self.is_new = true;
-    }
-
-    /// Has one come since this was asked last?
-    fn is_new(&mut self) -> bool {
-        std::mem::take(&mut self.is_new)
-    }
 }
 
 impl Session {
@@ -250,116 +233,6 @@ impl Session {
         }
     }
 
-    /// The next command's line. AUTH may be longer than all others (RFC 4954 §4).
-    async fn command_line(&mut self) -> Done<Vec<u8>> {
-        let most = self.door.limits.command_line;
-        let may_log_in = self.door.role == Role::Submission && self.user.is_none();
-        let auth = if may_log_in { self.door.limits.auth_line } else { 0 };
-        let is_auth =
-            |line: &[u8]| line.get(..5).is_some_and(|verb| verb.eq_ignore_ascii_case(b"AUTH "));
-        loop {
-            let line = self.line(most.max(auth)).await?;
-            let may_log_in = auth > 0 && line.as_deref().is_none_or(is_auth);
-            let (most, limit) = if may_log_in {
-                (auth, Limit::SmtpAuthLineMax)
-            } else {
-                (most, Limit::SmtpCommandLineMax)
-            };
-            if let Some(line) = line.filter(|line| line.len() <= most) {
-                return Ok(line);
-            }
-            self.door.exceeded(limit);
-            self.faults.count();
-            self.say(&Reply::new(500, "5.5.2", "line too long"));
-            self.bear_with_faults()?;
-        }
-    }
-
-    /// The next line; None for one that was too long. While none has come, what was said leaves.
-    pub(super) async fn line(&mut self, most: usize) -> Done<Option<Vec<u8>>> {
-        if self.entry.stop().is_cancelled() {
-            return self.end_by_stop();
-        }
-        self.wait_until(self.command_deadline());
-        let read = match self.input.line(most).now_or_never() {
-            Some(read) => read,
-            None => self.line_to_come(most).await?,
-        };
-        match read {
-            Ok(Some(line)) => Ok(Some(line)),
-            Ok(None) => Err(Ended::Gone),
-            Err(InputError::Line(BadLine::TooLong)) => Ok(None),
-            Err(InputError::Line(fault)) => {
-                self.log_end("a line with a lone CR or LF, or NUL");
-                self.end(&Reply::new(550, "5.5.2", fault.to_string()))
-            }
-            Err(error) => self.end_by(&error),
-        }
-    }
-
-    /// Waits for a line that is not there yet; what was said leaves first.
-    async fn line_to_come(&mut self, most: usize) -> Done<Result<Option<Vec<u8>>, InputError>> {
-        self.flush().await?;
-        let stop = self.entry.stop().clone();
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => self.end_by_stop(),
-            read = self.input.line(most) => Ok(read),
-        }
-    }
-
-    /// Nothing is waited for longer.
-    pub(super) fn wait_until(&mut self, until: (Instant, Limit)) {
-        self.input.set_deadline(Some(until.0));
-        self.until = until;
-    }
-
-    fn command_deadline(&self) -> (Instant, Limit) {
-        let command = Instant::now() + self.door.times().command;
-        let end = self.end_of_patience();
-        end.filter(|(end, _)| *end < command).unwrap_or((command, Limit::SmtpCommandTime))
-    }
-
-    /// Until when a message's octets must have come.
-    pub(super) fn data_deadline(&self) -> (Instant, Limit) {
-        let session = self.door.times().session;
-        self.end_of_patience().unwrap_or_else(|| (Instant::now() + session, Limit::SmtpSessionTime))
-    }
-
-    /// The end of the whole session, or of the time to log in.
-    fn end_of_patience(&self) -> Option<(Instant, Limit)> {
-        let session = self.door.times().session;
-        match self.door.role {
-            Role::Mx | Role::Lmtp => Some((self.started + session, Limit::SmtpSessionTime)),
-            Role::Submission if self.user.is_none() => {
-                Some((self.started + self.door.limits.login, Limit::LoginTime))
-            }
-            // Phones on slow networks are not cut off for their mere duration.
-            Role::Submission => None,
-        }
-    }
-
-    /// Ends the conversation because of what came, or did not come.
-    pub(super) fn end_by<T>(&mut self, error: &InputError) -> Done<T> {
-        match error {
-            InputError::TimedOut | InputError::TooSlow => {
-                if matches!(error, InputError::TimedOut) {
-                    // A pause within data has no deadline of its own here.
-                    let (end, limit) = self.until;
-                    let over = Instant::now() >= end;
-                    self.door.exceeded(if over { limit } else { Limit::SmtpDataTime });
-                }
-                self.log_end("timeout");
-                self.end(&Reply::new(421, "4.4.2", error.to_string()))
-            }
-            InputError::NoMemory => {
-                self.log_end("no memory left for input");
-                self.end(&Reply::new(451, "4.3.1", "out of memory, try again later"))
-            }
-            InputError::Line(_) | InputError::Ended | InputError::Io(_) => Err(Ended::Gone),
-        }
-    }
-
     /// Ends the conversation because the server, or the owner of the session, wants it.
     pub(super) fn end_by_stop<T>(&mut self) -> Done<T> {
         self.end(&Reply::new(421, "4.3.2", "closing, try again later"))
@@ -377,26 +250,6 @@ impl Session {
         }
         self.say(&reply);
         Ok(())
-    }
-
-    /// Ends the conversation behind the last command in error that is borne.
-    fn bear_with_faults(&mut self) -> Done {
-        if !self.faults.is_new() {
-            return Ok(());
-        }
-        let limits = &self.door.limits;
-        let proven = self.user.is_some() || self.messages > 0 || self.transaction.is_some();
-        let (most, limit) = if proven {
-            (limits.bad_commands, Limit::BadCommandsMax)
-        } else {
-            (limits.bad_commands_at_first, Limit::BadCommandsBeforeLoginMax)
-        };
-        if self.faults.number < most {
-            return Ok(());
-        }
-        self.door.exceeded(limit);
-        self.log_end("too many commands in error");
-        self.end(&Reply::new(421, "4.7.0", "too many errors"))
     }
 
     /// Puts a reply behind those that wait.

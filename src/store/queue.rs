@@ -4,7 +4,12 @@
 //! reported to the sender: then the row stays, in another state, until the report is stored in the
 //! same transaction that ends it. So a crash loses no mail, no report, and makes none twice.
 
-use rusqlite::{Params, Row};
+mod row;
+
+use rusqlite::Params;
+
+pub use self::row::{DelayReport, Queued, QueuedRecipient, RecipientState};
+use self::row::{QUEUED, body_number, queued, recipient};
 
 use super::{
     error::{Error, Result},
@@ -15,74 +20,11 @@ use super::{
 use crate::{
     events::Kind,
     ids::{AccountId, ContentId, QueueId},
-    wire::{
-        address::{Address, ReversePath},
-        envelope::{Body, EnvId, Envelope, Notify, Orcpt, Recipient, Ret},
-    },
+    wire::envelope::{EnvId, Envelope, Orcpt, Recipient, Ret},
 };
 
 /// Stands for all accounts, and for nobody, in the table of the queue's length.
 const EVERYBODY: AccountId = AccountId(-1);
-
-/// Where a recipient stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecipientState {
-    /// To be tried.
-    Waiting,
-    /// It has its mail here, and the sender is to be told so.
-    Delivered,
-    /// A server that does not report took its mail, and the sender is to be told so.
-    Relayed,
-    /// Given up, and the sender is to be told so.
-    Failed,
-}
-
-impl RecipientState {
-    const fn number(self) -> i64 {
-        match self {
-            Self::Waiting => 0,
-            Self::Delivered => 1,
-            Self::Relayed => 2,
-            Self::Failed => 3,
-        }
-    }
-
-    fn from_number(number: i64) -> Result<Self> {
-        [Self::Waiting, Self::Delivered, Self::Relayed, Self::Failed]
-            .into_iter()
-            .find(|state| state.number() == number)
-            .ok_or_else(|| Error::Corrupt(format!("state {number} of a queued recipient")))
-    }
-}
-
-/// How far the word on a delay is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DelayReport {
-    /// There is none to give yet.
-    None,
-    /// The sender is to be told.
-    Due,
-    /// The sender was told.
-    Told,
-}
-
-impl DelayReport {
-    const fn number(self) -> i64 {
-        match self {
-            Self::None => 0,
-            Self::Due => 1,
-            Self::Told => 2,
-        }
-    }
-
-    const fn from_number(number: i64) -> Self {
-        match number {
-            0 => Self::None,
-            1 => Self::Due,
-            _ => Self::Told,
-        }
-    }
-}
 
 /// A message to be queued.
 #[derive(Clone, Debug)]
@@ -97,50 +39,6 @@ pub struct NewQueued<'a> {
     pub content: ContentId,
     /// The id that follows the message through the house.
     pub trace: &'a str,
-}
-
-/// A message in the queue.
-#[derive(Clone, Debug)]
-pub struct Queued {
-    /// Its number.
-    pub id: QueueId,
-    /// Who wrote it, when a user did.
-    pub account: Option<AccountId>,
-    /// Sender and parameters; its recipients stand in [`Queued::recipients`].
-    pub envelope: Envelope,
-    /// Its stored octets.
-    pub content: ContentId,
-    /// Their number.
-    pub size: u64,
-    /// The id that follows the message through the house.
-    pub trace: String,
-    /// When it was queued, in seconds since 1970.
-    pub created: i64,
-    /// Who has not got it yet, or whose fate is not reported yet.
-    pub recipients: Vec<QueuedRecipient>,
-}
-
-/// A recipient of a message in the queue.
-#[derive(Clone, Debug)]
-pub struct QueuedRecipient {
-    /// Its place among the message's recipients, from 0.
-    pub number: u32,
-    /// Its address and what its sender asked for.
-    pub recipient: Recipient,
-    /// Where it stands.
-    pub state: RecipientState,
-    /// How often it was tried.
-    pub attempts: u32,
-    /// When it is tried next, in seconds since 1970.
-    pub next_attempt: i64,
-    /// When it was tried last.
-    pub last_attempt: Option<i64>,
-    /// How far the word on its delay is.
-    pub delay: DelayReport,
-    /// What was answered last: an enhanced status code and text, one line.
-    pub reply: String,
-    /// Who answered; empty when nobody was reached.
-    pub remote: String,
 }
 
 /// A recipient that is due.
@@ -183,88 +81,6 @@ pub struct Attempt {
     pub reply: String,
     /// Who answered; empty when nobody was reached.
     pub remote: String,
-}
-
-const QUEUED: &str = "queue.id, account, sender, content, ret, envid, body, utf8, trace,
-    queue.created, content.size FROM queue JOIN content ON content.id = queue.content";
-
-fn queued(row: &Row<'_>) -> rusqlite::Result<Result<Queued>> {
-    let sender: String = row.get(2)?;
-    let ret: Option<String> = row.get(4)?;
-    let envid: Option<String> = row.get(5)?;
-    let body: i64 = row.get(6)?;
-    let utf8 = row.get(7)?;
-    let envelope = || {
-        Some(Envelope {
-            reverse_path: ReversePath::parse(&sender).ok()?,
-            recipients: Vec::new(),
-            ret: ret.as_deref().map(Ret::parse).transpose().ok()?,
-            envid: envid.as_deref().map(EnvId::from_value).transpose().ok()?,
-            body: body_from_number(body),
-            utf8,
-        })
-    };
-    let Some(envelope) = envelope() else {
-        return Ok(Err(Error::Corrupt("an envelope in the queue".into())));
-    };
-    Ok(Ok(Queued {
-        id: row.get(0)?,
-        account: row.get(1)?,
-        envelope,
-        content: row.get(3)?,
-        size: unsigned(row.get(10)?),
-        trace: row.get(8)?,
-        created: row.get(9)?,
-        recipients: Vec::new(),
-    }))
-}
-
-const fn body_number(body: Body) -> i64 {
-    match body {
-        Body::SevenBit => 0,
-        Body::EightBit => 1,
-        Body::Binary => 2,
-    }
-}
-
-const fn body_from_number(number: i64) -> Body {
-    match number {
-        0 => Body::SevenBit,
-        1 => Body::EightBit,
-        _ => Body::Binary,
-    }
-}
-
-fn recipient(row: &Row<'_>) -> rusqlite::Result<Result<QueuedRecipient>> {
-    let address: String = row.get(1)?;
-    let notify: Option<String> = row.get(2)?;
-    let orcpt: Option<String> = row.get(3)?;
-    let state: i64 = row.get(4)?;
-    let read = || {
-        Some(Recipient {
-            address: Address::parse(&address).ok()?,
-            notify: notify.as_deref().map(Notify::parse).transpose().ok()?,
-            orcpt: orcpt.as_deref().map(Orcpt::parse).transpose().ok()?,
-        })
-    };
-    let Some(recipient) = read() else {
-        return Ok(Err(Error::Corrupt("a recipient in the queue".into())));
-    };
-    let state = match RecipientState::from_number(state) {
-        Ok(state) => state,
-        Err(error) => return Ok(Err(error)),
-    };
-    Ok(Ok(QueuedRecipient {
-        number: row.get(0)?,
-        recipient,
-        state,
-        attempts: row.get(5)?,
-        next_attempt: row.get(6)?,
-        last_attempt: row.get(10)?,
-        delay: DelayReport::from_number(row.get(7)?),
-        reply: row.get(8)?,
-        remote: row.get(9)?,
-    }))
 }
 
 impl Reader<'_> {
@@ -447,149 +263,4 @@ impl Tx<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::{
-        events::{Bus, Door, Origin},
-        store::{NewContent, Options, Store},
-    };
-
-    const FIRST: (i64, QueueId, u32) = (0, QueueId(0), 0);
-
-    fn envelope() -> Envelope {
-        Envelope {
-            reverse_path: ReversePath::parse("alice@here.example").unwrap(),
-            recipients: ["bob@there.example", "carol@там.example"]
-                .map(|text| Address::parse(text).unwrap().into())
-                .into(),
-            ret: Some(Ret::Headers),
-            envid: Some(EnvId::from_value("one two").unwrap()),
-            body: Body::Binary,
-            utf8: true,
-        }
-    }
-
-    fn attempt(number: u32, fate: Fate) -> Attempt {
-        Attempt { number, fate, reply: "4.0.0 later".into(), remote: "mx".into() }
-    }
-
-    async fn with_store<T: Send + 'static>(
-        job: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
-    ) -> T {
-        let folder = tempfile::tempdir().unwrap();
-        let options = Options { least_for_adding: 0, ..Options::new(folder.path().join("data")) };
-        let store = Store::open(&options, Arc::new(Bus::default())).unwrap();
-        let result = store.write(Origin::new(Door::House, 1_000), job).await.unwrap();
-        store.close().await;
-        result.into_inner()
-    }
-
-    fn enqueue(tx: &mut Tx<'_>) -> Result<QueueId> {
-        enqueue_for(tx, None)
-    }
-
-    fn enqueue_for(tx: &mut Tx<'_>, account: Option<AccountId>) -> Result<QueueId> {
-        let content = tx.add_content(&NewContent {
-            hash: [1; 32],
-            size: 2,
-            header: b"\r\n".into(),
-            pieces: Vec::new(),
-            summary: Vec::new(),
-            structure: Vec::new(),
-            preview: String::new(),
-            references: Vec::new(),
-        })?;
-        let envelope = envelope();
-        let recipients: Vec<_> =
-            envelope.recipients.iter().map(|to| (to, RecipientState::Waiting)).collect();
-        let recipients = recipients.as_slice();
-        tx.enqueue(&NewQueued { account, envelope: &envelope, recipients, content, trace: "t" })
-    }
-
-    #[tokio::test]
-    async fn what_is_queued_comes_back_as_it_was() {
-        with_store(|tx| {
-            let id = enqueue(tx)?;
-            let message = tx.queued(id)?.unwrap();
-            let mut read = message.envelope.clone();
-            read.recipients = message.recipients.iter().map(|to| to.recipient.clone()).collect();
-            assert_eq!(read, envelope());
-            assert_eq!((message.size, message.created, message.trace.as_str()), (2, 1_000, "t"));
-            assert_eq!(tx.queue_length(None)?, (0, 1));
-            Ok(())
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn the_length_is_known_for_each_account_and_for_all() {
-        with_store(|tx| {
-            let alice = AccountId(7);
-            let (one, two) = (enqueue_for(tx, Some(alice))?, enqueue_for(tx, Some(alice))?);
-            let other = enqueue_for(tx, Some(AccountId(8)))?;
-            let nobody = enqueue(tx)?;
-            assert_eq!(tx.queue_length(Some(alice))?, (2, 4));
-            tx.remove_queued(one)?;
-            tx.settle_queued(two, &[attempt(0, Fate::StruckOff), attempt(1, Fate::StruckOff)])?;
-            assert_eq!(tx.queue_length(Some(alice))?, (0, 2));
-            tx.remove_queued(nobody)?;
-            assert_eq!(tx.queue_length(Some(AccountId(8)))?, (1, 1));
-            tx.remove_queued(other)?;
-            assert_eq!(tx.queue_length(None)?, (0, 0));
-            Ok(())
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn a_message_is_gone_with_its_last_recipient() {
-        with_store(|tx| {
-            let id = enqueue(tx)?;
-            tx.settle_queued(id, &[attempt(1, Fate::StruckOff)])?;
-            let due = tx.queue_due(1_000, FIRST, 9)?;
-            assert_eq!(due.iter().map(|due| due.number).collect::<Vec<_>>(), [0]);
-            tx.settle_queued(id, &[attempt(0, Fate::Report(RecipientState::Failed))])?;
-            assert!(tx.queue_due(1_000, FIRST, 9)?.is_empty());
-            assert_eq!(tx.queue_reports(QueueId(0), 9)?, [id]);
-            tx.queue_reported(id, &[0], &[])?;
-            assert!(tx.queued(id)?.is_none());
-            Ok(())
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn a_deferred_recipient_waits_and_its_delay_is_told_once() {
-        with_store(|tx| {
-            let id = enqueue(tx)?;
-            let later = Fate::Deferred { next_attempt: 2_000, tell: true };
-            tx.settle_queued(id, &[attempt(0, later.clone()), attempt(1, Fate::StruckOff)])?;
-            assert!(tx.queue_due(1_999, FIRST, 9)?.is_empty());
-            assert_eq!(tx.queue_next_due(1_000)?, Some(2_000));
-            assert_eq!(tx.queue_reports(QueueId(0), 9)?, [id]);
-            tx.queue_reported(id, &[], &[0])?;
-            tx.settle_queued(id, &[attempt(0, later)])?;
-            assert!(tx.queue_reports(QueueId(0), 9)?.is_empty());
-            assert_eq!(tx.queued(id)?.unwrap().recipients.first().unwrap().attempts, 2);
-            assert_eq!(tx.retry_queued(None)?, 1);
-            assert_eq!(tx.queue_due(1_000, FIRST, 9)?.len(), 1);
-            Ok(())
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn a_clock_set_back_keeps_nobody_waiting() {
-        with_store(|tx| {
-            let id = enqueue(tx)?;
-            let far = Fate::Deferred { next_attempt: 1_000_000, tell: false };
-            tx.settle_queued(id, &[attempt(0, far)])?;
-            assert_eq!(tx.pull_in_queued(20_000)?, 1);
-            assert_eq!(tx.queue_due(1_000, FIRST, 9)?.len(), 2);
-            Ok(())
-        })
-        .await;
-    }
-}
+mod tests;

@@ -6,8 +6,12 @@
 //! is the same cut in two, for who has more to do in that job. The queue does the sending.
 
 mod headers;
+mod parcel;
 mod submit;
 #[cfg(test)]
 mod tests;
 
-pub use self::submit::{Author, Error, Outcome, Outgoing, Parcel, Settings, Submission, Taken};
+pub use self::{
+    parcel::Parcel,
+    submit::{Author, Error, Outcome, Outgoing, Settings, Submission, Taken},
+};

@@ -93,12 +93,11 @@ impl Picker {
         let blank = octet.is_ascii_whitespace();
         match self.held.as_slice() {
             b"\n" | b"\r\n" => self.place = Place::Body,
-            [b' ' | b'\t', ..] => self.decide(false, out),
             [name @ .., b':'] => {
                 let name = name.trim_ascii_end().to_ascii_lowercase();
                 self.decide(!name.is_empty() && self.names.contains(&name), out);
             }
-            [.., b'\n'] => self.decide(false, out),
+            [b' ' | b'\t', ..] | [.., b'\n'] => self.decide(false, out),
             held if held.len() > self.longest.saturating_add(if blank { BLANKS } else { 0 }) => {
                 self.decide(false, out);
             }

@@ -139,7 +139,8 @@ impl Client {
         if self.logged_in && offers.auth {
             // Whose login this is says nothing of who wrote the mail (RFC 4954 §5).
             let known = mailing.submitter.filter(|address| !address.needs_utf8());
-            let known = known.map_or("<>".into(), |address| xtext_encode(&address.to_string()));
+            let known =
+                known.map_or_else(|| "<>".into(), |address| xtext_encode(&address.to_string()));
             push(&mut parameters, "AUTH", Some(known));
         }
         // The server must know it for recipients too, who may need it when the sender does not.

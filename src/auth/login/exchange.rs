@@ -1,0 +1,93 @@
+//! An exchange of challenges and responses (RFC 4422), and the account that it is about.
+
+use std::io;
+
+use super::{LoggedIn, Logins, Mechanism, Refused, Visitor, attempt::Attempt};
+use crate::{
+    auth::sasl::{self, Fault, Sasl},
+    store::Account,
+};
+
+/// What follows in an exchange.
+#[derive(Debug)]
+pub enum Step {
+    /// This is sent (in base64), and the client answers.
+    Challenge(Vec<u8>),
+    /// The client is who it says.
+    Done(LoggedIn),
+}
+
+/// One exchange of challenges and responses, already decoded from base64.
+pub struct Exchange<'a> {
+    pub(super) logins: &'a Logins,
+    pub(super) mechanism: Mechanism,
+    pub(super) binding: Option<[u8; 32]>,
+    pub(super) sasl: Option<Sasl>,
+    /// Whom the client claims to be, once it has said so, and what was found under the name.
+    pub(super) name: String,
+    pub(super) account: Option<Account>,
+}
+
+impl Exchange<'_> {
+    /// The first step: with an initial response (RFC 4422 §4.3.1), or without one.
+    pub async fn start(
+        &mut self,
+        initial: Option<&[u8]>,
+        visitor: Visitor,
+    ) -> Result<Step, Refused> {
+        let (sasl, step) = Sasl::start(self.mechanism, initial, self.binding);
+        self.sasl = Some(sasl);
+        self.follow(step, visitor).await
+    }
+
+    /// Each following step. After a refusal there is none.
+    pub async fn respond(&mut self, response: &[u8], visitor: Visitor) -> Result<Step, Refused> {
+        let step = self.sasl.as_mut().ok_or(Refused::Malformed)?.step(response);
+        self.follow(step, visitor).await
+    }
+
+    /// Does what the mechanism asks for, until it is the client's turn.
+    async fn follow(&mut self, step: sasl::Step, visitor: Visitor) -> Result<Step, Refused> {
+        let step = match step {
+            sasl::Step::Find(name) => {
+                self.name = name;
+                self.logins.admit(self.attempt(visitor)).await?;
+                let found = self.logins.find(&self.name).await?;
+                let sasl = self.sasl.as_mut().ok_or(Refused::Malformed)?;
+                let keyring = found.as_ref().map(|(_, keyring)| keyring);
+                let step = sasl.found(keyring, &self.logins.nobody);
+                self.account = found.map(|(account, _)| account);
+                step
+            }
+            other => other,
+        };
+        match step {
+            sasl::Step::Challenge(challenge) => Ok(Step::Challenge(challenge)),
+            sasl::Step::Verify(plain) => {
+                self.name = plain.login;
+                let verified = self.logins.verify(self.attempt(visitor), &plain.password).await;
+                verified.map(Step::Done)
+            }
+            sasl::Step::Success(identity) => {
+                let account = self.account.take().ok_or(Refused::Wrong)?;
+                Ok(Step::Done(self.logins.welcome(self.attempt(visitor), identity, account)))
+            }
+            sasl::Step::Find(_) => Err(Refused::Malformed),
+            sasl::Step::Failed(fault) => Err(self.refuse(fault, visitor)),
+        }
+    }
+
+    fn attempt(&self, visitor: Visitor) -> Attempt<'_> {
+        Attempt { name: &self.name, mechanism: self.mechanism, visitor }
+    }
+
+    fn refuse(&self, fault: Fault, visitor: Visitor) -> Refused {
+        match fault {
+            Fault::Syntax | Fault::Mechanism => Refused::Malformed,
+            Fault::Binding | Fault::Authorization | Fault::Credentials => {
+                self.logins.failed(self.attempt(visitor))
+            }
+            Fault::Internal => Refused::Internal(io::Error::other(fault).into()),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The client's side: whom it believes.
+
+use std::{io, path::Path, sync::Arc};
+
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{
+        CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature,
+        verify_tls13_signature,
+    },
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+use rustls_platform_verifier::Verifier;
+use tokio::net::TcpStream;
+use tokio_rustls::{Connect, TlsConnector};
+
+use super::{TlsError, chain};
+
+/// The client's side: whom we believe.
+#[derive(Clone)]
+pub struct ClientTls(pub(super) TlsConnector);
+
+impl ClientTls {
+    /// Believes whom this machine believes, and whom the certificates in the file vouch for.
+    pub fn verified(extra: Option<&Path>) -> Result<Self, TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let extra = extra.map(chain).transpose()?.unwrap_or_default();
+        // A machine without any certificates of its own can still use the given ones.
+        let verifier: Arc<dyn ServerCertVerifier> =
+            match Verifier::new_with_extra_roots(extra.clone(), Arc::clone(&provider)) {
+                Ok(verifier) => Arc::new(verifier),
+                Err(error) if extra.is_empty() => return Err(error.into()),
+                Err(_) => only(extra, Arc::clone(&provider))?,
+            };
+        Self::new(provider, verifier)
+    }
+
+    /// Believes anybody: for mail that would else go in clear words (RFC 7435), and nothing more.
+    pub fn opportunistic() -> Result<Self, TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let anybody = Anybody(provider.signature_verification_algorithms);
+        Self::new(provider, Arc::new(anybody))
+    }
+
+    fn new(
+        provider: Arc<CryptoProvider>,
+        verifier: Arc<dyn ServerCertVerifier>,
+    ) -> Result<Self, TlsError> {
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
+        Ok(Self(TlsConnector::from(Arc::new(config))))
+    }
+
+    /// The handshake with a server of this name or address.
+    pub(in crate::net) fn connect(
+        &self,
+        tcp: TcpStream,
+        host: &str,
+    ) -> io::Result<Connect<TcpStream>> {
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        Ok(self.0.connect(name, tcp))
+    }
+}
+
+impl std::fmt::Debug for ClientTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ClientTls")
+    }
+}
+
+fn only(
+    roots: Vec<CertificateDer<'static>>,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+    let mut store = RootCertStore::empty();
+    for root in roots {
+        store.add(root)?;
+    }
+    WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider)
+        .build()
+        .map(|verifier| -> Arc<dyn ServerCertVerifier> { verifier })
+        .map_err(|error| TlsError::Library(rustls::Error::General(error.to_string())))
+}
+
+/// Takes any certificate, but holds its owner to what he signs in the handshake.
+#[derive(Debug)]
+struct Anybody(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _certificate: &CertificateDer<'_>,
+        _chain: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
