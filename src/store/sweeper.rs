@@ -54,49 +54,43 @@ impl Store {
     pub async fn sweep(&self, origin: Origin) -> Result<Swept> {
         let mut swept = Swept::default();
         let old = origin.at.saturating_sub(GRACE);
-        loop {
-            let fold = self.write(origin, move |tx| tx.fold_tombstones(old, STEP as u64)).await?;
-            swept.tombstones += *fold;
-            if *fold < STEP {
-                break;
-            }
-        }
+        let fold = move |tx: &mut Tx<'_>, step| tx.fold_tombstones(old, step);
+        swept.tombstones = self.step_by_step(origin, fold).await?;
         let most = self.0.log_ranges;
         for mailbox in self.read(move |r| r.long_logs(most)).await? {
             let job = move |tx: &mut Tx<'_>| tx.shorten_log(mailbox, most, STEP);
             while *self.write(origin, job).await? {}
         }
         let before = origin.at.saturating_sub(TRACES);
-        loop {
-            let gone = self.write(origin, move |tx| tx.forget_traces(before, STEP as u64)).await?;
-            swept.traces += *gone;
-            if *gone < STEP {
-                break;
-            }
-        }
-        loop {
-            let now = origin.at;
-            let gone =
-                self.write(origin, move |tx| tx.forget_submissions(now, STEP as u64)).await?;
-            swept.submissions += *gone;
-            if *gone < STEP {
-                break;
-            }
-        }
+        let forget = move |tx: &mut Tx<'_>, step| tx.forget_traces(before, step);
+        swept.traces = self.step_by_step(origin, forget).await?;
+        let now = origin.at;
+        let forget = move |tx: &mut Tx<'_>, step| tx.forget_submissions(now, step);
+        swept.submissions = self.step_by_step(origin, forget).await?;
         let before = origin.at.saturating_sub(KNOWN);
-        loop {
-            let job = move |tx: &mut Tx<'_>| tx.forget_known_addresses(before, STEP as u64);
-            let gone = self.write(origin, job).await?;
-            swept.addresses += *gone;
-            if *gone < STEP {
-                break;
-            }
-        }
+        let forget = move |tx: &mut Tx<'_>, step| tx.forget_known_addresses(before, step);
+        swept.addresses = self.step_by_step(origin, forget).await?;
         swept.contents = self.sweep_contents(origin).await?;
         swept.octets = self.sweep_octets(origin).await?;
         swept.files = self.sweep_blobs(origin).await?;
         self.give_back(origin).await?;
         Ok(swept)
+    }
+
+    /// Removes at most so many rows with each job, until there are no more; says how many they were.
+    async fn step_by_step(
+        &self,
+        origin: Origin,
+        remove: impl Fn(&mut Tx<'_>, u64) -> Result<usize> + Copy + Send + 'static,
+    ) -> Result<usize> {
+        let mut all = 0;
+        loop {
+            let gone = *self.write(origin, move |tx| remove(tx, STEP as u64)).await?;
+            all += gone;
+            if gone < STEP {
+                return Ok(all);
+            }
+        }
     }
 
     async fn sweep_contents(&self, origin: Origin) -> Result<usize> {
