@@ -147,6 +147,18 @@ counted! {
         ContextsMax = "contexts_max",
         /// Too many event groups in one NOTIFY.
         NotifyGroupsMax = "notify_groups_max",
+        /// A message's header was too long: the rest of it was not read.
+        HeaderMax = "header_max",
+        /// The same for a line of it.
+        HeaderLineMax = "header_line_max",
+        /// The same for its lines together.
+        HeaderLinesMax = "header_lines_max",
+        /// A message's parts were too deep to be told apart.
+        MimeDepthMax = "mime_depth_max",
+        /// They were too many.
+        MimePartsMax = "mime_parts_max",
+        /// What parts them was too long.
+        MimeBoundaryMax = "mime_boundary_max",
         /// A message was sent back for its age.
         QueueLife = "queue_life",
         /// A bounce was dropped for its age.

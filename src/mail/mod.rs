@@ -59,7 +59,7 @@ pub use self::{
     thread::{ThreadAlgorithm, Threads},
     view::{Messages, View},
 };
-use crate::{events::Origin, flags::Keywords, ids::AccountId, store::Store};
+use crate::{events::Origin, flags::Keywords, ids::AccountId, metrics::Metrics, store::Store};
 
 /// Who does something, and by which way.
 #[derive(Clone, Copy, Debug)]
@@ -124,6 +124,7 @@ pub struct Mail {
     /// What the full-text index was opened for.
     indexed_reach: Arc<OnceLock<search::Reach>>,
     limits: Limits,
+    metrics: Arc<Metrics>,
 }
 
 impl Mail {
@@ -131,13 +132,20 @@ impl Mail {
     pub fn new(store: Store, limits: Limits) -> Self {
         let views = Arc::new(views::Views::default());
         store.bus().observe(vec![Arc::clone(&views) as Arc<dyn crate::events::Observer>]);
-        Self { store, views, fetched: Arc::default(), indexed_reach: Arc::default(), limits }
+        let (fetched, indexed_reach) = Default::default();
+        Self { store, views, fetched, indexed_reach, limits, metrics: Metrics::new() }
     }
 
     /// The same room with other limits.
     #[must_use]
     pub fn with_limits(&self, limits: Limits) -> Self {
         Self { limits, ..self.clone() }
+    }
+
+    /// The same room, which counts here what it comes up against.
+    #[must_use]
+    pub fn counting(self, metrics: &Arc<Metrics>) -> Self {
+        Self { metrics: Arc::clone(metrics), ..self }
     }
 
     /// The store below.

@@ -10,7 +10,10 @@ use super::{
     structure::{Limits, Octets, Scanned, Scanner, StructureRef},
     summary::Keys,
 };
-use crate::store::{self, NewContent, NewPiece};
+use crate::{
+    metrics::Metrics,
+    store::{self, NewContent, NewPiece},
+};
 
 /// How much of a header is kept in its own column; more of it counts as body there.
 const HEADER_MAX: u64 = 1 << 20;
@@ -62,12 +65,13 @@ impl Mail {
         spool: Spool,
         edit: impl FnOnce(Vec<u8>) -> Vec<u8> + Send + 'static,
     ) -> Result<Prepared> {
-        let limits = self.limits.parsing;
+        let (limits, metrics) = (self.limits.parsing, Arc::clone(&self.metrics));
         if spool.is_small() {
-            return prepare(spool, edit, &limits);
+            return prepare(spool, edit, &limits, &metrics);
         }
         // A large body is read several times and synced.
-        let work = tokio::task::spawn_blocking(move || prepare(spool, edit, &limits)).await;
+        let work = move || prepare(spool, edit, &limits, &metrics);
+        let work = tokio::task::spawn_blocking(work).await;
         work.map_err(|_| Error::Internal(store::Error::Cancelled))?
     }
 }
@@ -76,6 +80,7 @@ fn prepare(
     spool: Spool,
     edit: impl FnOnce(Vec<u8>) -> Vec<u8>,
     limits: &Limits,
+    metrics: &Metrics,
 ) -> Result<Prepared> {
     let (mut spool, mut scanned) = one_view(spool, limits)?;
     let head = scanned.header_len.min(HEADER_MAX);
@@ -84,6 +89,7 @@ fn prepare(
     if header != original {
         scanned = scan_with_header(&mut spool, &header, head, limits)?;
     }
+    scanned.beyond.iter().for_each(|limit| metrics.exceeded(*limit));
     let hash = hash(&mut spool, &header, head)?;
     let structure = scanned.structure.encode();
     let keys = scanned.summary.keys.as_deref();

@@ -12,6 +12,7 @@ use self::lines::{Line, Lines};
 use super::{Damage, Kind, Media, Octets, Part, Structure, media::describe};
 use crate::{
     mail::{encoding::Encoding, lexer, summary::Summary, words},
+    metrics::Limit,
     wire::work::looked_at,
 };
 
@@ -78,6 +79,8 @@ pub struct Scanned {
     pub has_binary: bool,
     /// There are octets above 127.
     pub has_8bit: bool,
+    /// Bounds behind which the rest was not told apart.
+    pub beyond: Vec<Limit>,
 }
 
 /// Scans a message that is in memory.
@@ -109,6 +112,7 @@ pub struct Scanner {
     headers_left: usize,
     addresses_left: usize,
     summary: Summary,
+    beyond: Vec<Limit>,
 }
 
 /// A part that has not ended.
@@ -149,6 +153,7 @@ impl Scanner {
             headers_left: limits.header.saturating_mul(HEADERS_FACTOR),
             addresses_left: limits.addresses,
             summary: Summary::default(),
+            beyond: Vec::new(),
         };
         scanner.begin_part(0);
         scanner
@@ -186,6 +191,7 @@ impl Scanner {
             has_8bit: octets.has(Octets::EIGHT_BIT),
             structure: Structure { parts: self.parts },
             summary: self.summary,
+            beyond: self.beyond,
         }
     }
 
@@ -239,15 +245,27 @@ impl Scanner {
         }
         self.header_lines = self.header_lines.saturating_add(1);
         let size = self.header.len().saturating_add(line.head.len());
-        let fits = size <= self.limits.header.min(self.headers_left);
-        if fits && self.header_lines <= self.limits.header_lines {
-            self.header.extend_from_slice(line.head);
+        if size > self.limits.header.min(self.headers_left) {
+            self.too_large(Limit::HeaderMax);
+        } else if self.header_lines > self.limits.header_lines {
+            self.too_large(Limit::HeaderLinesMax);
         } else {
-            self.damage(Damage::HEADER_TOO_LARGE);
+            self.header.extend_from_slice(line.head);
         }
         if line.cut {
             self.header.push(b'\n');
-            self.damage(Damage::HEADER_TOO_LARGE);
+            self.too_large(Limit::HeaderLineMax);
+        }
+    }
+
+    fn too_large(&mut self, limit: Limit) {
+        self.damage(Damage::HEADER_TOO_LARGE);
+        self.is_beyond(limit);
+    }
+
+    fn is_beyond(&mut self, limit: Limit) {
+        if !self.beyond.contains(&limit) {
+            self.beyond.push(limit);
         }
     }
 
@@ -274,6 +292,7 @@ impl Scanner {
         self.header_lines = 0;
         self.in_body = false;
         if full {
+            self.is_beyond(Limit::MimePartsMax);
             self.boundaries.clear();
             self.begin_body();
             let limits = self.limits;
@@ -317,6 +336,12 @@ impl Scanner {
     fn open_multipart(&mut self, boundary: Option<Vec<u8>>) {
         let deep = self.open.len() >= self.limits.depth;
         let longest = self.limits.boundary;
+        if deep {
+            self.is_beyond(Limit::MimeDepthMax);
+        }
+        if boundary.as_ref().is_some_and(|text| text.len() > longest) {
+            self.is_beyond(Limit::MimeBoundaryMax);
+        }
         let boundary = boundary.filter(|text| (1..=longest).contains(&text.len()));
         self.current(|part| {
             part.kind = Kind::Multipart;
@@ -337,7 +362,12 @@ impl Scanner {
     }
 
     fn open_message(&mut self) {
-        let deep = self.open.len() >= self.limits.depth || self.parts.len() >= self.limits.parts;
+        let (depth, full) =
+            (self.open.len() >= self.limits.depth, self.parts.len() >= self.limits.parts);
+        let deep = depth || full;
+        if deep {
+            self.is_beyond(if depth { Limit::MimeDepthMax } else { Limit::MimePartsMax });
+        }
         let mut opens = false;
         self.current(|part| {
             opens = !deep && Encoding::of(&part.encoding).is_identity();
