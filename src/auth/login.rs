@@ -143,19 +143,22 @@ impl Logins {
             store.write(origin, job).await?.into_inner();
             fresh
         };
-        let mut throttle = Throttle::new(limits);
-        for (known, left) in lately(store, now, throttle::KNOWN).await? {
-            throttle.know(known.address, known.login, Instant::now().into_std() + left);
-        }
         Ok(Self {
             store: store.clone(),
             passwords,
-            throttle: Mutex::new(throttle),
+            throttle: Mutex::new(Throttle::new(limits)),
             nobody: Nobody { secret, rounds: ROUNDS },
             waiting: Semaphore::new(MOST_WAITING),
             noted: Mutex::new(LruCache::new(MOST_NOTED)),
             metrics: Arc::clone(metrics),
         })
+    }
+
+    /// Somebody logged in from there so long ago, before this process began.
+    pub fn remember(&self, known: &KnownAddress, ago: Duration, now: Instant) {
+        let until = now.into_std() + throttle::KNOWN.saturating_sub(ago);
+        let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
+        throttle.know(known.address, known.login, until);
     }
 
     /// From now on so many failures are taken as mishaps.
@@ -295,21 +298,19 @@ impl Logins {
     }
 }
 
-/// The addresses from which somebody has logged in within so long before `now`, and how much is left
-/// of that time.
+/// The addresses from which somebody has logged in lately, and how long ago that was at `now`.
 pub async fn lately(
     store: &Store,
     now: i64,
-    within: Duration,
 ) -> Result<Vec<(KnownAddress, Duration)>, store::Error> {
-    let span = i64::try_from(within.as_secs()).unwrap_or(i64::MAX);
+    let span = i64::try_from(throttle::KNOWN.as_secs()).unwrap_or(i64::MAX);
     let since = now.saturating_sub(span);
     let known = store.read(move |r| r.known_addresses(since, throttle::MOST.get())).await?;
-    let left = |known: &KnownAddress| {
-        let seconds = known.last.saturating_sub(since).clamp(0, span);
+    let ago = |known: &KnownAddress| {
+        let seconds = now.saturating_sub(known.last).clamp(0, span);
         Duration::from_secs(seconds.unsigned_abs())
     };
-    Ok(known.into_iter().map(|known| (known, left(&known))).collect())
+    Ok(known.into_iter().map(|known| (known, ago(&known))).collect())
 }
 
 #[cfg(test)]

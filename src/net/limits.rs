@@ -23,7 +23,7 @@ use crate::{
 
 const MINUTE: Duration = Duration::from_mins(1);
 /// How long an address that logged in is known.
-pub const ADDRESS_KNOWN: Duration = Duration::from_hours(24);
+const KNOWN: Duration = Duration::from_hours(24);
 /// Addresses remembered at most, each for the one reason or the other.
 const MOST_ADDRESSES: usize = 100_000;
 
@@ -140,9 +140,11 @@ impl Connections {
         self.limits().exempt.iter().any(|network| network.contains(&ip))
     }
 
-    /// Somebody logged in from there before this process began: it is known for so long.
-    pub fn remember(&self, who: Neighbour, now: Instant, left: Duration) {
-        self.lock().know(who, now, left);
+    /// Somebody logged in from there so long ago, before this process began.
+    pub fn remember(&self, who: Neighbour, ago: Duration, now: Instant) {
+        if let Some(left) = KNOWN.checked_sub(ago) {
+            self.lock().know(who, now, left);
+        }
     }
 
     /// Has somebody logged in from there during the last 24 hours?
@@ -269,7 +271,7 @@ impl Permit {
             count.before = count.before.saturating_sub(1);
         }
         self.logged_in.store(true, Ordering::Relaxed);
-        state.know(self.who, now, ADDRESS_KNOWN);
+        state.know(self.who, now, KNOWN);
         Ok(())
     }
 
@@ -354,13 +356,13 @@ mod tests {
         assert!(strangers.iter().all(Result::is_ok));
         assert_eq!(all.open(ip("203.0.113.4"), now).unwrap_err(), Refusal::Full);
         assert!(all.open(ip(LAN), now).is_ok());
-        assert_eq!(all.open(ip(LAN), now + ADDRESS_KNOWN).unwrap_err(), Refusal::Full);
+        assert_eq!(all.open(ip(LAN), now + KNOWN).unwrap_err(), Refusal::Full);
     }
 
     #[test]
     fn who_is_remembered_from_before_has_its_place_for_the_time_that_is_left() {
         let (all, now) = (Connections::new(limits(), &Metrics::new()), Instant::now());
-        all.remember(Neighbour::from(ip(LAN)), now, MINUTE);
+        all.remember(Neighbour::from(ip(LAN)), KNOWN - MINUTE, now);
         let strangers = ["203.0.113.1", "203.0.113.2", "203.0.113.3"];
         let _three = strangers.map(|a| all.open(ip(a), now).unwrap());
         assert!(all.open(ip(LAN), now).is_ok());

@@ -17,7 +17,7 @@ use crate::{
     events::Bus,
     mail::Mail,
     metrics::Metrics,
-    net::{ADDRESS_KNOWN, Connections, Memory},
+    net::{Connections, Memory},
     sessions::Sessions,
     store,
     submission::{self, Submission},
@@ -89,20 +89,19 @@ impl House {
         let options = bounds::store(config);
         let failed = |cause| HouseError::Store { data_dir: config.data_dir.clone(), cause };
         let store = store::Store::open(&options, Arc::new(Bus::default())).map_err(failed)?;
-        let mail = Mail::new(store.clone(), bounds::mail(limits));
+        let metrics = Metrics::new();
+        let mail = Mail::new(store.clone(), bounds::mail(limits)).counting(&metrics);
         let parallel = std::thread::available_parallelism().map_or(1, NonZero::get);
         let passwords = Arc::new(Passwords::new(parallel).map_err(Refused::from)?);
-        let metrics = Metrics::new();
         let throttle = bounds::throttle(limits);
         let logins = Logins::open(&store, passwords, throttle, &metrics, control::now()).await?;
         let (delivery, submission) = outgoing(&mail, &hostname, limits, &metrics);
         let stop = CancellationToken::new();
         let sessions = Sessions::new(stop.clone());
         let connections = Connections::new(bounds::connections(limits), &metrics);
-        let lately =
-            login::lately(&store, control::now(), ADDRESS_KNOWN).await.map_err(Refused::from)?;
-        for (known, left) in lately {
-            connections.remember(known.address, Instant::now(), left);
+        for (known, ago) in login::lately(&store, control::now()).await.map_err(Refused::from)? {
+            logins.remember(&known, ago, Instant::now());
+            connections.remember(known.address, ago, Instant::now());
         }
         let memory = Memory::new(bounds::memory(limits), &metrics);
         let config = Arc::new(config.clone());

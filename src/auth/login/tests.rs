@@ -87,6 +87,9 @@ async fn who_is_known_is_known_after_a_restart_too() {
         let metrics = Metrics::new();
         let after = Logins::open(&before.store, passwords, limits, &metrics, now);
         let after = after.await.unwrap();
+        for (known, ago) in lately(&before.store, now).await.unwrap() {
+            after.remember(&known, ago, visitor().now);
+        }
         let stranger = Visitor { ip: "198.51.100.9".parse().unwrap(), ..visitor() };
         for _ in 0..2 {
             after.failed(Attempt {
