@@ -17,22 +17,19 @@ use mailade::{
     events::{Bus, Door, Origin},
     flags::{Flags, Marks},
     ids::{AccountId, ContentId, MailboxId, Uid},
-    mail::{Mail, name},
+    mail::name,
     store::{
-        Blob, Condition, Deed, Error, MailboxRow, MarkDeed, MarkNames, NewAccount, NewContent,
-        NewMessage, NewPiece, Options, SpecialUse, Store, Tx, Watch,
+        Blob, Condition, Deed, Error, MailboxRow, MarkDeed, MarkNames, NewContent, NewMessage,
+        NewPiece, Options, SpecialUse, Store, Tx, Watch,
     },
 };
 use proptest::{prelude::*, test_runner::TestRunner};
 
-const NOW: i64 = 1_800_000_000;
+use crate::stored::{NOW, add_account, origin};
+
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 const HEADER: &[u8] = b"Subject: x\r\n\r\n";
-
-fn origin() -> Origin {
-    Origin::new(Door::House, NOW)
-}
 
 fn open(options: &Options) -> Store {
     Store::open(options, Arc::new(Bus::default())).unwrap()
@@ -53,23 +50,7 @@ fn options(dir: &Path, watch: Watch) -> Options {
 /// A store with alice in it.
 async fn house(options: &Options) -> (Store, AccountId, MailboxRow) {
     let store = open(options);
-    let made = store.write(origin(), |tx| {
-        tx.add_domain("demo.example")?;
-        let account = tx.add_account(&NewAccount {
-            address_key: "alice@demo.example".into(),
-            address: "alice@demo.example".into(),
-            domain: "demo.example".into(),
-            full_name: String::new(),
-            owner: false,
-            password: None,
-            scram_salt: vec![1],
-            scram_iterations: 4096,
-            scram: None,
-        })?;
-        Mail::add_default_mailboxes(tx, account).map_err(|_| Error::Closed)?;
-        Ok::<_, Error>(account)
-    });
-    let account = made.await.unwrap().into_inner();
+    let account = store.write(origin(), add_account).await.unwrap().into_inner();
     let inbox = inbox(&store, account).await;
     (store, account, inbox)
 }

@@ -40,6 +40,7 @@ mod rights;
 mod said;
 mod scram;
 mod store;
+mod stored;
 mod strace;
 mod structure;
 mod sync;

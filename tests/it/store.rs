@@ -8,16 +8,12 @@ use mailade::{
     ids::{AccountId, MailboxId, ModSeq, Uid},
     mail::{Actor, Limits, Mail, Rights, name},
     store::{
-        Error, MailboxRow, MarkDeed, MarkNames, NewAccount, NewContent, NewMessage, NewPiece,
-        Options, SpecialUse, Store, Tx, Want,
+        Error, MailboxRow, MarkDeed, MarkNames, NewContent, NewMessage, NewPiece, Options,
+        SpecialUse, Store, Tx, Want,
     },
 };
 
-const NOW: i64 = 1_800_000_000;
-
-fn origin() -> Origin {
-    Origin::new(Door::House, NOW)
-}
+use crate::stored::{NOW, add_account, origin};
 
 fn open(dir: &tempfile::TempDir) -> Store {
     Store::open(&Options::new(dir.path()), Arc::new(Bus::default())).unwrap()
@@ -29,23 +25,6 @@ async fn house() -> (tempfile::TempDir, Store, AccountId) {
     let store = open(&dir);
     let account = store.write(origin(), add_account).await.unwrap().into_inner();
     (dir, store, account)
-}
-
-fn add_account(tx: &mut Tx<'_>) -> Result<AccountId, Error> {
-    tx.add_domain("demo.example")?;
-    let account = tx.add_account(&NewAccount {
-        address_key: "alice@demo.example".into(),
-        address: "alice@demo.example".into(),
-        domain: "demo.example".into(),
-        full_name: String::new(),
-        owner: false,
-        password: None,
-        scram_salt: vec![1],
-        scram_iterations: 4096,
-        scram: None,
-    })?;
-    Mail::add_default_mailboxes(tx, account).map_err(|_| Error::Closed)?;
-    Ok(account)
 }
 
 fn content(body: &str) -> NewContent {
