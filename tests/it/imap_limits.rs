@@ -3,6 +3,7 @@
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     thread,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -305,6 +306,16 @@ const READINGS: &[Reading] = &[
     Reading { key: "encoded_words_max", value: "5", most: 5, message: |n| format!("Subject: {}=?utf-8?q?l=61st?=\r\n\r\n", "=?utf-8?q?x?= ".repeat(n - 1)), look: "SEARCH SUBJECT last", shows: "SEARCH 2" },
 ];
 
+/// Of these it is counted when a message goes beyond.
+const COUNTED: &[&str] = &[
+    "header_max",
+    "header_line_max",
+    "header_lines_max",
+    "mime_depth_max",
+    "mime_parts_max",
+    "mime_boundary_max",
+];
+
 fn long_header(octets: usize) -> String {
     let subject = "Subject: late\r\n";
     let filler = "x".repeat(octets - subject.len() - "X: \r\n".len());
@@ -359,6 +370,10 @@ fn a_message_is_read_up_to_the_limit_and_kept_whole_beyond_it() {
             assert_eq!(shown, size <= *most, "{size} of {key}={value}: {all:#?}");
             let whole = format!("RFC822.SIZE {length})");
             assert!(all.iter().any(|line| line.contains(&whole)), "{key}: {all:#?}");
+            if COUNTED.contains(key) {
+                let times = u64::from(size > *most);
+                assert_eq!(exceeded(&house, key), times, "{size} of {key}: counted beyond alone");
+            }
         }
     }
 }
@@ -414,4 +429,53 @@ fn a_command_that_works_on_a_part_is_counted() {
             assert_eq!(exceeded(&house, "imap_messages_per_command_max"), times, "{command}");
         }
     }
+}
+
+/// Waits until the house has counted this so often.
+fn until_counted(house: &House, key: &str, times: u64) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while exceeded(house, key) != times {
+        assert!(Instant::now() < deadline, "{key} is not counted");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn so_many_commands_wait_behind_one_that_is_not_through_and_no_more_are_read() {
+    let key = "imap_commands_waiting_max";
+    for (waiting, stops) in [(2, 0), (3, 1), (20, 1)] {
+        let house =
+            House::with(&[("limits.imap_commands_waiting_max", "3"), ("limits.quota", "1 GiB")]);
+        let mut connection = begin(&house, true);
+        let more: Vec<u8> = (0..3).flat_map(|_| append("y", 8 << 20, "{", "+}")).collect();
+        connection.send(&[more, line("NOOP")].concat()).unwrap();
+        answers(&mut connection);
+        // More than all buffers hold, of which nothing is read meanwhile.
+        connection.send(b"y FETCH 2:4 BODY.PEEK[]\r\n").unwrap();
+        let other = house.log_in("alice@demo.example");
+        drop(other);
+        connection.send("y NOOP\r\n".repeat(waiting).as_bytes()).unwrap();
+        if stops > 0 {
+            until_counted(&house, key, stops);
+        }
+        connection.send(&line("NOOP")).unwrap();
+        let (mut told, mut last) = (0, Vec::new());
+        while !last.starts_with(b"z ") {
+            last = connection.read_line().unwrap();
+            told += usize::from(last.starts_with(b"y OK"));
+        }
+        assert!(last.starts_with(b"z OK"), "{}", String::from_utf8_lossy(&last));
+        assert_eq!(told, waiting + 1, "all are answered");
+        assert!(exceeded(&house, key) >= stops);
+    }
+}
+
+#[test]
+fn room_that_is_missing_is_counted() {
+    let house = House::with(&[("limits.disk_free_min", "1000000 GiB")]);
+    let mut connection = house.log_in("alice@demo.example");
+    connection.send(&append("z", 100, "{", "}")).unwrap();
+    let answer = answers(&mut connection);
+    assert!(answer.iter().any(|line| line.starts_with("z NO [UNAVAILABLE]")), "{answer:?}");
+    assert_eq!(exceeded(&house, "disk_free_min"), 1);
 }
