@@ -254,7 +254,11 @@ impl Scanner {
         }
         if line.cut {
             self.header.push(b'\n');
-            self.too_large(Limit::HeaderLineMax);
+            self.damage(Damage::HEADER_TOO_LARGE);
+            let text = line.len.saturating_sub(line.ending);
+            if text > u64::try_from(self.limits.header_line).unwrap_or(u64::MAX) {
+                self.is_beyond(Limit::HeaderLineMax);
+            }
         }
     }
 
