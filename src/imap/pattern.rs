@@ -45,7 +45,7 @@ impl Pattern {
 
     /// Are levels above mailboxes meant too, where nothing else is (RFC 9051 §6.3.9)?
     pub fn asks_for_levels(&self) -> bool {
-        self.0.last() == Some(&'%')
+        self.steps.last() == Some(&Step::WithinLevel)
     }
 
     /// Does a mailbox of this name match?
