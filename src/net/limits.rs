@@ -362,7 +362,7 @@ mod tests {
     #[test]
     fn who_is_remembered_from_before_has_its_place_for_the_time_that_is_left() {
         let (all, now) = (Connections::new(limits(), &Metrics::new()), Instant::now());
-        all.remember(Neighbour::from(ip(LAN)), KNOWN - MINUTE, now);
+        all.remember(Neighbour::from(ip(LAN)), KNOWN.saturating_sub(MINUTE), now);
         let strangers = ["203.0.113.1", "203.0.113.2", "203.0.113.3"];
         let _three = strangers.map(|a| all.open(ip(a), now).unwrap());
         assert!(all.open(ip(LAN), now).is_ok());
