@@ -226,6 +226,47 @@ fn accounts_are_kept_before_the_first_start_and_while_the_server_runs() {
 }
 
 #[test]
+fn shared_mailboxes_are_made_and_given_and_stay_apart_from_users_and_domains() {
+    let place = Place::new();
+    place.run(&["domain", "add", "demo.example"]);
+    place.add_user("alice@demo.example");
+    assert_eq!(place.run(&["shared", "add", "Team"]), "added Shared/Team\n");
+    place.run(&["shared", "add", "Shared/Team/2026"]);
+    let said = place.run(&["shared", "allow", "Team", "alice@demo.example", "lrsw"]);
+    assert_eq!(said, "Shared/Team: alice@demo.example=lrsw\n");
+    place.run(&["shared", "allow", "Team", "alice@demo.example", "-w"]);
+    place.run(&["shared", "allow", "Team", "-alice@demo.example", "p"]);
+    place.run(&["shared", "allow", "Team", "anyone", "+l"]);
+    let listed = place.run(&["shared", "list"]);
+    let rows: Vec<Vec<&str>> =
+        listed.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[1][0], "Shared/Team");
+    let mut rights = rows[1][rows[1].len() - 3..].to_vec();
+    rights.sort_unstable();
+    assert_eq!(rights, ["-alice@demo.example=p", "alice@demo.example=lrs", "anyone=l"]);
+    assert_eq!((rows[2][0], rows[2].last()), ("Shared/Team/2026", Some(&"-")));
+    place.run(&["shared", "allow", "Team", "anyone", ""]);
+    assert!(!place.run(&["shared", "list"]).contains("anyone"));
+    for (arguments, why) in [
+        (["shared", "allow", "Team", "nobody@demo.example", "l"], "no such user"),
+        (["shared", "allow", "Team", "anyone", "q"], "rights are letters"),
+        (["shared", "allow", "Nowhere", "anyone", "l"], "no such mailbox"),
+    ] {
+        let (status, said) = place.refused(&arguments);
+        assert!(status == 1 && said.contains(why), "{arguments:?}: {said}");
+    }
+    assert!(place.refused(&["shared", "add", "INBOX"]).1.contains("no right"));
+    // Whose tree it is stands nowhere.
+    assert_eq!(place.run(&["user", "list"]).lines().count(), 2);
+    assert_eq!(place.run(&["domain", "list"]).lines().count(), 2);
+    place.run(&["shared", "quota", "--octets", "1 MiB"]);
+    assert_eq!(place.run(&["check"]), "no faults found\n");
+    place.run(&["shared", "remove", "Team/2026"]);
+    place.run(&["shared", "remove", "Team"]);
+    assert_eq!(place.run(&["shared", "list"]), "");
+}
+
+#[test]
 fn a_data_directory_with_a_long_name_is_reached_while_the_server_runs() {
     let place = Place::named(&"long".repeat(40));
     let server = place.serve();

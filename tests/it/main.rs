@@ -39,6 +39,7 @@ mod resync;
 mod rights;
 mod said;
 mod scram;
+mod sharing;
 mod store;
 mod stored;
 mod strace;
