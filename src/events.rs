@@ -5,6 +5,8 @@
 //! true this way); subscribers hear through a bounded queue of their own. Who does not keep up loses
 //! detail, not truth: it hears [`News::Lagged`] and asks the store what changed since its mod-seq.
 
+mod watch;
+
 use std::{
     collections::{HashMap, VecDeque},
     future::poll_fn,
@@ -12,6 +14,7 @@ use std::{
     task::{Poll, Waker},
 };
 
+pub use self::watch::{Kinds, Seen, Watch};
 use crate::{
     flags::Marks,
     ids::{AccountId, ContentId, DeviceId, MailboxId, ModSeq, SessionId, ThreadId, Uid},
@@ -187,6 +190,8 @@ pub enum Interest {
     Queue,
     /// Metadata of the server and of all mailboxes, whoever's they are.
     Metadata,
+    /// Changes of rights, on whoever's mailbox.
+    Rights,
     /// Everything there is.
     Everything,
 }
@@ -211,8 +216,16 @@ pub struct Bus {
 
 #[derive(Default)]
 struct Listeners {
-    by_interest: HashMap<Interest, Vec<Weak<Slot>>>,
+    by_interest: HashMap<Interest, Vec<Weak<dyn Hear>>>,
     closed: bool,
+}
+
+/// Where events wait for somebody.
+trait Hear: Send + Sync {
+    /// It happened.
+    fn put(&self, event: &Arc<Event>);
+    /// The house closes.
+    fn close(&self);
 }
 
 /// One subscriber's waiting events.
@@ -240,6 +253,31 @@ impl Bus {
     /// Starts to keep what happens for a new subscriber.
     pub fn subscribe(&self, interest: Interest) -> Subscription {
         let slot = Arc::new(Slot::default());
+        self.listen(interest, &(Arc::clone(&slot) as Arc<dyn Hear>));
+        Subscription { slot }
+    }
+
+    /// Starts to note what happens for a session that watches these for an account.
+    pub fn watch(
+        &self,
+        interests: &[Interest],
+        account: AccountId,
+        session: SessionId,
+        kinds: Kinds,
+    ) -> Watch {
+        let watch = Watch::new(account, session, kinds);
+        for interest in interests {
+            self.watch_also(&watch, *interest);
+        }
+        watch
+    }
+
+    /// From now on this too.
+    pub fn watch_also(&self, watch: &Watch, interest: Interest) {
+        self.listen(interest, &(Arc::clone(&watch.slot) as Arc<dyn Hear>));
+    }
+
+    fn listen(&self, interest: Interest, slot: &Arc<dyn Hear>) {
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         if listeners.closed {
             slot.close();
@@ -248,9 +286,8 @@ impl Bus {
             if slots.len() == slots.capacity() {
                 slots.retain(|slot| slot.strong_count() > 0);
             }
-            slots.push(Arc::downgrade(&slot));
+            slots.push(Arc::downgrade(slot));
         }
-        Subscription { slot }
     }
 
     /// Tells observers, then subscribers, what a commit made true.
@@ -285,6 +322,7 @@ fn interests(event: &Event) -> impl Iterator<Item = Interest> {
     let theirs = match event.kind {
         Kind::QueueChange => Some(Interest::Queue),
         Kind::MailboxMetadataChange(_) | Kind::ServerMetadataChange(_) => Some(Interest::Metadata),
+        Kind::RightsChange => Some(Interest::Rights),
         _ => None,
     };
     [
@@ -313,7 +351,7 @@ impl Listeners {
     }
 }
 
-impl Slot {
+impl Hear for Slot {
     fn put(&self, event: &Arc<Event>) {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.events.len() < QUEUE && !waiting.lagged {

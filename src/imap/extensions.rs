@@ -226,6 +226,7 @@ pub static EXTENSIONS: &[Extension] = &[
     extension("LITERAL+", 7888, after_login, &[]),
     extension("ID", 2971, always, &[any("ID", id::parse)]),
     extension("IDLE", 2177, always, &[logged_in("IDLE", idle::parse)]),
+    extension("NOTIFY", 5465, always, &[logged_in("NOTIFY", notify::parse).reads()]),
     extension("NAMESPACE", 2342, always, &[logged_in("NAMESPACE", namespace::parse)]),
     extension("UIDPLUS", 4315, always, &[selected("UID EXPUNGE", expunge::parse_uid)]),
     extension("UNSELECT", 3691, always, &[selected("UNSELECT", close::parse_unselect)]),

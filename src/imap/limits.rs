@@ -41,6 +41,8 @@ pub struct Limits {
     pub messages_per_command: usize,
     /// Searches that are kept up to date in one session.
     pub contexts: usize,
+    /// Event groups of one NOTIFY.
+    pub notify_groups: usize,
     /// Commands that wait behind the one at work; then nothing more is read.
     pub commands_waiting: usize,
     /// Octets of one SASL exchange.
@@ -73,6 +75,7 @@ impl Default for Limits {
             message: 50 * 1024 * 1024,
             messages_per_command: 1_000_000,
             contexts: 32,
+            notify_groups: 32,
             commands_waiting: 100,
             sasl: 12 * 1024,
             sasl_steps: 10,

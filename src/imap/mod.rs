@@ -16,6 +16,7 @@ mod literal;
 pub mod message_limit;
 pub mod metadata_news;
 pub mod news;
+pub mod notify;
 pub mod partial;
 pub mod pattern;
 pub mod picture;

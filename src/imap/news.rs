@@ -34,6 +34,20 @@ pub struct Untold {
     changed: Vec<Change>,
 }
 
+/// Which news are to be told.
+#[allow(clippy::struct_excessive_bools, reason = "a client can want each without the others")]
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// Messages that are gone; message numbers may change.
+    pub expunges: bool,
+    /// Messages that have come.
+    pub exists: bool,
+    /// Flags of messages.
+    pub changed: bool,
+    /// The flags there are, if some are new: how many keywords there may be.
+    pub keywords: Option<usize>,
+}
+
 /// A message whose flags changed.
 #[derive(Clone, Copy, Debug)]
 struct Change {
@@ -43,21 +57,17 @@ struct Change {
 }
 
 impl Untold {
-    /// Takes the news out of the picture; those of expunges only if asked to, those of keywords if
-    /// it is said how many there may be.
-    pub fn take(
-        picture: &mut Picture,
-        messages: &Messages,
-        expunges: bool,
-        keywords: Option<usize>,
-    ) -> Self {
+    /// Takes the news out of the picture that are wanted.
+    pub fn take(picture: &mut Picture, messages: &Messages, wanted: Wanted) -> Self {
+        let Wanted { expunges, exists, changed, keywords } = wanted;
         let living = messages.uids();
         let before = picture.last_told();
         let expunged = if expunges { picture.tell_expunged(living) } else { Vec::new() };
-        let exists = picture.tell_exists(living, messages.mod_seq());
-        let changed = match picture.tell_changed(messages.mod_seq()) {
-            Changed::Uids(uids) => uids,
-            Changed::Since(mod_seq) => {
+        let exists = if exists { picture.tell_exists(living, messages.mod_seq()) } else { None };
+        let changed = match changed.then(|| picture.tell_changed(messages.mod_seq())) {
+            None => Vec::new(),
+            Some(Changed::Uids(uids)) => uids,
+            Some(Changed::Since(mod_seq)) => {
                 let all = living.iter().zip(messages.mod_seqs());
                 let newer = all.filter(|(uid, known)| **known > mod_seq && uid.get() <= before);
                 newer.map(|(uid, _)| *uid).collect()

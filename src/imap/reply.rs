@@ -93,6 +93,10 @@ pub enum Code {
     NoPerm,
     /// The search result could not be kept (RFC 5182).
     NotSaved,
+    /// No such event can be asked for; these can (RFC 5465 §8).
+    BadEvent(Vec<&'static str>),
+    /// More happened than can be told, or it would be too much (RFC 5465 §5.8).
+    NotificationOverflow,
     /// The search of this tag is not kept up to date (RFC 5267 §4.3.1).
     NoUpdate(String),
     /// The owner's quota is used up.
@@ -163,14 +167,7 @@ impl Encode for Code {
             Self::Capability(capabilities) => out.put(capabilities),
             Self::ClientBug => out.put("CLIENTBUG"),
             Self::Closed => out.put("CLOSED"),
-            Self::CopyUid(validity, from, to) => {
-                out.put("COPYUID ");
-                out.put(validity.0);
-                out.put(" ");
-                out.put(from);
-                out.put(" ");
-                out.put(to);
-            }
+            Self::CopyUid(validity, from, to) => copy_uid(*validity, from, to, out),
             Self::Corruption => out.put("CORRUPTION"),
             Self::ExpungeIssued => out.put("EXPUNGEISSUED"),
             Self::HasChildren => out.put("HASCHILDREN"),
@@ -208,6 +205,8 @@ impl Encode for Code {
             Self::NonExistent => out.put("NONEXISTENT"),
             Self::NoPerm => out.put("NOPERM"),
             Self::NotSaved => out.put("NOTSAVED"),
+            Self::BadEvent(events) => bad_event(events, out),
+            Self::NotificationOverflow => out.put("NOTIFICATIONOVERFLOW"),
             Self::NoUpdate(tag) => {
                 out.put("NOUPDATE ");
                 out.string(tag.as_bytes());
@@ -247,6 +246,22 @@ impl Encode for Code {
             Self::UseAttr => out.put("USEATTR"),
         }
     }
+}
+
+/// `BADEVENT (MessageNew MessageExpunge)`
+fn bad_event(events: &[&'static str], out: &mut Buffer) {
+    out.put("BADEVENT ");
+    out.list(events, |out, event| out.put(*event));
+}
+
+/// `COPYUID 38505 304,319:320 3956:3958`
+fn copy_uid(validity: UidValidity, from: &Ranges, to: &Ranges, out: &mut Buffer) {
+    out.put("COPYUID ");
+    out.put(validity.0);
+    out.put(" ");
+    out.put(from);
+    out.put(" ");
+    out.put(to);
 }
 
 /// A set of numbers that keeps its order; ranges only where the numbers rise one by one.

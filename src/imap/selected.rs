@@ -6,8 +6,10 @@ use super::{
     command::fetch,
     contexts::{Contexts, update},
     error::Error,
+    fetch::item::Item,
     flags::Known,
-    news::Untold,
+    news::{Untold, Wanted},
+    notify::Wants,
     picture::{By, Picture, Target},
     reply::{Code, Replies},
     session::Enabled,
@@ -57,6 +59,10 @@ pub struct Selected {
     contexts: Option<Box<Contexts>>,
     /// Messages that this session itself added since the client was last told of new ones.
     own: Ranges,
+    /// This session itself added or removed messages, and was not told.
+    own_arrivals: bool,
+    /// The messages above this UID were counted in an EXISTS, and nothing more was told of them.
+    arrived_after: Option<u32>,
 }
 
 /// What a client is told when its mailbox is opened.
@@ -149,6 +155,8 @@ impl Selected {
             deleted: false,
             contexts: None,
             own: Ranges::default(),
+            own_arrivals: false,
+            arrived_after: None,
         }
     }
 
@@ -233,11 +241,15 @@ impl Selected {
         }
         let own = event.origin.door == Door::Imap && event.origin.session == Some(self.session);
         match &event.kind {
-            Kind::MessageNew(entries) if own && self.contexts.is_some() => {
+            Kind::MessageNew(entries) if own => {
                 let uids = entries.iter().map(|entry| entry.uid.get());
                 self.own = self.own.either(&uids.collect());
+                self.own_arrivals = true;
             }
-            Kind::MessageExpunge(uids) => self.picture.hear_expunged(uids, event.mod_seq),
+            Kind::MessageExpunge(uids) => {
+                self.picture.hear_expunged(uids, event.mod_seq);
+                self.own_arrivals |= own;
+            }
             // Its own changes are told by the command that makes them.
             Kind::FlagChange(changes) if !own => {
                 self.picture.hear_changed(changes.iter().map(|change| change.uid));
@@ -329,27 +341,34 @@ impl Selected {
         mail: &Mail,
         actor: &Actor,
         expunges: bool,
+        wants: Wants,
         enabled: Enabled,
         out: &mut Replies,
     ) -> Result<(), Error> {
         self.hear_all();
         if self.heard {
             self.look_at_rights(mail).await?;
-            let flags = self.keywords_changed || self.mailbox.rights != self.told_rights;
+            let rights_changed = self.mailbox.rights != self.told_rights;
+            let flags = self.keywords_changed && wants.flags || rights_changed;
             let keywords = flags.then_some(mail.limits().keywords);
+            // What the client itself adds and removes it is told in any case.
+            let exists = wants.arrivals || self.own_arrivals;
+            let (expunges, changed) = (expunges && exists, wants.flags);
+            let wanted = Wanted { expunges, exists, changed, keywords };
             let take = |picture: &mut Picture, contexts: Option<&mut Contexts>, view: &Messages| {
                 let before = picture.last_told();
                 // As long as the messages that are gone have their numbers.
                 let gone = contexts.map(|contexts| contexts.remove_gone(picture, view));
-                (gone.unwrap_or_default(), Untold::take(picture, view, expunges, keywords), before)
+                (gone.unwrap_or_default(), Untold::take(picture, view, wanted), before)
             };
             let (gone, mut untold, before) = self.look_all(mail, take).await?;
             for update in gone {
                 out.put(update);
                 out.breathe().await?;
             }
-            self.keywords_changed = false;
+            self.own_arrivals &= !expunges;
             if flags {
+                self.keywords_changed = false;
                 let told = std::mem::replace(&mut self.told_rights, self.mailbox.rights);
                 untold.rights = told != self.told_rights;
                 let could = self.access == Access::ReadWrite && told.meet(Rights::CHANGING);
@@ -358,6 +377,7 @@ impl Selected {
             self.heard =
                 !expunges && self.picture.has_expunged() || self.mailbox.rights != self.told_rights;
             if untold.exists.is_some() {
+                self.arrived_after.get_or_insert(before);
                 untold.recent = self.add_recent(mail, actor, before).await?;
             }
             if enabled.condstore {
@@ -371,29 +391,55 @@ impl Selected {
         Ok(())
     }
 
-    /// Tells the client how the results have changed that are kept up to date, once it was told of
-    /// the messages themselves.
+    /// Tells the client, once it was told of the messages themselves, how the results have changed
+    /// that are kept up to date, and these items of new messages.
     pub async fn tell_updates(
         &mut self,
         mail: &Mail,
         actor: &Actor,
         enabled: Enabled,
+        items: &[Item],
         out: &mut Replies,
     ) -> Result<(), Error> {
         let last_told = self.picture.last_told();
         self.contexts.take_if(|contexts| contexts.is_empty());
-        if self.contexts.as_ref().is_none_or(|contexts| contexts.are_true(last_told)) {
-            return Ok(());
+        let (own, after) = (std::mem::take(&mut self.own), self.arrived_after.take());
+        let mut updates = update::Updates::default();
+        if self.contexts.as_ref().is_some_and(|contexts| !contexts.are_true(last_told)) {
+            updates = update::updates(mail, self).await?;
         }
-        let updates = update::updates(mail, self).await?;
-        let own = std::mem::take(&mut self.own);
+        // What a search and NOTIFY want of a message is told together (RFC 5465 §5.2).
         let fetch = updates.fetch.into_iter().filter(|(uid, _)| !own.contains(uid.get()));
-        fetch::tell_new(mail, actor, self, enabled, fetch.collect(), out).await?;
+        let fetch = fetch.map(|(uid, of_it)| (uid, [of_it.as_slice(), items].concat()));
+        let fetch: Vec<_> = fetch.collect();
+        let told: Vec<Uid> = fetch.iter().map(|(uid, _)| *uid).collect();
+        fetch::tell_new(mail, actor, self, enabled, fetch, out).await?;
         for update in updates.lines {
             out.put(update);
             out.breathe().await?;
         }
-        Ok(())
+        let Some(after) = after.filter(|_| !items.is_empty()) else { return Ok(()) };
+        let is_new = |uid: &Uid| !own.contains(uid.get()) && told.binary_search(uid).is_err();
+        let new = self.look(mail, |picture, messages| {
+            let (living, last) = (messages.uids(), picture.last_told());
+            let from = living.partition_point(|uid| uid.get() <= after);
+            let to = living.partition_point(|uid| uid.get() <= last);
+            let new = living.get(from..to).unwrap_or_default().iter();
+            new.filter(|uid| is_new(uid)).map(|uid| (*uid, items.to_vec())).collect()
+        });
+        let new = new.await?;
+        fetch::tell_new(mail, actor, self, enabled, new, out).await
+    }
+
+    /// Nothing more is to be told of messages that have come.
+    pub fn forget_arrivals(&mut self) {
+        self.own = Ranges::default();
+        self.arrived_after = None;
+    }
+
+    /// The client is to be told what it did not want to hear till now.
+    pub fn hear_again(&mut self) {
+        self.heard = true;
     }
 
     /// The searches that are kept up to date.

@@ -3,17 +3,20 @@
 //! The words are the commands'. A command that needs more of the connection (IDLE, APPEND,
 //! AUTHENTICATE) asks the session for its input.
 
-use std::{convert::Infallible, sync::Arc, time::SystemTime};
+mod telling;
+
+use std::{sync::Arc, time::SystemTime};
 
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
+pub use self::telling::Ears;
 use super::{
     command::Command,
     error::Error,
-    extensions::{Capabilities, Facts, Numbers, Row, When},
+    extensions::{Capabilities, Facts, Row, When},
     limits::Limits,
     metadata_news::MetadataNews,
+    notify::Notify,
     reply::{Code, Done, Next, Replies},
     request::{Incoming, Reader, Request, Situation, within},
     selected::Selected,
@@ -104,16 +107,14 @@ pub struct Session {
     selected: Option<Box<Selected>>,
     /// What others say of mailboxes and of the server, when the client wants to hear of it.
     metadata: Option<Box<MetadataNews>>,
+    /// What the client wants to be told of unasked, once it has given NOTIFY.
+    pub notify: Option<Box<Notify>>,
     input: Option<Input>,
     permit: Arc<Permit>,
     /// Until when the client has to log in.
     login_by: Option<Instant>,
     bad: u32,
 }
-
-/// What a session listens to while it waits.
-type Ears<'s> =
-    (&'s mut Input, Option<&'s mut Selected>, Option<&'s mut MetadataNews>, CancellationToken);
 
 /// Serves one connection to its end.
 pub async fn serve(door: Arc<Door>, connection: Connection) {
@@ -132,6 +133,7 @@ pub async fn serve(door: Arc<Door>, connection: Connection) {
         user: None,
         selected: None,
         metadata: None,
+        notify: None,
         input: Some(input),
         permit,
         bad: 0,
@@ -200,7 +202,7 @@ impl Session {
         reader: &mut Reader,
         out: &mut Replies,
     ) -> Result<Incoming, Error> {
-        let limits = self.door.limits;
+        let (limits, metrics) = (self.door.limits, Arc::clone(&self.door.metrics));
         let patience = if self.user.is_some() {
             (within(limits.idle_time), Limit::ImapIdleTime)
         } else {
@@ -211,17 +213,27 @@ impl Session {
             selected: self.selected.is_some(),
             limits: &limits,
             patience,
-            metrics: &self.door.metrics,
+            metrics: &metrics,
         };
-        let stop = self.entry.stop();
-        let Some(input) = &mut self.input else { return Ok(Incoming::End) };
-        input.set_deadline(patience.0);
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => Err(closing()),
-            incoming = reader.next(input, out, situation) => incoming,
-            never = keep_up(self.selected.as_deref_mut()) => match never {},
-            never = keep_up_with_metadata(self.metadata.as_deref_mut()) => match never {},
+        let stop = self.entry.stop().clone();
+        if let Some(input) = &mut self.input {
+            input.set_deadline(patience.0);
+        }
+        loop {
+            let Some(input) = &mut self.input else { return Ok(Incoming::End) };
+            let ears = Ears {
+                selected: self.selected.as_deref_mut(),
+                metadata: self.metadata.as_deref_mut(),
+                notify: self.notify.as_deref(),
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Err(closing()),
+                incoming = reader.next(input, out, situation) => return incoming,
+                () = ears.between_commands() => {}
+            }
+            // Few sessions ever come here, and all would hold room for this.
+            Box::pin(self.tell_unasked(out)).await?;
         }
     }
 
@@ -307,59 +319,6 @@ impl Session {
             }
         }
         out.flush().await
-    }
-
-    /// Tells the client what else happened to its mailbox; expunges only if its numbers may change.
-    pub async fn tell(&mut self, numbers: Numbers, out: &mut Replies) -> Result<(), Error> {
-        let actor = self.actor();
-        if let Some(selected) = &mut self.selected {
-            let expunges = numbers == Numbers::MayChange;
-            let actor = actor.as_ref().map_err(|_| Error::unfit("log in first"))?;
-            selected.tell(&self.door.mail, actor, expunges, self.enabled, out).await?;
-        }
-        if let Some(metadata) = &mut self.metadata {
-            metadata.tell(&self.door.mail, &actor?, out).await?;
-        }
-        Ok(())
-    }
-
-    /// The same, and how the results have changed that are kept up to date.
-    pub async fn tell_all(&mut self, numbers: Numbers, out: &mut Replies) -> Result<(), Error> {
-        self.tell(numbers, out).await?;
-        if self.selected.as_ref().is_some_and(|selected| selected.contexts().is_some()) {
-            // Few sessions have any, and all would hold room for this.
-            Box::pin(self.tell_updates(out)).await?;
-        }
-        Ok(())
-    }
-
-    async fn tell_updates(&mut self, out: &mut Replies) -> Result<(), Error> {
-        let actor = self.actor()?;
-        let Some(selected) = &mut self.selected else { return Ok(()) };
-        selected.tell_updates(&self.door.mail, &actor, self.enabled, out).await
-    }
-
-    /// When expunges were told, the client can know everything up to a later change: it learns so
-    /// from the tagged OK, if that has room, else before it (RFC 7162 §3.2.7, RFC 6851 §4.4).
-    fn with_highest(
-        &mut self,
-        outcome: Result<Done, Error>,
-        out: &mut Replies,
-    ) -> Result<Done, Error> {
-        let selected = self.selected.as_deref_mut().filter(|selected| selected.is_behind());
-        let Some(selected) = selected.filter(|_| self.enabled.condstore) else { return outcome };
-        let code = Code::HighestModSeq(selected.tell_highest());
-        let (outcome, code) = match outcome {
-            Ok(done) => {
-                let (done, code) = done.or_code(code);
-                (Ok(done), code)
-            }
-            Err(error) => (Err(error), Some(code)),
-        };
-        if let Some(code) = code {
-            out.ok(&code, "all changes up to here are told");
-        }
-        outcome
     }
 
     /// The client wants mod-sequences from now on. The first time it is told up to which one it knows
@@ -448,6 +407,7 @@ impl Session {
         self.enabled = Enabled::default();
         self.selected = None;
         self.metadata = None;
+        self.notify = None;
         self.appended_to = None;
         self.collation = Collation::default();
         self.bad = 0;
@@ -467,51 +427,11 @@ impl Session {
     pub fn input(&mut self) -> Result<&mut Input, Error> {
         self.input.as_mut().ok_or(Error::Connection(std::io::ErrorKind::NotConnected.into()))
     }
-
-    /// Input, open mailbox and news of metadata together, and the sign that the server closes.
-    pub fn ears(&mut self) -> Result<Ears<'_>, Error> {
-        let gone = Error::Connection(std::io::ErrorKind::NotConnected.into());
-        let input = self.input.as_mut().ok_or(gone)?;
-        let stop = self.entry.stop().clone();
-        Ok((input, self.selected.as_deref_mut(), self.metadata.as_deref_mut(), stop))
-    }
 }
 
 /// A client that has enabled UIDONLY names messages by their UIDs alone (RFC 9586 §3).
 pub fn uid_required() -> Error {
     Error::Unfit(Some(Code::UidRequired), "messages have no numbers once UIDONLY is enabled")
-}
-
-/// Takes in the mailbox's next event; waits for ever when none is open. May be dropped half way.
-pub async fn listen(selected: Option<&mut Selected>) {
-    match selected {
-        Some(selected) => selected.listen().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Waits until there is something to be told of metadata. May be dropped half way.
-pub async fn listen_to_metadata(metadata: Option<&mut MetadataNews>) {
-    match metadata {
-        Some(metadata) => metadata.listen().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Keeps up with metadata while the client is silent, without end. May be dropped half way.
-async fn keep_up_with_metadata(metadata: Option<&mut MetadataNews>) -> Infallible {
-    match metadata {
-        Some(metadata) => metadata.keep_up().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Keeps up with the mailbox while the client is silent, without end. May be dropped half way.
-async fn keep_up(selected: Option<&mut Selected>) -> Infallible {
-    match selected {
-        Some(selected) => selected.keep_up().await,
-        None => std::future::pending().await,
-    }
 }
 
 /// Waits until the client has left; reads on while fewer commands than so many wait. One that

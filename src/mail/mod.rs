@@ -39,6 +39,7 @@ mod thread;
 mod tree;
 mod view;
 mod views;
+mod watched;
 pub mod words;
 
 use std::sync::{Arc, OnceLock};
@@ -58,6 +59,7 @@ pub use self::{
     spool::Spool,
     thread::{ThreadAlgorithm, Threads},
     view::{Messages, View},
+    watched::NamedPlace,
 };
 use crate::{events::Origin, flags::Keywords, ids::AccountId, metrics::Metrics, store::Store};
 

@@ -126,6 +126,7 @@ pub(super) fn imap(limits: &Limits) -> imap::Limits {
         bad: count(limits.bad_commands_max),
         message: limits.message_size_max.octets(),
         contexts: limits.contexts_max,
+        notify_groups: limits.notify_groups_max,
         messages_per_command: limits.imap_messages_per_command_max,
         commands_waiting: limits.imap_commands_waiting_max,
         sasl: limits.sasl_exchange_max.len(),

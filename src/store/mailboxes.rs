@@ -146,6 +146,20 @@ impl Reader<'_> {
         self.row(&sql, [id], mailbox)
     }
 
+    /// Is there a mailbox below this key?
+    pub fn has_mailbox_below(&self, account: AccountId, key: &str) -> Result<bool> {
+        // `0` comes right behind `/`.
+        let sql = "SELECT EXISTS (SELECT 1 FROM mailbox
+            WHERE account = ?1 AND name_key > ?2 || '/' AND name_key < ?2 || '0')";
+        Ok(self.row(sql, (account, key), |row| row.get(0))?.unwrap_or(false))
+    }
+
+    /// Does an account subscribe this name?
+    pub fn is_subscribed(&self, account: AccountId, name: &str) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM subscription WHERE account = ?1 AND name = ?2)";
+        Ok(self.row(sql, (account, name), |row| row.get(0))?.unwrap_or(false))
+    }
+
     /// The subscribed names of an account; a name may be of no mailbox.
     pub fn subscriptions(&self, account: AccountId) -> Result<Vec<Arc<str>>> {
         let sql = "SELECT name FROM subscription WHERE account = ?1 ORDER BY name";

@@ -80,6 +80,8 @@ const LIMITS: &[Limit] = &[
     limit("imap_set_ranges_max", "3", 3, |n| line(&format!("SEARCH UID 1{}", ",1".repeat(n - 1))), "z OK ", &["z BAD [LIMIT] "]),
     limit("imap_messages_per_command_max", "3", 3, copy, "z OK [COPYUID ", &["z NO [MESSAGELIMIT 3] "]),
     limit("imap_messages_per_command_max", "3", 3, append_many, "z OK [APPENDUID ", &["z NO [MESSAGELIMIT 3] "]),
+    limit("notify_groups_max", "3", 3, notify_groups, "z OK ", &["z NO [NOTIFICATIONOVERFLOW] "]),
+    limit("mailboxes_per_user_max", "8", 8, notify_names, "z OK ", &["z NO [NOTIFICATIONOVERFLOW] "]),
     limit("contexts_max", "3", 3, contexts, "z OK ", &["z NO [CANNOT] "]),
     limit("mailbox_name_max", "10", 10, |n| line(&format!("CREATE {}", "x".repeat(n))), "z OK ", &["z NO [LIMIT] "]),
     limit("mailbox_name_max", "10", 10, |n| line(&format!("RENAME Sent {}", "x".repeat(n))), "z OK ", &["z NO [LIMIT] "]),
@@ -149,6 +151,14 @@ fn keywords(number: usize) -> String {
 fn copy(number: usize) -> Vec<u8> {
     let more = (1..number).flat_map(|_| append("y", 20, "{", "+}"));
     more.chain(line("COPY 1:* Archive")).collect()
+}
+
+fn notify_groups(number: usize) -> Vec<u8> {
+    line(&format!("NOTIFY SET{}", " (personal (MailboxName))".repeat(number)))
+}
+
+fn notify_names(number: usize) -> Vec<u8> {
+    line(&format!("NOTIFY SET (mailboxes (x{}) (MailboxName))", " x".repeat(number - 1)))
 }
 
 /// The last of so many searches is kept up to date.

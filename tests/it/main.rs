@@ -32,6 +32,7 @@ mod memory;
 mod model;
 mod mutations;
 mod namespace;
+mod notify;
 mod outbound;
 mod protocols;
 mod reload;

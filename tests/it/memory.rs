@@ -12,7 +12,7 @@ const GROWTH: u64 = 32 * 1024;
 const LARGE: usize = 50_000_000;
 
 /// The most memory that a program has held, in KiB; None where there is no /proc.
-fn peak(process: u32) -> Option<u64> {
+pub(super) fn peak(process: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix(" kB")?.parse().ok()

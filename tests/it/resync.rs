@@ -1,7 +1,7 @@
 //! Clients that were away and come back: sessions do random deeds on a mailbox, phones lose their
 //! connections at random moments and are in step again by QRESYNC, or by CONDSTORE alone, and in the
 //! end each phone must know what a client knows that lists everything. So must clients that know only
-//! what searches tell them that are kept up to date.
+//! what searches tell them that are kept up to date, and clients that only listen to NOTIFY.
 //!
 //! `RESYNC_ROUNDS=500` makes a long run of it, `RESYNC_SEED=7` repeats one.
 
@@ -15,6 +15,7 @@ use std::{
 use crate::{connection::Connection, house::House};
 
 mod viewer;
+mod watcher;
 
 const MAILBOX: &str = "model";
 /// Sessions that do something.
@@ -587,6 +588,31 @@ fn listed(house: &House) -> BTreeMap<u32, Flags> {
     }
 }
 
+/// MESSAGES and UIDNEXT of a mailbox.
+fn counters(house: &House, mailbox: &str) -> (u32, u32) {
+    let lines = answer(house, &format!("STATUS {mailbox} (MESSAGES UIDNEXT)"));
+    lines.iter().find_map(|line| watcher::counters(line)).unwrap()
+}
+
+/// The names of all mailboxes.
+fn names(house: &House) -> BTreeSet<String> {
+    let lines = answer(house, "LIST \"\" *");
+    let name = |line: &String| Some(line.split_once("\"/\" ")?.1.to_owned());
+    lines.iter().filter_map(name).collect()
+}
+
+fn answer(house: &House, command: &str) -> Vec<String> {
+    let mut imap = house.log_in("alice@demo.example");
+    imap.send_line(&format!("a {command}")).unwrap();
+    let mut lines = Vec::new();
+    loop {
+        lines.push(text(imap.read_line().unwrap()));
+        if lines.last().is_some_and(|line| line.starts_with("a ")) {
+            return lines;
+        }
+    }
+}
+
 #[test]
 fn a_phone_that_was_away_ends_equal_to_one_that_lists_everything() {
     let number = |name| std::env::var(name).ok().and_then(|value: String| value.parse().ok());
@@ -608,6 +634,7 @@ fn a_phone_that_was_away_ends_equal_to_one_that_lists_everything() {
         let top = &top;
         let viewer_seeds = [seed.wrapping_add(round * 2), seed.wrapping_add(round * 2 + 1)];
         let mut viewers = viewer_seeds.map(|seed| viewer::Viewer::open(house_now, seed));
+        let mut watchers = [false, true].map(|qresync| watcher::Watcher::open(house_now, qresync));
         thread::scope(|scope| {
             for viewer in &mut viewers {
                 scope.spawn(|| {
@@ -634,6 +661,10 @@ fn a_phone_that_was_away_ends_equal_to_one_that_lists_everything() {
             }
         });
         let truth = listed(&house);
+        let (other, names) = (counters(&house, "other"), names(&house));
+        for watcher in &mut watchers {
+            watcher.settle(&watcher::Truth { messages: &truth, other, names: &names });
+        }
         for viewer in &mut viewers {
             viewer.settle(&truth);
         }

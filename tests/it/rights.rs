@@ -33,7 +33,7 @@ const WITHOUT_RIGHTS: &[&str] = &[
 
 /// Commands whose mailboxes have rights, but that are never refused for want of one; each has a test
 /// below.
-const TELLING_LESS: &[&str] = &["LIST", "LSUB", "CLOSE", "FETCH", "UID FETCH"];
+const TELLING_LESS: &[&str] = &["LIST", "LSUB", "NOTIFY", "CLOSE", "FETCH", "UID FETCH"];
 
 /// Commands on an open mailbox that take no right but the one to open it.
 const ONCE_OPEN: &[&str] = &[
@@ -313,6 +313,27 @@ fn every_command_takes_its_rights_and_no_others() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn notify_tells_only_where_messages_may_be_seen_and_read() {
+    let house = House::open();
+    let (mut alice, mut bob) = (Client::new(&house, "alice"), Client::new(&house, "bob"));
+    alice.well("CREATE common");
+    for (rights, told) in
+        [("", None), ("r", None), ("l", Some("* LIST (\\NoAccess)")), ("lr", Some("* STATUS"))]
+    {
+        alice.well(&format!("SETACL common bob@demo.example \"{rights}\""));
+        let set = "NOTIFY SET STATUS (subtree \"Other Users\" (MessageNew MessageExpunge))";
+        let lines = bob.well(set);
+        let is_told = |line: &String| told.is_some_and(|told| line.starts_with(told));
+        assert!(lines.len() == usize::from(told.is_some()), "{rights}: {lines:?}");
+        assert!(lines.iter().all(is_told), "{rights}: {lines:?}");
+        alice.well("APPEND common {1+}\r\nx");
+        let lines = bob.well("NOOP");
+        assert_eq!(lines.len(), usize::from(rights == "lr"), "{rights}: {lines:?}");
+        bob.well("NOTIFY NONE");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::{
         extensions::Numbers,
         reply::{Done, Replies},
         request::{connection, within},
-        session::{Session, closing, listen, listen_to_metadata},
+        session::{Session, closing},
     },
     metrics::Limit,
     net::InputError,
@@ -36,7 +36,7 @@ impl Command for Idle {
             loop {
                 session.tell_all(Numbers::MayChange, out).await?;
                 out.flush().await?;
-                let (input, selected, metadata, stop) = session.ears()?;
+                let (input, ears, stop) = session.ears()?;
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => return Err(closing()),
@@ -49,8 +49,7 @@ impl Command for Idle {
                             Err(connection(error))
                         }
                     },
-                    () = listen(selected) => {}
-                    () = listen_to_metadata(metadata) => {}
+                    () = ears.listen() => {}
                 }
             }
         })

@@ -26,6 +26,7 @@ pub mod lsub;
 pub mod move_;
 pub mod namespace;
 pub mod noop;
+pub mod notify;
 pub mod quota;
 pub mod rename;
 pub mod replace;
