@@ -8,6 +8,7 @@ use super::{
     summary::SummaryRef,
 };
 use crate::{
+    events::Entry,
     ids::{ContentId, Uid},
     store::{self, Reader},
 };
@@ -25,7 +26,14 @@ pub(super) struct Known {
     pub(super) uid: Uid,
     pub(super) internal_date: i64,
     pub(super) size: u64,
-    content: ContentId,
+    pub(super) content: ContentId,
+}
+
+impl Known {
+    pub(super) fn of(entry: &Entry) -> Self {
+        let Entry { uid, internal_date, size, content, .. } = *entry;
+        Self { uid, internal_date, size, content }
+    }
 }
 
 impl Mail {
@@ -36,11 +44,7 @@ impl Mail {
         let mut all = Vec::with_capacity(uids.len());
         for uids in uids.chunks(AT_ONCE) {
             let messages = view.messages();
-            let known = |uid: &Uid| {
-                let entry = messages.find(*uid)?;
-                let (internal_date, size) = (entry.internal_date, entry.size);
-                Some(Known { uid: *uid, internal_date, size, content: entry.content })
-            };
+            let known = |uid: &Uid| messages.find(*uid).map(|entry| Known::of(&entry));
             all.extend(uids.iter().filter_map(known));
         }
         Ok(all)

@@ -21,12 +21,15 @@ mod fetched;
 pub mod field;
 mod keyed;
 mod lexer;
+mod made;
 mod mailbox;
 pub mod metadata;
 pub mod name;
+mod narrow;
 pub mod pack;
 mod prepare;
 pub mod preview;
+mod ranks;
 pub mod rewrite;
 mod rights;
 pub mod search;
@@ -57,7 +60,7 @@ pub use self::{
     rights::{Rights, RightsChange, UnknownRight},
     sort::{SortCriterion, SortKey},
     spool::Spool,
-    thread::{ThreadAlgorithm, Threads},
+    thread::{Node, ThreadAlgorithm, Threads},
     view::{Messages, View},
     watched::NamedPlace,
 };

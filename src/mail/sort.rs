@@ -1,13 +1,24 @@
 //! Sorting messages: by one or more criteria (RFC 5256 §3, RFC 5957 §4), and among equals by their
 //! order in the mailbox.
 
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
 use super::{
-    Collation, Mail, Mailbox,
-    error::Result,
+    Collation, Mail, Mailbox, Messages, Rights, View,
+    error::{Error, Result},
     keyed::{Known, arrange},
+    ranks,
     summary::{Addresses, SummaryRef},
 };
-use crate::ids::Uid;
+use crate::{ids::Uid, store::Reader};
+
+/// A mailbox is ranked when at most so many messages must be read for each one that is to be sorted.
+const WORTH_EACH: usize = 8;
+/// New messages find their ranks one by one as long as there are so many known ones for each.
+const KNOWN_EACH: usize = 32;
 
 /// What messages are compared by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +54,9 @@ pub struct SortCriterion {
     pub collation: Collation,
 }
 
+/// By what ranks are: a key, and how its texts are compared.
+pub(super) type RankedBy = (SortKey, Collation);
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Value {
     Number(i64),
@@ -63,14 +77,152 @@ impl Mail {
         uids: Vec<Uid>,
         criteria: Vec<SortCriterion>,
     ) -> Result<Vec<Uid>> {
-        let known = self.known(mailbox, &uids).await?;
-        let keys = criteria.clone();
-        let keyed = if criteria.iter().all(|criterion| criterion.key.is_in_view()) {
-            known.iter().map(|known| Keyed::new(*known, &keys, None)).collect()
-        } else {
-            self.keyed(&known, move |known, summary| Keyed::new(known, &keys, summary)).await?
-        };
+        mailbox.need(Rights::READ)?;
+        let view = self.view(mailbox).await?;
+        if self.is_ranked(&view, &criteria, uids.len()).await? {
+            let (view, uids, criteria) = (Arc::clone(&view), uids.clone(), criteria.clone());
+            let sorted = arrange(uids.len(), move || by_ranks(&view, &uids, &criteria));
+            if let Some(sorted) = sorted.await? {
+                return Ok(sorted);
+            }
+        }
+        let (known, keys) = (self.known(mailbox, &uids).await?, criteria.clone());
+        let keyed =
+            self.keyed(&known, move |known, summary| Keyed::new(known, &keys, summary)).await?;
         arrange(keyed.len(), move || sorted(keyed, &criteria)).await
+    }
+
+    /// Makes sure that the view knows the ranks of all its messages, if that is worth it for so many.
+    async fn is_ranked(
+        &self,
+        view: &Arc<View>,
+        criteria: &[SortCriterion],
+        count: usize,
+    ) -> Result<bool> {
+        let ranked = criteria.iter().filter(|criterion| !criterion.key.is_in_view());
+        let ranked: Vec<RankedBy> = ranked.map(|criterion| criterion.ranked_by()).collect();
+        if ranked.len() > Messages::MOST_RANKS {
+            return Ok(false);
+        }
+        for by in ranked {
+            let missing = {
+                let messages = view.messages();
+                messages.len() - messages.ranks(by).map_or(0, <[u32]>::len)
+            };
+            if missing > count.saturating_mul(WORTH_EACH) {
+                return Ok(false);
+            }
+            if missing > 0 {
+                self.rank(view, by).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Gives the view the ranks of its messages.
+    async fn rank(&self, view: &Arc<View>, by: RankedBy) -> Result<()> {
+        let (key, collation) = by;
+        let (known, all) = {
+            let messages = view.messages();
+            let known = messages.ranks(by).unwrap_or_default().to_vec();
+            let all: Vec<Known> = messages.entries(0).map(|entry| Known::of(&entry)).collect();
+            (known, all)
+        };
+        let (old, new) = all.split_at_checked(known.len()).unwrap_or((&all, &[]));
+        let value = move |known: Known, summary: Option<&SummaryRef<'_>>| {
+            key.value(known, collation, summary)
+        };
+        let ranks = if new.len().saturating_mul(KNOWN_EACH) > old.len() {
+            let values = self.keyed(&all, value).await?;
+            arrange(values.len(), move || ranks::of(&values)).await?
+        } else {
+            let values = self.keyed(new, value).await?;
+            let old = old.to_vec();
+            let job = move |r: &Reader<'_>| {
+                ranks::extended(&known, &values, |place| {
+                    let Some(known) = old.get(place) else { return Ok(Value::Number(0)) };
+                    let summary = r.summary(known.content)?.unwrap_or_default();
+                    Ok::<_, Error>(value(*known, SummaryRef::parse(&summary).ok().as_ref()))
+                })
+            };
+            self.store().read(job).await?
+        };
+        let uids: Vec<Uid> = all.iter().map(|known| known.uid).collect();
+        view.change(|messages| messages.set_ranks(by, &uids, &ranks));
+        self.views.grown(view);
+        Ok(())
+    }
+}
+
+/// Sorts by what the view knows; None when it no longer knows the ranks.
+fn by_ranks(view: &View, uids: &[Uid], criteria: &[SortCriterion]) -> Option<Vec<Uid>> {
+    let mut keyed: Vec<(i64, Uid)> = Vec::new();
+    let mut more: Vec<i64> = Vec::new();
+    {
+        let messages = view.messages();
+        let places: Vec<(usize, Uid)> = messages.places(uids).collect();
+        let [first, others @ ..] = criteria else { return None };
+        keyed.reserve_exact(places.len());
+        let first = Column::of(&messages, *first)?;
+        for (place, uid) in &places {
+            keyed.push((first.get(*place)?, *uid));
+        }
+        if !others.is_empty() {
+            let columns = others.iter().map(|one| Column::of(&messages, *one));
+            let columns: Vec<Column<'_>> = columns.collect::<Option<_>>()?;
+            more.reserve_exact(places.len() * columns.len());
+            for (place, _) in &places {
+                for column in &columns {
+                    more.push(column.get(*place)?);
+                }
+            }
+        }
+    }
+    if more.is_empty() {
+        keyed.sort_unstable();
+        return Some(keyed.into_iter().map(|(_, uid)| uid).collect());
+    }
+    let others = criteria.len() - 1;
+    let mut keyed: Vec<(i64, &[i64], Uid)> = keyed
+        .into_iter()
+        .zip(more.chunks(others))
+        .map(|((first, uid), others)| (first, others, uid))
+        .collect();
+    keyed.sort_unstable();
+    Some(keyed.into_iter().map(|(.., uid)| uid).collect())
+}
+
+/// The numbers by which a criterion orders the messages of a view.
+struct Column<'m> {
+    messages: &'m Messages,
+    ranks: &'m [u32],
+    criterion: SortCriterion,
+}
+
+impl<'m> Column<'m> {
+    fn of(messages: &'m Messages, criterion: SortCriterion) -> Option<Self> {
+        let ranks =
+            if criterion.key.is_in_view() { &[] } else { messages.ranks(criterion.ranked_by())? };
+        Some(Self { messages, ranks, criterion })
+    }
+
+    fn get(&self, place: usize) -> Option<i64> {
+        let number = match self.criterion.key {
+            SortKey::Arrival => self.messages.internal_date(place)?,
+            SortKey::Size => self.messages.size(place)?,
+            _ => i64::from(*self.ranks.get(place)?),
+        };
+        Some(if self.criterion.reverse { !number } else { number })
+    }
+}
+
+impl SortCriterion {
+    /// Dates are compared in one way only.
+    fn ranked_by(&self) -> RankedBy {
+        match self.key {
+            SortKey::Date => (self.key, Collation::default()),
+            key => (key, self.collation),
+        }
     }
 }
 

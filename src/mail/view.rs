@@ -5,6 +5,12 @@
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
+use super::{
+    Threads,
+    made::{self, Made, ThreadedBy},
+    narrow::{Narrow, retain},
+    sort::RankedBy,
+};
 use crate::{
     events::{Entry, Event, Kind, MarkChange},
     flags::{Flags, Keywords, Marks},
@@ -52,9 +58,9 @@ pub struct Messages {
     mod_seqs: Vec<ModSeq>,
     flags: Vec<Flags>,
     keywords: Vec<u16>,
-    contents: Vec<ContentId>,
-    threads: Vec<ThreadId>,
-    internal_dates: Vec<i64>,
+    contents: Narrow,
+    threads: Narrow,
+    internal_dates: Narrow,
     save_dates: Vec<u32>,
     sizes: Vec<u32>,
     /// The different sets of keywords that messages bear; the first is the empty one.
@@ -64,6 +70,8 @@ pub struct Messages {
     mod_seq: ModSeq,
     recent_uid: u64,
     unseen: usize,
+    /// What sorting and threading have made of the messages.
+    made: Made,
 }
 
 impl Messages {
@@ -74,9 +82,9 @@ impl Messages {
             mod_seqs: Vec::with_capacity(count),
             flags: Vec::with_capacity(count),
             keywords: Vec::with_capacity(count),
-            contents: Vec::with_capacity(count),
-            threads: Vec::with_capacity(count),
-            internal_dates: Vec::with_capacity(count),
+            contents: Narrow::with_capacity(count),
+            threads: Narrow::with_capacity(count),
+            internal_dates: Narrow::with_capacity(count),
             save_dates: Vec::with_capacity(count),
             sizes: Vec::with_capacity(count),
             keyword_sets: vec![Keywords::default()],
@@ -114,9 +122,9 @@ impl Messages {
             uid: *self.uids.get(place)?,
             mod_seq: *self.mod_seqs.get(place)?,
             marks: self.marks(place)?,
-            content: *self.contents.get(place)?,
-            thread: *self.threads.get(place)?,
-            internal_date: *self.internal_dates.get(place)?,
+            content: ContentId(self.contents.get(place)?),
+            thread: ThreadId(self.threads.get(place)?),
+            internal_date: self.internal_dates.get(place)?,
             save_date: i64::from(*self.save_dates.get(place)?),
             size: u64::from(*self.sizes.get(place)?),
         })
@@ -130,6 +138,59 @@ impl Messages {
     /// All messages from a place on.
     pub fn entries(&self, from: usize) -> impl Iterator<Item = Entry> + '_ {
         (from..self.len()).map_while(|place| self.entry(place))
+    }
+
+    /// INTERNALDATE of the message at a place, in seconds since 1970.
+    pub(super) fn internal_date(&self, place: usize) -> Option<i64> {
+        self.internal_dates.get(place)
+    }
+
+    /// Octets of the message at a place.
+    pub(super) fn size(&self, place: usize) -> Option<i64> {
+        self.sizes.get(place).copied().map(i64::from)
+    }
+
+    /// The places of those of these UIDs, rising, that are there.
+    pub(super) fn places(&self, uids: &[Uid]) -> impl Iterator<Item = (usize, Uid)> {
+        let mut next = 0;
+        uids.iter().filter_map(move |uid| {
+            // Mostly the one behind the last.
+            if self.uids.get(next) != Some(uid) {
+                next = self.place(*uid).ok()?;
+            }
+            next += 1;
+            Some((next - 1, *uid))
+        })
+    }
+
+    /// Sort keys of which ranks are kept.
+    pub(super) const MOST_RANKS: usize = made::MOST_RANKS;
+
+    /// The ranks of the first messages by a sort key, if they are known.
+    pub(super) fn ranks(&self, by: RankedBy) -> Option<&[u32]> {
+        self.made.ranks(by)
+    }
+
+    /// Keeps the ranks of these messages.
+    pub(super) fn set_ranks(&mut self, by: RankedBy, uids: &[Uid], ranks: &[u32]) {
+        // What has gone meanwhile has no place any more, what has come stands behind.
+        let mut known = uids.iter().zip(ranks);
+        let of = |uid: &Uid| known.find(|(known, _)| *known == uid).map(|(_, rank)| *rank);
+        let mut living = Vec::with_capacity(self.uids.len());
+        living.extend(self.uids.iter().map_while(of));
+        self.made.set_ranks(by, living);
+    }
+
+    /// The threads of all messages, if they are known.
+    pub(super) fn threads(&self, by: ThreadedBy) -> Option<Arc<Threads>> {
+        self.made.threads(by)
+    }
+
+    /// Keeps the threads of all messages, if these are still all.
+    pub(super) fn set_threads(&mut self, by: ThreadedBy, of: &[Uid], threads: Arc<Threads>) {
+        if of == self.uids.as_slice() {
+            self.made.set_threads(by, threads);
+        }
     }
 
     /// Flags and keywords of the message at a place.
@@ -187,8 +248,10 @@ impl Messages {
 
     /// About how many octets of memory this takes.
     pub(super) fn cost(&self) -> usize {
-        const EACH: usize = 4 + 8 + 4 + 2 + 8 + 8 + 8 + 4 + 4;
-        self.uids.capacity() * EACH + self.keyword_sets.capacity() * size_of::<Keywords>() + 1024
+        const EACH: usize = 4 + 8 + 4 + 2 + 4 + 4;
+        let narrow = self.contents.cost() + self.threads.cost() + self.internal_dates.cost();
+        let sets = self.keyword_sets.capacity() * size_of::<Keywords>();
+        self.uids.capacity() * EACH + narrow + sets + self.made.cost() + 1024
     }
 
     /// Takes one event of this mailbox; one that is known already changes nothing.
@@ -217,13 +280,14 @@ impl Messages {
         if self.uids.last().is_some_and(|last| *last >= entry.uid) {
             return;
         }
+        self.made.add();
         let keywords = self.keyword_set(entry.marks.keywords);
         self.uids.push(entry.uid);
         self.mod_seqs.push(entry.mod_seq);
         self.flags.push(entry.marks.flags);
         self.keywords.push(keywords);
-        self.contents.push(entry.content);
-        self.threads.push(entry.thread);
+        self.contents.push(entry.content.0);
+        self.threads.push(entry.thread.0);
         self.internal_dates.push(entry.internal_date);
         self.save_dates.push(u32::try_from(entry.save_date).unwrap_or(u32::MAX));
         self.sizes.push(u32::try_from(entry.size).unwrap_or(u32::MAX));
@@ -262,11 +326,12 @@ impl Messages {
         retain(&mut self.mod_seqs, start, &stays);
         retain(&mut self.flags, start, &stays);
         retain(&mut self.keywords, start, &stays);
-        retain(&mut self.contents, start, &stays);
-        retain(&mut self.threads, start, &stays);
-        retain(&mut self.internal_dates, start, &stays);
+        self.contents.retain(start, &stays);
+        self.threads.retain(start, &stays);
+        self.internal_dates.retain(start, &stays);
         retain(&mut self.save_dates, start, &stays);
         retain(&mut self.sizes, start, &stays);
+        self.made.remove(start, &stays);
     }
 
     /// The number of a set of keywords, kept once for all messages that bear it.
@@ -298,16 +363,6 @@ impl Messages {
             *number = *to;
         }
     }
-}
-
-/// Keeps of a vector's items from `start` on those whose `stays` is true.
-fn retain<T>(items: &mut Vec<T>, start: usize, stays: &[bool]) {
-    let mut place = 0;
-    items.retain(|_| {
-        let stay = place < start || stays.get(place - start).copied().unwrap_or(true);
-        place += 1;
-        stay
-    });
 }
 
 #[cfg(test)]

@@ -69,6 +69,13 @@ impl Views {
         self.shelf().views.len()
     }
 
+    /// A view that is in memory takes more of it than before.
+    pub(super) fn grown(&self, view: &View) {
+        let mut shelf = self.shelf();
+        shelf.cost = shelf.views.iter().map(|(_, view)| view.messages().cost()).sum();
+        shelf.shrink(view.mailbox());
+    }
+
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }

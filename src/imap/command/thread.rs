@@ -53,9 +53,8 @@ impl Command for Thread {
             let most = session.door.limits.messages_per_command;
             let selected = session.selected()?;
             let uids = out.meanwhile(self.query.all_matching(&mail, selected, most)).await??;
-            let threads = out
-                .meanwhile(mail.thread(&selected.mailbox, uids.clone(), self.algorithm, collation))
-                .await??;
+            let threads = mail.thread(&selected.mailbox, &uids, self.algorithm, collation);
+            let threads = out.meanwhile(threads).await??;
             let found = self.query.numbered(&mail, selected, uids).await?;
             tell(&threads, &found, self.by, out).await?;
             Ok(self.query.done(Done::ok("threaded")))
@@ -63,58 +62,62 @@ impl Command for Thread {
     }
 }
 
-/// What is still to be written.
-enum Left {
-    /// A thread from this node on, brackets and all.
-    Thread(usize),
-    /// `)`
-    Bracket,
-}
-
 /// `* THREAD (2)(3 6 (4 23)(44 7 96))`
 async fn tell(threads: &Threads, found: &Found, by: By, out: &mut Replies) -> Result<(), Error> {
     out.buffer().put("* THREAD");
-    let mut left: Vec<Left> = threads.roots.iter().rev().map(|root| Left::Thread(*root)).collect();
-    if !left.is_empty() {
+    if !threads.nodes().is_empty() {
         out.buffer().put(" ");
     }
-    while let Some(next) = left.pop() {
-        match next {
-            Left::Thread(node) => members(threads, found, by, node, &mut left, out),
-            Left::Bracket => out.buffer().put(")"),
-        }
+    let mut brackets = Brackets::default();
+    for node in threads.nodes() {
+        let number = node.message.and_then(|uid| found.number(uid, by));
+        brackets.put(number, node.below, out);
         out.breathe().await?;
     }
     out.buffer().put("\r\n");
     Ok(())
 }
 
-/// A node and what follows it as long as it has one child; where there are more, they are left.
-fn members(
-    threads: &Threads,
-    found: &Found,
-    by: By,
-    mut node: usize,
-    left: &mut Vec<Left>,
-    out: &mut Replies,
-) {
-    out.buffer().put("(");
-    left.push(Left::Bracket);
-    let mut space = "";
-    loop {
-        let message = threads.messages.get(node).copied().flatten();
-        if let Some(number) = message.and_then(|uid| found.number(uid, by)) {
-            out.buffer().put(space);
-            out.buffer().put(number);
-            space = " ";
+/// `thread-list = "(" (thread-members / thread-nested) ")"`, node by node (RFC 5256 §5)
+#[derive(Default)]
+struct Brackets {
+    /// How many nodes of each fork are not written yet, the innermost last.
+    forks: Vec<u32>,
+    /// The next node is the only one below the last: it stands in the same bracket.
+    is_only: bool,
+    /// There is a number in the bracket already.
+    has_number: bool,
+}
+
+impl Brackets {
+    fn put(&mut self, number: Option<u32>, below: u32, out: &mut Replies) {
+        let out = out.buffer();
+        if !self.is_only {
+            out.put("(");
+            self.has_number = false;
         }
-        match threads.children.get(node).map_or(&[][..], Vec::as_slice) {
-            [] => return,
-            [only] => node = *only,
+        if let Some(number) = number {
+            out.put(if self.has_number { " " } else { "" });
+            out.put(number);
+            self.has_number = true;
+        }
+        self.is_only = below == 1;
+        match below {
+            0 => {
+                out.put(")");
+                while let Some(left) = self.forks.last_mut() {
+                    *left = left.saturating_sub(1);
+                    if *left > 0 {
+                        break;
+                    }
+                    self.forks.pop();
+                    out.put(")");
+                }
+            }
+            1 => {}
             several => {
-                out.buffer().put(space);
-                left.extend(several.iter().rev().map(|child| Left::Thread(*child)));
-                return;
+                out.put(if self.has_number { " " } else { "" });
+                self.forks.push(several);
             }
         }
     }

@@ -18,7 +18,7 @@ mod run;
 mod text;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub(super) use self::text::Reach;
 pub use self::{

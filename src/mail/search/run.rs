@@ -1,6 +1,6 @@
 //! A search at work: first over the view, then in short jobs of the store for what is left.
 
-use std::{mem, ops::RangeInclusive, sync::Arc};
+use std::{collections::VecDeque, mem, ops::RangeInclusive, sync::Arc};
 
 use super::{
     facts::{Known, Stored},
@@ -60,13 +60,14 @@ impl Mail {
     ) -> Result<Vec<Uid>> {
         self.rule_out(&mut program, &mut found, &mut open).await?;
         let (program, reach) = (Arc::new(program), self.reach());
+        let mut open = VecDeque::from(open);
         while !open.is_empty() {
-            let behind = open.split_off(open.len().min(PER_JOB));
-            let (program, now) = (Arc::clone(&program), mem::replace(&mut open, behind));
+            let now: Vec<Entry> = open.drain(..open.len().min(PER_JOB)).collect();
+            let program = Arc::clone(&program);
             let job = move |r: &Reader<'_>| read(r, &program, now, reach);
             let (matching, left) = self.store.read(job).await?;
             found.extend(matching);
-            open.splice(..0, left);
+            left.into_iter().rev().for_each(|entry| open.push_front(entry));
         }
         found.sort_unstable();
         Ok(found)

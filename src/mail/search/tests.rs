@@ -1,7 +1,7 @@
 //! Searches in a house with mail in it.
 
 mod damage;
-mod house;
+pub(in crate::mail) mod house;
 mod indexed;
 
 use self::house::House;

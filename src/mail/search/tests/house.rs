@@ -13,20 +13,20 @@ use crate::{
 };
 
 /// A house with one account and its empty INBOX.
-pub(super) struct House {
+pub(in crate::mail) struct House {
     dir: Arc<tempfile::TempDir>,
-    pub(super) mail: Mail,
-    pub(super) actor: Actor,
-    pub(super) inbox: Mailbox,
+    pub(in crate::mail) mail: Mail,
+    pub(in crate::mail) actor: Actor,
+    pub(in crate::mail) inbox: Mailbox,
 }
 
 impl House {
-    pub(super) async fn open() -> Self {
+    pub(in crate::mail) async fn open() -> Self {
         Self::open_in(Arc::new(tempfile::tempdir().unwrap()), "a@d").await
     }
 
     /// Ends the house and opens it again; `meanwhile` gets the path of the index.
-    pub(super) async fn reopen(self, meanwhile: impl FnOnce(PathBuf)) -> Self {
+    pub(in crate::mail) async fn reopen(self, meanwhile: impl FnOnce(PathBuf)) -> Self {
         let (dir, index) = (Arc::clone(&self.dir), self.mail.store().fulltext_path());
         self.mail.store().close().await;
         drop(self);
@@ -43,7 +43,7 @@ impl House {
     }
 
     /// The same house with the eyes of another account.
-    pub(super) async fn neighbour(&self, address: &str) -> Self {
+    pub(in crate::mail) async fn neighbour(&self, address: &str) -> Self {
         Self::of(Arc::clone(&self.dir), self.mail.clone(), address).await
     }
 
@@ -75,11 +75,11 @@ impl House {
         Self { dir, mail, actor, inbox }
     }
 
-    pub(super) async fn add(&self, message: impl AsRef<[u8]>, marks: MarkNames) {
+    pub(in crate::mail) async fn add(&self, message: impl AsRef<[u8]>, marks: MarkNames) {
         self.add_all([message], marks).await;
     }
 
-    pub(super) async fn add_all<M: AsRef<[u8]>>(
+    pub(in crate::mail) async fn add_all<M: AsRef<[u8]>>(
         &self,
         messages: impl IntoIterator<Item = M>,
         marks: MarkNames,
@@ -95,17 +95,17 @@ impl House {
     }
 
     /// Adds so many messages with this subject and a number.
-    pub(super) async fn add_many(&self, subject: &str, count: usize) {
+    pub(in crate::mail) async fn add_many(&self, subject: &str, count: usize) {
         let message = |number| format!("Subject: {subject} {number}\r\n\r\nbody of {number}\r\n");
         self.add_all((0..count).map(message), MarkNames::default()).await;
     }
 
-    pub(super) async fn found(&self, key: Key) -> Vec<u32> {
+    pub(in crate::mail) async fn found(&self, key: Key) -> Vec<u32> {
         Self::found_by(&self.mail, &self.inbox, key).await
     }
 
     /// The same without the index.
-    pub(super) async fn scanned(&self, key: Key) -> Vec<u32> {
+    pub(in crate::mail) async fn scanned(&self, key: Key) -> Vec<u32> {
         // An index of which it is not known what it was made for is not asked.
         let mail = Mail { indexed_reach: Arc::default(), ..self.mail.clone() };
         Self::found_by(&mail, &self.inbox, key).await
@@ -117,7 +117,7 @@ impl House {
     }
 
     /// How many messages the index would have a search for this text in headers read.
-    pub(super) async fn candidates(&self, text: &str) -> Option<usize> {
+    pub(in crate::mail) async fn candidates(&self, text: &str) -> Option<usize> {
         let view = self.mail.view(&self.inbox).await.unwrap();
         let mut contents: Vec<_> = view.messages().entries(0).map(|entry| entry.content).collect();
         contents.sort_unstable();
@@ -125,7 +125,7 @@ impl House {
     }
 
     /// In how many of all contents there ever were the index knows this text.
-    pub(super) async fn known(&self, text: &str) -> usize {
+    pub(in crate::mail) async fn known(&self, text: &str) -> usize {
         self.not_ruled_out(text, (1..1_000).map(ContentId).collect()).await.unwrap()
     }
 
