@@ -193,10 +193,10 @@ impl Store {
     /// Finishes the jobs that wait, checkpoints, and ends the threads. Later jobs get
     /// [`Error::Closed`].
     pub async fn close(&self) {
+        self.0.writer.close().await;
         if let Some(fulltext) = self.fulltext() {
             fulltext.close().await;
         }
-        self.0.writer.close().await;
         self.0.readers.close();
         self.0.bus.close();
     }

@@ -124,7 +124,12 @@ impl Store {
             .collect::<Result<Vec<_>>>()?;
         let snapshots = Arc::new(Snapshots::new(&readers));
         // The last one is the full-text index's.
-        let unopened = readers.pop().map(|sql| Unopened {
+        let unopened = readers.pop();
+        if let Some(sql) = &unopened {
+            // It reads everything once: what it has read is not worth keeping.
+            sql.execute_batch("PRAGMA cache_size = -512;")?;
+        }
+        let unopened = unopened.map(|sql| Unopened {
             sql,
             number: readers.len(),
             blobs: Arc::clone(&blobs),

@@ -45,6 +45,7 @@ pub struct Index {
     pub(super) sql: Connection,
     /// A statement failed in a way that lets nobody trust the file any more.
     damaged: Cell<bool>,
+    resting: Cell<bool>,
 }
 
 impl Index {
@@ -97,7 +98,7 @@ impl Index {
     }
 
     fn new(sql: Connection) -> Self {
-        Self { sql, damaged: Cell::new(false) }
+        Self { sql, damaged: Cell::new(false), resting: Cell::new(false) }
     }
 
     pub(super) fn is_damaged(&self) -> bool {
@@ -207,9 +208,14 @@ impl Index {
         self.seen(self.sql.execute_batch(how))
     }
 
-    /// Gives memory back that only work needs.
+    /// There is nothing to do for a while: memory that only work needs is given back when this job is
+    /// over.
     pub fn rest(&self) {
-        let _ = self.sql.execute_batch("PRAGMA shrink_memory");
+        self.resting.set(true);
+    }
+
+    pub(super) fn is_resting(&self) -> bool {
+        self.resting.take()
     }
 
     fn seen<T>(&self, outcome: rusqlite::Result<T>) -> Result<T> {

@@ -3,7 +3,7 @@
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -52,13 +52,29 @@ pub(super) struct Worker {
     jobs: mpsc::Sender<Message>,
     /// The file cannot be trusted.
     distrusted: Arc<AtomicBool>,
+    current: Arc<Mutex<Current>>,
+}
+
+/// What the thread does now.
+#[derive(Default)]
+struct Current {
+    /// Ends a long job.
+    cancelled: Arc<AtomicBool>,
+    /// No more jobs are begun.
+    closing: bool,
 }
 
 impl Worker {
     pub(super) fn start(means: Means) -> Result<Self> {
         let (jobs, mut inbox) = mpsc::channel(WAITING);
         let distrusted = Arc::new(AtomicBool::new(false));
-        let mut thread = Thread { means, index: None, distrusted: Arc::clone(&distrusted) };
+        let current = Arc::new(Mutex::new(Current::default()));
+        let mut thread = Thread {
+            means,
+            index: None,
+            distrusted: Arc::clone(&distrusted),
+            current: Arc::clone(&current),
+        };
         thread::Builder::new().name("fulltext".into()).spawn(move || {
             step_back();
             while let Some(message) = inbox.blocking_recv() {
@@ -78,7 +94,7 @@ impl Worker {
                 }
             }
         })?;
-        Ok(Self { jobs, distrusted })
+        Ok(Self { jobs, distrusted, current })
     }
 
     pub(super) async fn run<T, E, F>(&self, job: F) -> Result<T, E>
@@ -100,7 +116,13 @@ impl Worker {
         self.distrusted.store(true, Ordering::Relaxed);
     }
 
+    /// Ends the job at hand, which is rolled back, and the thread.
     pub(super) async fn close(&self) {
+        {
+            let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+            current.closing = true;
+            current.cancelled.store(true, Ordering::Relaxed);
+        }
         let (done, closed) = oneshot::channel();
         if self.jobs.send(Message::Close(done)).await.is_ok() {
             let _ = closed.await;
@@ -112,6 +134,7 @@ struct Thread {
     means: Means,
     index: Option<Index>,
     distrusted: Arc<AtomicBool>,
+    current: Arc<Mutex<Current>>,
 }
 
 impl Thread {
@@ -119,8 +142,16 @@ impl Thread {
         &mut self,
         job: impl FnOnce(&Reader<'_>, &mut Index) -> Result<T, E>,
     ) -> Result<T, E> {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        {
+            let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+            if current.closing {
+                return Err(Error::Closed.into());
+            }
+            current.cancelled = Arc::clone(&cancelled);
+        }
         let index = self.ready()?;
-        let outcome = self.transaction(index, job);
+        let outcome = self.transaction(index, &cancelled, job);
         if self.index.as_ref().is_some_and(Index::is_damaged) {
             self.distrusted.store(true, Ordering::Relaxed);
         }
@@ -145,18 +176,23 @@ impl Thread {
     fn transaction<T, E: From<Error>>(
         &mut self,
         mut index: Index,
+        cancelled: &Arc<AtomicBool>,
         job: impl FnOnce(&Reader<'_>, &mut Index) -> Result<T, E>,
     ) -> Result<T, E> {
-        let flag = Arc::new(AtomicBool::new(false));
         let Means { sql, number, blobs, health, snapshots, .. } = &self.means;
         index.sql.execute_batch("BEGIN IMMEDIATE").map_err(Error::from)?;
         let outcome = {
-            let _open = snapshots.open(*number, &flag);
-            let reader = Reader::new(sql, blobs, health, &flag);
+            let _open = snapshots.open(*number, cancelled);
+            let reader = Reader::new(sql, blobs, health, cancelled);
             reader::snapshot(&reader, |r| job(r, &mut index))
         };
         let end = if outcome.is_ok() && !index.is_damaged() { "COMMIT" } else { "ROLLBACK" };
         let ended = index.end(end);
+        if index.is_resting() {
+            for sql in [&index.sql, sql] {
+                let _ = sql.execute_batch("PRAGMA shrink_memory");
+            }
+        }
         self.index = Some(index);
         let value = outcome?;
         ended?;
