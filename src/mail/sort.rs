@@ -100,7 +100,7 @@ impl Mail {
         count: usize,
     ) -> Result<bool> {
         let ranked = criteria.iter().filter(|criterion| !criterion.key.is_in_view());
-        let ranked: Vec<RankedBy> = ranked.map(|criterion| criterion.ranked_by()).collect();
+        let ranked: Vec<RankedBy> = ranked.copied().map(SortCriterion::ranked_by).collect();
         if ranked.len() > Messages::MOST_RANKS {
             return Ok(false);
         }
@@ -218,7 +218,7 @@ impl<'m> Column<'m> {
 
 impl SortCriterion {
     /// Dates are compared in one way only.
-    fn ranked_by(&self) -> RankedBy {
+    fn ranked_by(self) -> RankedBy {
         match self.key {
             SortKey::Date => (self.key, Collation::default()),
             key => (key, self.collation),
