@@ -139,6 +139,8 @@ counted! {
         MailboxDepthMax = "mailbox_depth_max",
         /// Too many mailboxes of a user.
         MailboxesPerUserMax = "mailboxes_per_user_max",
+        /// Too many users in one access control list.
+        AclEntriesMax = "acl_entries_max",
         /// A keyword was too long.
         KeywordLengthMax = "keyword_length_max",
         /// Too many keywords in a mailbox.

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     ids::AccountId,
+    metrics::Limit,
     store::{AclEntry, Committed, Identifier, Reader},
     wire::address::Address,
 };
@@ -68,7 +69,7 @@ impl Mail {
     /// open is bound by it at once.
     ///
     /// # Errors
-    /// [`Error::NoUser`]; [`Error::Cannot`] for the owner; [`Error::Limit`]; and those of
+    /// [`Error::NoUser`]; [`Error::Cannot`] for the owner; [`Error::Over`]; and those of
     /// [`Mail::open`].
     pub async fn set_acl(
         &self,
@@ -94,7 +95,8 @@ impl Mail {
                     return Ok(());
                 }
                 if old.is_none() && list.len() >= most {
-                    return Err(Error::Limit("too many identifiers have rights on this mailbox"));
+                    let text = "too many identifiers have rights on this mailbox";
+                    return Err(Error::Over(Limit::AclEntriesMax, text));
                 }
                 Ok(tx.set_acl(&row, AclEntry { identifier, negative, rights: new.bits() })?)
             })

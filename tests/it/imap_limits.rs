@@ -91,6 +91,7 @@ const LIMITS: &[Limit] = &[
     limit("mailboxes_per_user_max", "8", 8, create_many, "z OK ", &["z NO [LIMIT] "]),
     limit("mailboxes_per_user_max", "8", 8, |n| line(&format!("CREATE x{}", "/x".repeat(n - 7))), "z OK ", &["z NO [LIMIT] "]),
     limit("mailboxes_per_user_max", "8", 8, |n| line(&format!("RENAME Sent x{}", "/x".repeat(n - 6))), "z OK ", &["z NO [LIMIT] "]),
+    limit("acl_entries_max", "2", 2, give_rights_to, "z OK ", &["z NO [LIMIT] "]),
     limit("mailboxes_per_user_max", "8", 8, subscribe_many, "z OK ", &["z NO [LIMIT] "]),
     limit("keyword_length_max", "5", 5, |n| line(&format!("STORE 1 +FLAGS ({})", "k".repeat(n))), "z OK ", &["z NO [LIMIT] "]),
     limit("keywords_per_mailbox_max", "3", 3, |n| line(&format!("STORE 1 +FLAGS ({})", keywords(n))), "z OK ", &["z NO [LIMIT] "]),
@@ -203,6 +204,15 @@ fn rename_with_child(octets: usize) -> Vec<u8> {
 fn create_many(number: usize) -> Vec<u8> {
     let before = (6..number - 1).flat_map(|n| format!("y CREATE m{n}\r\n").into_bytes());
     before.chain(line("CREATE last")).collect()
+}
+
+fn give_rights_to(number: usize) -> Vec<u8> {
+    let give = |(n, who): (usize, &str)| {
+        let tag = if n + 1 == number { "z" } else { "y" };
+        format!("{tag} SETACL INBOX {who} l\r\n").into_bytes()
+    };
+    let all = ["bob@demo.example", "-bob@demo.example", "anyone", "-anyone"];
+    all.into_iter().take(number).enumerate().flat_map(give).collect()
 }
 
 fn subscribe_many(number: usize) -> Vec<u8> {

@@ -24,6 +24,7 @@ const WITHOUT_RIGHTS: &[&str] = &[
     "UNAUTHENTICATE",
     "ID",
     "ENABLE",
+    "COMPARATOR",
     "NAMESPACE",
     "GETQUOTA",
     "SETQUOTA",
@@ -31,8 +32,8 @@ const WITHOUT_RIGHTS: &[&str] = &[
     "UNSUBSCRIBE",
 ];
 
-/// Commands whose mailboxes have rights, but that are never refused for want of one; each has a test
-/// below.
+/// Commands whose mailboxes have rights, but that are never refused for want of one: what they leave
+/// out is shown by the transcripts imap/acl, imap/sharing and imap/notify.
 const TELLING_LESS: &[&str] = &["LIST", "LSUB", "NOTIFY", "CLOSE", "FETCH", "UID FETCH"];
 
 /// Commands on an open mailbox that take no right but the one to open it.

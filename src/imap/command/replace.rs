@@ -15,7 +15,7 @@ use crate::{
         reply::{Code, Done, Replies},
         session::Session,
     },
-    mail::{Actor, Appended, Mailbox, NewMail},
+    mail::{Actor, Appended, Mailbox, NewMail, Rights},
     wire::{Cursor, Set, Syntax},
 };
 
@@ -112,6 +112,7 @@ async fn look(
     selected.must_be_writable()?;
     let uid = selected.targets(&mail, old, by).await?.first().map(|target| target.uid);
     let uid = uid.ok_or_else(|| Error::plain("no such message"))?;
+    selected.mailbox.need(Rights::DELETE.with(Rights::EXPUNGE))?;
     let size = selected
         .look(&mail, |_, messages| messages.find(uid).map_or(0, |entry| entry.size))
         .await?;
