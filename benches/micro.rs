@@ -83,7 +83,12 @@ impl House {
         let mut spool = self.mail.spool();
         spool.write(&octets).unwrap();
         let message = self.mail.prepare(spool, |header| header).await.unwrap();
-        let mail = NewMail { message, marks: MarkNames::default(), internal_date: None };
+        let mail = NewMail {
+            message,
+            marks: MarkNames::default(),
+            internal_date: None,
+            annotations: Vec::new(),
+        };
         let _ = self.mail.append(&self.actor, &self.inbox, vec![mail]).await.unwrap();
     }
 }

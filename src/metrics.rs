@@ -145,6 +145,10 @@ counted! {
         KeywordLengthMax = "keyword_length_max",
         /// Too many keywords in a mailbox.
         KeywordsPerMailboxMax = "keywords_per_mailbox_max",
+        /// A value of metadata or an annotation was too long.
+        MetadataValueMax = "metadata_value_max",
+        /// There were too many entries of metadata, or annotations of a message.
+        MetadataEntriesMax = "metadata_entries_max",
         /// Too many searches of one session were to be kept up to date.
         ContextsMax = "contexts_max",
         /// Too many event groups in one NOTIFY.

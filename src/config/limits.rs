@@ -159,9 +159,9 @@ section! {
         /// Ranges of UIDs that the log of what is gone holds for one mailbox. A phone that was away
         /// for longer than the log reaches back learns what is gone from the whole list.
         expunge_log_ranges_max: usize = 10_000,
-        /// Octets of a metadata value.
+        /// Octets of a value of metadata or of an annotation.
         metadata_value_max: Size = Size::kib(64),
-        /// Metadata entries of one mailbox.
+        /// Metadata entries of one mailbox, or annotations of one message, that one user sees.
         metadata_entries_max: usize = 100,
         /// Parts of one CATENATE.
         catenate_parts_max: usize = 100,

@@ -216,7 +216,12 @@ async fn add(
             Err(error) => return Err(error.into()),
             Ok(message) if known.take(message.content().hash, head.date) => Outcome::Known,
             Ok(message) => {
-                new.push(NewMail { message, marks: marks(&head), internal_date: head.date });
+                new.push(NewMail {
+                    message,
+                    marks: marks(&head),
+                    internal_date: head.date,
+                    annotations: Vec::new(),
+                });
                 Outcome::Added(0)
             }
         };

@@ -392,7 +392,12 @@ fn keep_for(
 ) -> Result<ContentId, mail::Error> {
     let mailbox = inbox(tx, account)?;
     let message = letter.message.clone();
-    let new = NewMail { message, marks: MarkNames::default(), internal_date: None };
+    let new = NewMail {
+        message,
+        marks: MarkNames::default(),
+        internal_date: None,
+        annotations: Vec::new(),
+    };
     let new = new.keep(tx, &mailbox, MarkMask::ALL)?;
     let place = tx.append(&mailbox, &[new])?.first().map(|entry| (mailbox.id, entry.uid));
     let detail = format!("{} into {INBOX}", addressee.recipient.address);

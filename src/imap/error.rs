@@ -65,6 +65,10 @@ impl Error {
 impl From<mail::Error> for Error {
     fn from(error: mail::Error) -> Self {
         use mail::Error as Mail;
+        if matches!(error, Mail::NoPart) {
+            // RFC 5257 §3.2.1
+            return Self::unfit("there is no such part");
+        }
         let code = match &error {
             Mail::NoMailbox | Mail::NoUser => Code::NonExistent,
             Mail::MailboxExists => Code::AlreadyExists,
@@ -73,7 +77,9 @@ impl From<mail::Error> for Error {
             }
             Mail::LongMetadata(most) => Code::MetadataMaxSize(*most),
             Mail::ManyMetadata => Code::MetadataTooMany,
-            Mail::NotSelectable | Mail::BadName(_) | Mail::Cannot(_) => Code::Cannot,
+            Mail::LongAnnotation => Code::AnnotateTooBig,
+            Mail::ManyAnnotations => Code::AnnotateTooMany,
+            Mail::NoPart | Mail::NotSelectable | Mail::BadName(_) | Mail::Cannot(_) => Code::Cannot,
             Mail::Forbidden => Code::NoPerm,
             Mail::OverQuota => Code::OverQuota,
             Mail::Limit(_) | Mail::Over(..) => Code::Limit,
@@ -96,6 +102,8 @@ impl From<mail::Error> for Error {
             Mail::OverQuota => Some(Limit::Quota),
             Mail::Over(limit, _) => Some(*limit),
             Mail::TooBig(_) => Some(Limit::MessageSizeMax),
+            Mail::LongMetadata(_) | Mail::LongAnnotation => Some(Limit::MetadataValueMax),
+            Mail::ManyMetadata | Mail::ManyAnnotations => Some(Limit::MetadataEntriesMax),
             Mail::DiskFull => Some(Limit::DiskFreeMin),
             _ => None,
         };

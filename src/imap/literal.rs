@@ -45,6 +45,34 @@ impl Session {
         failed.map_or(Ok(spool), Err)
     }
 
+    /// Reads a value that a literal announces within a command at work, of which so many octets are
+    /// in memory.
+    pub async fn value(
+        &mut self,
+        literal: Literal,
+        held: usize,
+        out: &mut Replies,
+    ) -> Result<Vec<u8>, Error> {
+        let limits = self.door.limits;
+        let sum = literal.size.saturating_add(held as u64);
+        if literal.size > limits.literal || sum > limits.literal_sum {
+            if literal.sent_at_once {
+                return Err(Error::Bye(Some(Code::TooBig), "literal too big"));
+            }
+            return Err(Error::no(Code::AnnotateTooBig, "the value is too long"));
+        }
+        if !literal.sent_at_once {
+            out.go_on("go on");
+            out.flush().await?;
+        }
+        let (mut value, mut octets) = (Vec::new(), Octets::new(literal.size, limits.rate));
+        let input = self.input()?;
+        while let Some(piece) = input.piece(&mut octets).await.map_err(connection)? {
+            value.extend_from_slice(&piece);
+        }
+        Ok(value)
+    }
+
     /// Refuses a message that is too large before it is read.
     pub fn check_size(&self, literal: Literal) -> Result<(), Error> {
         let checked = self.fits(literal);

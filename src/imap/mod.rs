@@ -5,6 +5,8 @@
 //! [`picture`] what a client believes of its mailbox, [`contexts`] the searches that are kept true
 //! for it.
 
+pub mod annotation_news;
+pub mod annotations;
 pub mod command;
 pub mod contexts;
 pub mod error;

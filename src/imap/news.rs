@@ -1,7 +1,11 @@
 //! What else happened in an open mailbox, as a client is told of it: EXPUNGE or VANISHED, EXISTS,
 //! FLAGS and the flags of messages, unasked for.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use super::{
+    annotation_news::Names,
+    annotations,
     error::Error,
     flags::{self, Known},
     picture::{Changed, Expunged, Picture, Target},
@@ -32,6 +36,8 @@ pub struct Untold {
     /// Whether anything can be changed now, when that is new.
     pub writes: Option<bool>,
     changed: Vec<Change>,
+    /// Names under which something new is said of changed messages.
+    pub said: Names,
 }
 
 /// Which news are to be told.
@@ -83,6 +89,11 @@ impl Untold {
         changed.sort_unstable_by_key(|change| change.target.number);
         let flags = keywords.map(|most| Known::of(messages.keyword_names(), most));
         Self { expunged, exists, flags, changed, ..Self::default() }
+    }
+
+    /// The changed messages.
+    pub fn changed_uids(&self) -> Vec<Uid> {
+        self.changed.iter().map(|change| change.target.uid).collect()
     }
 
     /// The highest mod-sequence among the changed messages.
@@ -143,7 +154,8 @@ impl Untold {
             let view = mail.view(&selected.mailbox).await?;
             for change in chunk {
                 let recent = !enabled.rev2 && selected.is_recent(change.target.uid);
-                change.write(recent, enabled.condstore, &view.messages(), out);
+                let said = self.said.get(&change.target.uid);
+                change.write(recent, enabled.condstore, said, &view.messages(), out);
             }
             out.breathe().await?;
         }
@@ -152,8 +164,16 @@ impl Untold {
 }
 
 impl Change {
-    /// `* 5 FETCH (UID 7 MODSEQ (120) FLAGS (\Seen))` (RFC 7162 §3.2.4)
-    fn write(self, recent: bool, with_mod_seq: bool, messages: &Messages, out: &mut Replies) {
+    /// `* 5 FETCH (UID 7 MODSEQ (120) FLAGS (\Seen) ANNOTATION (/comment))` (RFC 7162 §3.2.4, RFC 5257
+    /// §4.4)
+    fn write(
+        self,
+        recent: bool,
+        with_mod_seq: bool,
+        said: Option<&BTreeSet<Arc<str>>>,
+        messages: &Messages,
+        out: &mut Replies,
+    ) {
         let heading = out.heading(self.target);
         out.line(|out| {
             out.put(heading);
@@ -170,6 +190,9 @@ impl Change {
             }
             out.put("FLAGS ");
             flags::write(out, self.marks, recent, messages);
+            if let Some(said) = said {
+                annotations::write_names(said, out);
+            }
             out.put(")");
         });
     }

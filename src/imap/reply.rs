@@ -45,6 +45,12 @@ const WORTH_GIVING: usize = 32 * 1024;
 pub enum Code {
     /// The name is taken.
     AlreadyExists,
+    /// A value that is said of a message is too long (RFC 5257 §4.5).
+    AnnotateTooBig,
+    /// Too much is said of a message (RFC 5257 §4.5).
+    AnnotateTooMany,
+    /// What may be said of messages: values of so many octets, or nothing (RFC 5257 §4.1).
+    Annotations(Option<u64>),
     /// Where appended messages are, in their order (RFC 4315 §3).
     AppendUid(UidValidity, Vec<Uid>),
     /// Wrong user or password.
@@ -189,15 +195,12 @@ impl Encode for Code {
                 out.put(MailboxObject(*id));
                 out.put(")");
             }
-            Self::MetadataLongEntries(size) => {
-                out.put("METADATA LONGENTRIES ");
-                out.put(*size);
-            }
-            Self::MetadataMaxSize(most) => {
-                out.put("METADATA MAXSIZE ");
-                out.put(*most);
-            }
-            Self::MetadataTooMany => out.put("METADATA TOOMANY"),
+            Self::AnnotateTooBig
+            | Self::AnnotateTooMany
+            | Self::Annotations(_)
+            | Self::MetadataLongEntries(_)
+            | Self::MetadataMaxSize(_)
+            | Self::MetadataTooMany => self.encode_said(out),
             Self::Modified(set) => {
                 out.put("MODIFIED ");
                 out.put(set);
@@ -262,6 +265,25 @@ fn copy_uid(validity: UidValidity, from: &Ranges, to: &Ranges, out: &mut Buffer)
     out.put(from);
     out.put(" ");
     out.put(to);
+}
+
+impl Code {
+    /// Those about metadata and annotations (RFC 5464 §5, RFC 5257 §5).
+    fn encode_said(&self, out: &mut Buffer) {
+        let (words, number) = match self {
+            Self::AnnotateTooBig => ("ANNOTATE TOOBIG", None),
+            Self::AnnotateTooMany => ("ANNOTATE TOOMANY", None),
+            Self::Annotations(None) => ("ANNOTATIONS READ-ONLY", None),
+            Self::Annotations(Some(most)) => ("ANNOTATIONS ", Some(*most)),
+            Self::MetadataLongEntries(size) => ("METADATA LONGENTRIES ", Some(*size)),
+            Self::MetadataMaxSize(most) => ("METADATA MAXSIZE ", Some(*most)),
+            _ => ("METADATA TOOMANY", None),
+        };
+        out.put(words);
+        if let Some(number) = number {
+            out.put(number);
+        }
+    }
 }
 
 /// A set of numbers that keeps its order; ranges only where the numbers rise one by one.

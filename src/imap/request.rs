@@ -256,7 +256,10 @@ impl Reader {
             && let Some((tag, code)) = self.too_long_a_value(situation.limits)
         {
             // Read to its end even if it was sent at once: the client shall learn how long it may be.
-            let error = Error::no(code, "the value is too long");
+            let limits = situation.limits;
+            let over = limits.value <= limits.literal;
+            let limit = if over { Limit::MetadataValueMax } else { Limit::ImapLiteralMax };
+            let error = Error::Over(limit, code, "the value is too long".into());
             self.refused.get_or_insert_with(|| Box::new((Some(tag), error)));
         } else if let Some(limit) = beyond {
             situation.metrics.exceeded(limit);

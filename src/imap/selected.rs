@@ -3,6 +3,7 @@
 use std::{convert::Infallible, time::Duration};
 
 use super::{
+    annotation_news::AnnotationNews,
     command::fetch,
     contexts::{Contexts, update},
     error::Error,
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     events::{Door, Event, Interest, Kind, News, Subscription},
-    ids::{ModSeq, SessionId, Uid},
+    ids::{AccountId, ModSeq, SessionId, Uid},
     mail::{self, Actor, Mail, Mailbox, Messages, Outline, Rights},
     wire::{Ranges, Set},
 };
@@ -42,9 +43,15 @@ pub struct Selected {
     pub access: Access,
     /// What `$` stands for, in UIDs (RFC 5182).
     pub saved: Ranges,
+    /// Who has it open.
+    pub user: AccountId,
     picture: Picture,
     events: Subscription,
     session: SessionId,
+    /// What others say of messages, when the client wants to hear of it.
+    said: Option<Box<AnnotationNews>>,
+    /// The client is told of mod-sequences.
+    hears_mod_seqs: bool,
     /// UIDs that are `\Recent` to this session.
     recent: Ranges,
     /// Something was heard since the last time the client was told.
@@ -105,7 +112,8 @@ impl Selected {
             let opened = Opened::outlined(&outline, mail.limits().keywords);
             let last = opened.uid_next.saturating_sub(1);
             let picture = Picture::unseen(opened.exists, last, opened.mod_seq);
-            return Ok((Self::new(mailbox, access, picture, events, session), opened));
+            let user = actor.account;
+            return Ok((Self::new(mailbox, access, picture, events, session, user), opened));
         }
         let view = mail.view(&mailbox).await?;
         let recent_from = if writes {
@@ -127,7 +135,7 @@ impl Selected {
             mod_seq: messages.mod_seq(),
         };
         let picture = Picture::new(messages.uids(), messages.mod_seq());
-        let mut selected = Self::new(mailbox, access, picture, events, session);
+        let mut selected = Self::new(mailbox, access, picture, events, session, actor.account);
         selected.recent = recent;
         Ok((selected, opened))
     }
@@ -138,15 +146,19 @@ impl Selected {
         picture: Picture,
         events: Subscription,
         session: SessionId,
+        user: AccountId,
     ) -> Self {
         let told_rights = mailbox.rights;
         Self {
             mailbox,
             access,
             saved: Ranges::default(),
+            user,
             picture,
             events,
             session,
+            said: None,
+            hears_mod_seqs: false,
             recent: Ranges::default(),
             heard: false,
             keywords_changed: false,
@@ -158,6 +170,17 @@ impl Selected {
             own_arrivals: false,
             arrived_after: None,
         }
+    }
+
+    /// What the client wants to hear of when others say something of messages.
+    pub fn hear_annotations(&mut self, wanted: bool, enabled: Enabled) {
+        self.said = wanted.then(Box::default);
+        self.hears_mod_seqs = enabled.condstore;
+    }
+
+    /// The client is told of mod-sequences from now on.
+    pub fn hear_mod_seqs(&mut self) {
+        self.hears_mod_seqs = true;
     }
 
     /// Is this message `\Recent` here?
@@ -228,6 +251,9 @@ impl Selected {
                     contexts.miss();
                 }
                 self.rights_changed = !self.mailbox.is_own();
+                if let Some(said) = &mut self.said {
+                    said.lose();
+                }
             }
             // Nothing will be heard any more; the session ends by the server's stop.
             News::Closed => self.deleted = true,
@@ -253,6 +279,15 @@ impl Selected {
             // Its own changes are told by the command that makes them.
             Kind::FlagChange(changes) if !own => {
                 self.picture.hear_changed(changes.iter().map(|change| change.uid));
+            }
+            Kind::AnnotationChange(uids, entries) if !own => {
+                let said = self.said.as_deref_mut().filter(|_| entries.are_told_to(self.user));
+                if said.is_some() || self.hears_mod_seqs {
+                    self.picture.hear_changed(uids.iter().copied());
+                }
+                if let Some(said) = said {
+                    said.hear(uids, entries);
+                }
             }
             Kind::KeywordNew(..) => self.keywords_changed = true,
             Kind::RightsChange => self.rights_changed = !self.mailbox.is_own(),
@@ -382,6 +417,9 @@ impl Selected {
             }
             if enabled.condstore {
                 self.tell_mod_seq(untold.mod_seq());
+            }
+            if let Some(said) = &mut self.said {
+                untold.said = said.take(mail, actor, &self.mailbox, untold.changed_uids()).await?;
             }
             untold.write(self, mail, enabled, out).await?;
         }

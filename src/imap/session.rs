@@ -328,6 +328,7 @@ impl Session {
             return;
         }
         if let Some(selected) = &mut self.selected {
+            selected.hear_mod_seqs();
             out.ok(&Code::HighestModSeq(selected.tell_highest()), "the last change you know");
         }
     }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::{
     Actor, Appended, Mail, Mailbox, NewMail, Rights,
     access::{Found, find, still},
+    annotations::{self, AnnotationValue},
     error::{Error, Result},
     name::Place,
 };
@@ -22,7 +23,9 @@ use crate::{
 
 /// What messages may weigh that wait in memory.
 const WAITING_MAX: u64 = 1 << 20;
-/// What the names of all their keywords may weigh.
+/// What an annotation weighs besides its value.
+const SAID: usize = size_of::<AnnotationValue>() + 255;
+/// What the names of all their keywords and what is said of them may weigh.
 const NAMES_MAX: usize = 1 << 20;
 
 /// The messages of one APPEND up to now.
@@ -49,6 +52,7 @@ struct Kept {
     thread: ThreadId,
     marks: Arc<MarkNames>,
     internal_date: Option<i64>,
+    annotations: Vec<AnnotationValue>,
 }
 
 impl Mail {
@@ -79,16 +83,20 @@ impl Mail {
         new: NewMail,
     ) -> Result<Committed<Appended>> {
         self.check_keywords([&new.marks])?;
-        let (actor, name, quota) = (*actor, name.to_owned(), self.limits.quota_octets);
+        let (actor, name, limits) = (*actor, name.to_owned(), self.limits);
         self.store
             .write(actor.origin, move |tx| {
                 let found = find(tx, actor.account, &Place::of(&name))?.selectable()?;
                 found.check(Rights::INSERT)?;
                 let Found { row, rights, .. } = found;
-                tx.check_quota(row.account, new.message.size(), 1, quota)?;
+                annotations::check_new(&limits, rights, &new)?;
+                tx.check_quota(row.account, new.message.size(), 1, limits.quota_octets)?;
                 let message = new.keep(tx, &row, rights.marks())?;
-                let uids =
+                let uids: Vec<_> =
                     tx.append(&row, &[message])?.into_iter().map(|entry| entry.uid).collect();
+                for uid in &uids {
+                    annotations::say(tx, &row, *uid, actor.account, &new.annotations, &limits)?;
+                }
                 Ok(Appended { uid_validity: row.uid_validity, uids })
             })
             .await
@@ -126,6 +134,9 @@ impl Appending {
     /// Adds a message that was made ready at this time (seconds since 1970).
     pub async fn add(&mut self, mail: NewMail, now: i64) -> Result<()> {
         self.mail.check_keywords([&mail.marks])?;
+        annotations::check_new(&self.mail.limits, self.mailbox.rights, &mail)?;
+        let said = mail.annotations.iter().filter_map(|value| value.value.as_ref());
+        self.names += said.map(Vec::len).sum::<usize>() + mail.annotations.len() * SAID;
         self.octets = self.octets.saturating_add(mail.message.size());
         self.weight = self.weight.saturating_add(mail.message.weight());
         self.waiting.push(mail);
@@ -154,18 +165,19 @@ impl Appending {
                 self.marks = Arc::new(mail.marks);
             }
             let (size, marks) = (mail.message.size(), Arc::clone(&self.marks));
-            let internal_date = mail.internal_date;
-            self.kept.push(Kept { content, new, size, thread, marks, internal_date });
+            let (internal_date, annotations) = (mail.internal_date, mail.annotations);
+            self.kept.push(Kept { content, new, size, thread, marks, internal_date, annotations });
         }
         if self.names > NAMES_MAX {
-            return Err(Error::Limit("too many keywords in one APPEND"));
+            return Err(Error::Limit("too many keywords and annotations in one APPEND"));
         }
         Ok(())
     }
 
     /// Puts all of them into the mailbox, or none.
     pub async fn finish(&mut self) -> Result<Committed<Appended>> {
-        let (mailbox, quota) = (self.mailbox.clone(), self.mail.limits.quota_octets);
+        let (mailbox, limits) = (self.mailbox.clone(), self.mail.limits);
+        let by = self.actor.account;
         let (kept, mails) = (self.kept.clone(), std::mem::take(&mut self.waiting));
         let octets = self.octets;
         self.mail
@@ -173,7 +185,7 @@ impl Appending {
             .write(self.actor.origin, move |tx| {
                 let Found { row, rights, .. } = still(tx, &mailbox, Rights::INSERT)?;
                 let count = kept.len() as u64 + mails.len() as u64;
-                tx.check_quota(row.account, octets, count, quota)?;
+                tx.check_quota(row.account, octets, count, limits.quota_octets)?;
                 let mut new = Vec::with_capacity(kept.len() + mails.len());
                 let mut known: Option<(&Arc<MarkNames>, Marks)> = None;
                 for message in &kept {
@@ -190,7 +202,13 @@ impl Appending {
                 for mail in &mails {
                     new.push(mail.keep(tx, &row, rights.marks())?);
                 }
-                let uids = tx.append(&row, &new)?.into_iter().map(|entry| entry.uid).collect();
+                let uids: Vec<_> =
+                    tx.append(&row, &new)?.into_iter().map(|entry| entry.uid).collect();
+                let said = kept.iter().map(|kept| &kept.annotations);
+                let said = said.chain(mails.iter().map(|mail| &mail.annotations));
+                for (said, uid) in said.zip(&uids) {
+                    annotations::say(tx, &row, *uid, by, said, &limits)?;
+                }
                 Ok(Appended { uid_validity: row.uid_validity, uids })
             })
             .await

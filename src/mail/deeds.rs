@@ -4,6 +4,7 @@
 use super::{
     Actor, Mail, Mailbox, Prepared,
     access::{Found, still},
+    annotations::{self, AnnotationValue},
     error::{Error, Result},
     rights::Rights,
 };
@@ -24,6 +25,8 @@ pub struct NewMail {
     pub marks: MarkNames,
     /// INTERNALDATE in seconds since 1970; None means now.
     pub internal_date: Option<i64>,
+    /// What is said of it.
+    pub annotations: Vec<AnnotationValue>,
 }
 
 /// What APPEND says (RFC 4315 §3).
@@ -53,17 +56,24 @@ impl Mail {
         mails: Vec<NewMail>,
     ) -> Result<Committed<Appended>> {
         self.check_keywords(mails.iter().map(|mail| &mail.marks))?;
-        let (mailbox, quota) = (mailbox.clone(), self.limits.quota_octets);
+        let (mailbox, by, limits) = (mailbox.clone(), actor.account, self.limits);
         self.store
             .write(actor.origin, move |tx| {
                 let Found { row, rights, .. } = still(tx, &mailbox, Rights::INSERT)?;
+                for mail in &mails {
+                    annotations::check_new(&limits, rights, mail)?;
+                }
                 let octets = mails.iter().map(|mail| mail.message.size()).sum();
-                tx.check_quota(row.account, octets, mails.len() as u64, quota)?;
+                tx.check_quota(row.account, octets, mails.len() as u64, limits.quota_octets)?;
                 let mut new = Vec::with_capacity(mails.len());
                 for mail in &mails {
                     new.push(mail.keep(tx, &row, rights.marks())?);
                 }
-                let uids = tx.append(&row, &new)?.into_iter().map(|entry| entry.uid).collect();
+                let uids: Vec<_> =
+                    tx.append(&row, &new)?.into_iter().map(|entry| entry.uid).collect();
+                for (mail, uid) in mails.iter().zip(&uids) {
+                    annotations::say(tx, &row, *uid, by, &mail.annotations, &limits)?;
+                }
                 Ok(Appended { uid_validity: row.uid_validity, uids })
             })
             .await
@@ -77,6 +87,7 @@ impl Mail {
         uids: Vec<Uid>,
         to: &Mailbox,
     ) -> Result<Committed<CopiedTo>> {
+        let by = actor.account;
         let (from, to, quota) = (from.clone(), to.clone(), self.limits.quota_octets);
         self.store
             .write(actor.origin, move |tx| {
@@ -91,6 +102,11 @@ impl Mail {
                 }
                 tx.check_quota(to.account, octets, count, quota)?;
                 let copied = tx.copy(&from, &uids, &to, rights.marks())?;
+                if annotations::copy(tx, by, &from, &copied, (&to, rights))? {
+                    for payer in [by, to.account] {
+                        tx.check_quota(payer, 0, 0, quota)?;
+                    }
+                }
                 Ok(CopiedTo { uid_validity: to.uid_validity, copied })
             })
             .await
@@ -105,12 +121,14 @@ impl Mail {
         to: &Mailbox,
     ) -> Result<Committed<CopiedTo>> {
         let taking = Rights::READ.with(Rights::DELETE).with(Rights::EXPUNGE);
+        let by = actor.account;
         let (from, to, quota) = (from.clone(), to.clone(), self.limits.quota_octets);
         self.store
             .write(actor.origin, move |tx| {
                 let from = still(tx, &from, taking)?.row;
                 let Found { row: to, rights, .. } = still(tx, &to, Rights::INSERT)?;
-                let copied = tx.move_messages(&from, &uids, &to, rights.marks())?;
+                let along = annotations::along(by, rights);
+                let copied = tx.move_messages(&from, &uids, &to, rights.marks(), along)?;
                 if from.account != to.account {
                     tx.check_quota(to.account, 0, 0, quota)?;
                 }
@@ -131,6 +149,7 @@ impl Mail {
     ) -> Result<Committed<Option<Appended>>> {
         self.check_keywords([&new.marks])?;
         let taking = Rights::DELETE.with(Rights::EXPUNGE);
+        let (by, limits) = (actor.account, self.limits);
         let (from, to, quota) = (from.clone(), to.clone(), self.limits.quota_octets);
         self.store
             .write(actor.origin, move |tx| {
@@ -139,11 +158,16 @@ impl Mail {
                 if tx.message(from.id, old)?.is_none() {
                     return Ok(None);
                 }
+                annotations::check_new(&limits, rights, &new)?;
                 tx.expunge(&from, &[old])?;
                 let to = tx.mailbox_by_id(to.id)?.ok_or(Error::NoMailbox)?;
                 tx.check_quota(to.account, new.message.size(), 1, quota)?;
                 let message = new.keep(tx, &to, rights.marks())?;
-                let uids = tx.append(&to, &[message])?.into_iter().map(|entry| entry.uid).collect();
+                let uids: Vec<_> =
+                    tx.append(&to, &[message])?.into_iter().map(|entry| entry.uid).collect();
+                for uid in &uids {
+                    annotations::say(tx, &to, *uid, by, &new.annotations, &limits)?;
+                }
                 Ok(Some(Appended { uid_validity: to.uid_validity, uids }))
             })
             .await

@@ -32,6 +32,15 @@ pub enum Error {
     /// There is no such user to be given rights.
     #[error("no such user")]
     NoUser,
+    /// A value that is said of a message is too long.
+    #[error("the value is too long")]
+    LongAnnotation,
+    /// More would be said of a message than may be.
+    #[error("too many annotations")]
+    ManyAnnotations,
+    /// A message has not the part that is named.
+    #[error("there is no such part")]
+    NoPart,
     /// The name can't be a mailbox's.
     #[error("{0}")]
     BadName(&'static str),
@@ -74,6 +83,7 @@ impl From<store::Error> for Error {
             store::Error::Exists("mailbox") => Self::MailboxExists,
             store::Error::Refused(text) => Self::Cannot(text),
             store::Error::OverQuota => Self::OverQuota,
+            store::Error::ManyAnnotations => Self::ManyAnnotations,
             store::Error::Limit(text) => Self::Limit(text),
             store::Error::Over(limit, text) => Self::Over(limit, text),
             store::Error::DiskFull => Self::DiskFull,

@@ -6,6 +6,7 @@
 
 mod access;
 pub mod acl;
+pub mod annotations;
 mod appending;
 pub mod binary;
 pub mod casemap;
@@ -58,7 +59,7 @@ pub use self::{
     mailbox::{MailboxInfo, Outline, Quota},
     prepare::Prepared,
     rights::{Rights, RightsChange, UnknownRight},
-    sort::{SortCriterion, SortKey},
+    sort::{SaidCriterion, SortBy, SortCriterion, SortKey},
     spool::Spool,
     thread::{Node, ThreadAlgorithm, Threads},
     view::{Messages, View},

@@ -14,7 +14,7 @@ use crate::{
 pub struct Rights(u16);
 
 /// Each right with its letter, in the order they are written.
-const LETTERS: [(Rights, char); 11] = [
+const LETTERS: [(Rights, char); 12] = [
     (Rights::LOOKUP, 'l'),
     (Rights::READ, 'r'),
     (Rights::SEEN, 's'),
@@ -25,6 +25,7 @@ const LETTERS: [(Rights, char); 11] = [
     (Rights::DELETE_MAILBOX, 'x'),
     (Rights::DELETE, 't'),
     (Rights::EXPUNGE, 'e'),
+    (Rights::ANNOTATE, 'n'),
     (Rights::ADMINISTER, 'a'),
 ];
 
@@ -60,17 +61,24 @@ impl Rights {
     pub const EXPUNGE: Self = Self(1 << 9);
     /// `a`: give rights to others.
     pub const ADMINISTER: Self = Self(1 << 10);
+    /// `n`: say of messages what everybody reads (RFC 5257 §3.4).
+    pub const ANNOTATE: Self = Self(1 << 11);
     /// What the owner of a mailbox has, whatever its list says.
-    pub const ALL: Self = Self((1 << 11) - 1);
+    pub const ALL: Self = Self((1 << 12) - 1);
     /// What those who run the server have on shared mailboxes, whatever their lists say: reading is
     /// not among it.
     pub const STEWARD: Self =
         Self::LOOKUP.with(Self::CREATE).with(Self::DELETE_MAILBOX).with(Self::ADMINISTER);
     /// Who has any of these may ask which rights it has (RFC 4314 §4, MYRIGHTS).
     pub const TELLING: Self = Self::STEWARD.with(Self::READ).with(Self::INSERT);
-    /// Who has any of these may change something in a mailbox it selects (RFC 4314 §5.2).
-    pub const CHANGING: Self =
-        Self::SEEN.with(Self::WRITE).with(Self::INSERT).with(Self::DELETE).with(Self::EXPUNGE);
+    /// Who has any of these may change something in a mailbox it selects (RFC 4314 §5.2; `n` is a
+    /// shared flag right, RFC 5257 §3.4).
+    pub const CHANGING: Self = Self::SEEN
+        .with(Self::WRITE)
+        .with(Self::INSERT)
+        .with(Self::DELETE)
+        .with(Self::EXPUNGE)
+        .with(Self::ANNOTATE);
 
     /// Are all of `other`'s rights here?
     pub const fn contain(self, other: Self) -> bool {
@@ -176,7 +184,7 @@ impl fmt::Display for Rights {
 
 /// The text names a right that does not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("rights are letters among lrswipkxteacd")]
+#[error("rights are letters among lrswipkxtenacd")]
 pub struct UnknownRight;
 
 impl FromStr for Rights {
@@ -256,7 +264,7 @@ mod tests {
         assert_eq!(rights("lrswida").to_string(), "lrswiteda");
         assert_eq!(rights("lrswikda").to_string(), "lrswiktecda");
         assert_eq!(rights("c"), rights("kx"));
-        assert_eq!(Rights::ALL.to_string(), "lrswipkxtecda");
+        assert_eq!(Rights::ALL.to_string(), "lrswipkxtencda");
         assert_eq!(Rights::NONE.to_string(), "");
         assert_eq!(rights("x").to_string(), "xc");
     }
@@ -276,11 +284,11 @@ mod tests {
 
     #[test]
     fn who_runs_the_server_may_not_read_what_is_shared() {
-        assert!(!Rights::STEWARD.meet(rights("rswipte")));
+        assert!(!Rights::STEWARD.meet(rights("rswipten")));
     }
 
     fn letters() -> impl Strategy<Value = String> {
-        "[lrswipkxteacd]{0,13}"
+        "[lrswipkxtenacd]{0,14}"
     }
 
     proptest! {

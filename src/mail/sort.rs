@@ -1,11 +1,13 @@
 //! Sorting messages: by one or more criteria (RFC 5256 §3, RFC 5957 §4), and among equals by their
 //! order in the mailbox.
 
+mod said;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
+pub use self::said::{SaidCriterion, SortBy};
 use super::{
     Collation, Mail, Mailbox, Messages, Rights, View,
     error::{Error, Result},

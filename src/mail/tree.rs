@@ -11,7 +11,7 @@ use super::{
 use crate::{
     ids::{AccountId, MailboxId},
     metrics::Limit,
-    store::{AclEntry, Committed, Identifier, MailboxRow, Reader, SpecialUse, Tx},
+    store::{AclEntry, Along, Committed, Identifier, MailboxRow, Reader, SpecialUse, Tx},
 };
 
 impl Mail {
@@ -219,7 +219,8 @@ impl<'p> Branch<'p> {
         let id = self.add(tx, self.name, SpecialUse::default())?;
         let target = tx.mailbox_by_id(id)?.ok_or(Error::NoMailbox)?;
         let all = tx.uids(inbox.id)?;
-        tx.copy(inbox, &all, &target, Rights::ALL.marks())?;
+        let copied = tx.copy(inbox, &all, &target, Rights::ALL.marks())?;
+        tx.copy_annotations(inbox.id, &copied, id, Along::All)?;
         tx.expunge(inbox, &all)?;
         tx.copy_metadata(inbox.id, id)?;
         Ok(())

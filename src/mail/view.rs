@@ -260,6 +260,7 @@ impl Messages {
             Kind::MessageNew(entries) => entries.iter().for_each(|entry| self.push(entry)),
             Kind::MessageExpunge(uids) => self.remove(uids),
             Kind::FlagChange(changes) => changes.iter().for_each(|change| self.mark(change)),
+            Kind::AnnotationChange(uids, _) => uids.iter().for_each(|uid| self.raise(*uid, event)),
             Kind::KeywordNew(number, name) => self.name_keyword(*number, Arc::clone(name)),
             _ => {}
         }
@@ -310,6 +311,14 @@ impl Messages {
         }
         if let Some(set) = self.keywords.get_mut(place) {
             *set = keywords;
+        }
+    }
+
+    /// A message has changed, though not its marks.
+    fn raise(&mut self, uid: Uid, event: &Event) {
+        let Ok(place) = self.place(uid) else { return };
+        if let Some(mod_seq) = self.mod_seqs.get_mut(place) {
+            *mod_seq = event.mod_seq.max(*mod_seq);
         }
     }
 

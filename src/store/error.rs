@@ -29,6 +29,9 @@ pub enum Error {
     /// The same for a bound that is a key of the configuration.
     #[error("limit reached: {1}")]
     Over(Limit, &'static str),
+    /// More would be said of a message than may be.
+    #[error("too many annotations")]
+    ManyAnnotations,
     /// The disk is nearly full: mail is not added, or nothing is written at all.
     #[error("the disk is full")]
     DiskFull,

@@ -63,12 +63,11 @@ impl Tx<'_> {
             self.execute(sql, (mailbox.id, *uid, mod_seq, self.now()))?;
             let sql = "DELETE FROM message WHERE mailbox = ?1 AND uid = ?2";
             self.execute(sql, (mailbox.id, *uid))?;
-            let sql = "DELETE FROM annotation WHERE mailbox = ?1 AND uid = ?2";
-            self.execute(sql, (mailbox.id, *uid))?;
             tally.count(entry.marks, entry.size, -1);
             gone.push(*uid);
         }
         if let Some(mod_seq) = taken {
+            self.forget_annotations_of(mailbox.id, &gone)?;
             self.add_tally(mailbox.account, mailbox.id, tally, mod_seq)?;
             let kind = Kind::MessageExpunge(gone.as_slice().into());
             self.happened(mailbox.account, mailbox.id, mod_seq, kind);

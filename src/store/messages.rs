@@ -4,6 +4,7 @@
 use rusqlite::Row;
 
 use super::{
+    annotations::Along,
     error::{Error, Result},
     keywords::{MarkMask, MarkNames},
     mailboxes::MailboxRow,
@@ -268,15 +269,17 @@ impl Tx<'_> {
     }
 
     /// Moves messages; UIDs that are not there are passed over. It takes no room that it does not give
-    /// back, and goes on when mail can't be added.
+    /// back, and goes on when mail can't be added. What is said of them goes along as far as it may.
     pub fn move_messages(
         &mut self,
         from: &MailboxRow,
         uids: &[Uid],
         to: &MailboxRow,
         mask: MarkMask,
+        along: Along,
     ) -> Result<Copied> {
         let moved = self.link(from, uids, to, mask)?;
+        self.copy_annotations(from.id, &moved, to.id, along)?;
         let gone: Vec<Uid> = moved.iter().map(|(source, _)| *source).collect();
         self.expunge(from, &gone)?;
         Ok(moved)

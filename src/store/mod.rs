@@ -48,6 +48,7 @@ use std::{
 pub use self::{
     accounts::{Account, Domain, NewAccount, ScramKeys},
     acl::{AclEntry, Identifier},
+    annotations::{Along, Annotation, NewAnnotation},
     blobs::{Blob, BlobWriter},
     check::Scrubbed,
     contents::{ContentParts, Hash, NewContent, NewPiece, Piece, Want},

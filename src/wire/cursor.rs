@@ -235,6 +235,14 @@ impl<'a> Cursor<'a> {
         self.decode(&coded)
     }
 
+    /// `list-mailbox` whose octets are what they are, and no mailbox name
+    pub fn list_text(&mut self) -> Result<Cow<'a, [u8]>, Syntax> {
+        match self.peek() {
+            Some(b'"' | b'{') => self.string(),
+            _ => Ok(Cow::Borrowed(self.ascii(is_list, "a pattern")?.as_bytes())),
+        }
+    }
+
     fn decode(&self, coded: &[u8]) -> Result<String, Syntax> {
         match self.names {
             Names::Modified7 if coded.is_ascii() => utf7::decode(coded),

@@ -11,7 +11,7 @@ use mailade::imap::extensions::EXTENSIONS;
 use crate::{connection::Connection, house::House};
 
 /// All rights, one letter each.
-const ALL: &str = "lrswipkxtea";
+const ALL: &str = "lrswipkxtena";
 
 /// Commands that reach no mailbox, or change only what is the user's own.
 const WITHOUT_RIGHTS: &[&str] = &[
@@ -117,6 +117,7 @@ const ROWS: &[Row] = &[
     row("RENAME", &["RENAME @/child @/other"], "xk"),
     row("APPEND", &["APPEND @ (\\Seen) ~"], "i").stranger(Stranger::TryCreate),
     row("APPEND", &["APPEND @ ~ (\\Flagged) ~"], "i").stranger(Stranger::TryCreate),
+    row("APPEND", &["APPEND @ ANNOTATION (/comment (value.shared \"x\")) ~"], "in").stranger(Stranger::TryCreate),
     row("SETACL", &["SETACL @ anyone l"], "a"),
     row("SETACL", &["SETACL @ -bob@demo.example +p"], "a"),
     row("DELETEACL", &["DELETEACL @ anyone"], "a"),
@@ -144,6 +145,8 @@ const ROWS: &[Row] = &[
     open("STORE", &["STORE 1:2 +FLAGS.SILENT (\\Flagged)"], "w"),
     open("STORE", &["STORE 1:2 +FLAGS (keyword)"], "w"),
     open("UID STORE", &["UID STORE 1:2 +FLAGS ($Forwarded)"], "w"),
+    open("STORE", &["STORE 1:2 ANNOTATION (/comment (value.shared \"x\"))"], "n"),
+    open("UID STORE", &["UID STORE 1:2 ANNOTATION (/comment (value.priv \"x\"))"], ""),
     open("UID STORE", &["UID STORE 1:2 FLAGS (\\Answered)"], "").any("swt"),
     open("UID STORE", &["UID STORE 1:2 +FLAGS (\\Answered \\Seen)"], "").any("sw"),
     open("FETCH", &["FETCH 1 (BODY[])"], ""),

@@ -1,13 +1,21 @@
-//! What is said of mailboxes: it takes room of a quota, goes with what it is said of and with who said
+//! What is said of mailboxes and messages: it takes room of a quota, goes with what it is said of and with who said
 //! it, and is told to those alone who may read it.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use mailade::{
     events::{Bus, Door, Entries, Event, Interest, Kind, News, Origin, Subscription},
-    ids::{AccountId, MailboxId},
-    mail::{Actor, Error, Limits, Mail, metadata::Entry},
-    store::{self, NewAccount, Options, SpecialUse, Store, Tx},
+    flags::Flags,
+    ids::{AccountId, MailboxId, Uid},
+    mail::{
+        Actor, Error, Limits, Mail, Mailbox, NewMail, Rights,
+        annotations::{AnnotationName, AnnotationValue},
+        metadata::{Entry, Scope},
+    },
+    store::{self, MarkDeed, MarkNames, NewAccount, Options, SpecialUse, Store, Tx},
 };
 
 const NOW: i64 = 1_800_000_000;
@@ -192,4 +200,228 @@ async fn what_does_not_fit_changes_nothing() {
     assert!(matches!(many, Err(Error::ManyMetadata)));
     assert_eq!(house.used(&house.alice).await, 9 + 3 + 9 + 4);
     assert!(set(&[("/shared/a", "x"), ("/shared/b", "x")]).await.is_ok());
+}
+
+/// A message's annotations as a client would remember them: shared and one's own, by name.
+type Memory = BTreeMap<(String, u32), BTreeMap<(String, bool), String>>;
+
+/// Random numbers that are the same for the same seed.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % bound
+    }
+}
+
+/// Random deeds on messages of which something is said, held against a memory of it.
+struct Model {
+    house: House,
+    random: Random,
+    memory: Memory,
+}
+
+const MAILBOXES: [&str; 3] = ["INBOX", "Archive", "Trash"];
+
+impl Model {
+    async fn open_mailbox(&self, name: &str) -> Mailbox {
+        self.house.mail.open(&self.house.alice, name, Rights::ALL).await.unwrap()
+    }
+
+    fn mailbox(&mut self) -> &'static str {
+        MAILBOXES[self.random.below(MAILBOXES.len())]
+    }
+
+    fn values(&mut self) -> Vec<AnnotationValue> {
+        let value = |random: &mut Random| AnnotationValue {
+            name: AnnotationName::parse(
+                ["/comment", "/altsubject", "/vendor/x/y"][random.below(3)].as_bytes(),
+            )
+            .unwrap(),
+            scope: [Scope::Private, Scope::Shared][random.below(2)],
+            value: [None, Some(b"one".to_vec()), Some(b"another".to_vec())][random.below(3)]
+                .clone(),
+        };
+        (0..self.random.below(4)).map(|_| value(&mut self.random)).collect()
+    }
+
+    /// Some of the messages of a mailbox.
+    fn some(&mut self, mailbox: &str) -> Vec<Uid> {
+        let all: Vec<u32> =
+            self.memory.keys().filter(|(name, _)| name == mailbox).map(|(_, uid)| *uid).collect();
+        all.into_iter().filter(|_| self.random.below(3) > 0).filter_map(Uid::new).collect()
+    }
+
+    fn remember(&mut self, mailbox: &str, uid: Uid, values: &[AnnotationValue]) {
+        let said = self.memory.entry((mailbox.into(), uid.get())).or_default();
+        for AnnotationValue { name, scope, value } in values {
+            let key = (name.as_str().to_string(), *scope == Scope::Shared);
+            match value {
+                Some(value) => said.insert(key, String::from_utf8(value.clone()).unwrap()),
+                None => said.remove(&key),
+            };
+        }
+    }
+
+    fn remember_copies(&mut self, from: &str, copied: &[(Uid, Uid)], to: &str) {
+        for (source, copy) in copied {
+            let said = self.memory[&(from.to_owned(), source.get())].clone();
+            self.memory.insert((to.into(), copy.get()), said);
+        }
+    }
+
+    async fn step(&mut self) {
+        let (from, to) = (self.mailbox(), self.mailbox());
+        let (source, target) = (self.open_mailbox(from).await, self.open_mailbox(to).await);
+        let (mail, alice) = (self.house.mail.clone(), self.house.alice);
+        match self.random.below(12) {
+            0..=2 => {
+                let annotations = self.values();
+                let mut spool = mail.spool();
+                spool.write(b"Subject: x\r\n\r\nx\r\n").unwrap();
+                let message = mail.prepare(spool, |header| header).await.unwrap();
+                let new = NewMail {
+                    message,
+                    marks: MarkNames::default(),
+                    internal_date: None,
+                    annotations: annotations.clone(),
+                };
+                let appended = mail.append(&alice, &target, vec![new]).await.unwrap();
+                self.remember(to, appended.uids[0], &annotations);
+            }
+            3..=5 => {
+                let (uids, values) = (self.some(from), self.values());
+                if values.is_empty() {
+                    return;
+                }
+                let said = mail.annotate(&alice, &source, uids.clone(), values.clone(), None).await;
+                assert!(said.unwrap().missing.is_empty());
+                for uid in uids {
+                    self.remember(from, uid, &values);
+                }
+            }
+            6..=7 => {
+                let uids = self.some(from);
+                let copied = mail.copy(&alice, &source, uids, &target).await.unwrap();
+                self.remember_copies(from, &copied.copied, to);
+            }
+            8 => {
+                let uids = self.some(from);
+                let moved = mail.move_messages(&alice, &source, uids, &target).await.unwrap();
+                self.remember_copies(from, &moved.copied, to);
+                for (source, _) in &moved.copied {
+                    self.memory.remove(&(from.to_owned(), source.get()));
+                }
+            }
+            9 => {
+                let uids = self.some(from);
+                let names = MarkNames::flags(Flags::DELETED);
+                let marked =
+                    mail.mark(&alice, &source, uids.clone(), MarkDeed::Add, names, None).await;
+                let _marked = marked.unwrap();
+                let gone = mail.expunge(&alice, &source, Some(uids)).await.unwrap();
+                for uid in gone.into_inner() {
+                    self.memory.remove(&(from.to_owned(), uid.get()));
+                }
+            }
+            10 if from != "INBOX" => {
+                let _gone = mail.delete(&alice, from).await.unwrap();
+                let _made = mail.create(&alice, from, SpecialUse::default()).await.unwrap();
+                self.memory.retain(|(name, _), _| name != from);
+            }
+            _ if from != "INBOX" => {
+                let _one = mail.rename(&alice, from, "elsewhere").await.unwrap();
+                let _back = mail.rename(&alice, "elsewhere", from).await.unwrap();
+            }
+            _ => {}
+        }
+    }
+
+    async fn is_true(&self) {
+        for mailbox in MAILBOXES {
+            let uids: Vec<Uid> = self
+                .memory
+                .keys()
+                .filter(|(name, _)| name == mailbox)
+                .filter_map(|(_, uid)| Uid::new(*uid))
+                .collect();
+            let open = self.open_mailbox(mailbox).await;
+            let all = self.house.mail.annotations(&self.house.alice, &open, uids.clone()).await;
+            for (uid, said) in uids.iter().zip(all.unwrap()) {
+                let mut told = BTreeMap::new();
+                for (name, said) in said {
+                    for (shared, value) in [(false, said.private), (true, said.shared)] {
+                        if let Some(value) = value {
+                            told.insert(
+                                (name.to_string(), shared),
+                                String::from_utf8(value).unwrap(),
+                            );
+                        }
+                    }
+                }
+                assert_eq!(told, self.memory[&(mailbox.to_owned(), uid.get())], "{mailbox} {uid}");
+            }
+        }
+        self.house.is_sound().await;
+    }
+}
+
+#[tokio::test]
+async fn whatever_happens_to_messages_what_is_said_of_them_follows_and_nothing_is_left_behind() {
+    for seed in 1..=4 {
+        println!("seed {seed}");
+        let house = House::open().await;
+        let mut model = Model { house, random: Random(seed), memory: Memory::new() };
+        for step in 0..200 {
+            model.step().await;
+            if step % 50 == 49 {
+                model.is_true().await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_inbox_that_is_renamed_takes_along_what_everybody_said_of_its_messages() {
+    let house = House::open().await;
+    let mut model = Model { house, random: Random(7), memory: Memory::new() };
+    while model.memory.values().filter(|said| !said.is_empty()).count() < 3 {
+        model.step().await;
+    }
+    let mail = model.house.mail.clone();
+    let _renamed = mail.rename(&model.house.alice, "INBOX", "Old").await.unwrap();
+    model.house.is_sound().await;
+    let inbox = model.open_mailbox("INBOX").await;
+    let store = mail.store();
+    let left = store.read(move |r| r.has_annotations(inbox.id)).await;
+    assert!(!left.unwrap());
+}
+
+#[tokio::test]
+async fn long_values_are_brought_little_by_little() {
+    let house = House::open().await;
+    let inbox = house.mail.open(&house.alice, "INBOX", Rights::ALL).await.unwrap();
+    let value = |name: &str| AnnotationValue {
+        name: AnnotationName::parse(name.as_bytes()).unwrap(),
+        scope: Scope::Shared,
+        value: Some(vec![b'x'; 64 << 10]),
+    };
+    let mut uids = Vec::new();
+    for _ in 0..4 {
+        let mut spool = house.mail.spool();
+        spool.write(b"Subject: x\r\n\r\nx\r\n").unwrap();
+        let message = house.mail.prepare(spool, |header| header).await.unwrap();
+        let names = (0..9).map(|number| value(&format!("/vendor/x/{number}"))).collect();
+        let new = NewMail {
+            message,
+            marks: MarkNames::default(),
+            internal_date: None,
+            annotations: names,
+        };
+        uids.extend(house.mail.append(&house.alice, &inbox, vec![new]).await.unwrap().uids.clone());
+    }
+    let some = house.mail.annotations(&house.alice, &inbox, uids).await.unwrap();
+    assert_eq!(some.len(), 2, "a job brings about a megabyte");
 }

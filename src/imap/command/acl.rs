@@ -29,7 +29,7 @@ pub fn parse_set(args: &mut Cursor<'_>) -> Parsed {
     args.end()?;
     // A right that is unknown is an error, never passed over (§3.1).
     let change =
-        rights.parse().map_err(|_| Syntax::Expected("rights: letters of lrswipkxtecda"))?;
+        rights.parse().map_err(|_| Syntax::Expected("rights: letters of lrswipkxtencda"))?;
     Ok(Box::new(Command4314::Set { mailbox, identifier, change }))
 }
 
@@ -77,7 +77,7 @@ impl Command for Command4314 {
     }
 }
 
-/// `* ACL INBOX fred lrswipkxtecda chris lrs`
+/// `* ACL INBOX fred lrswipkxtencda chris lrs`
 fn tell(acl: &Acl, out: &mut Replies) {
     out.line(|out| {
         out.put("ACL ");

@@ -1,5 +1,5 @@
-//! APPEND (RFC 9051 §6.3.12): one message or several (RFC 3502), also with NUL (RFC 3516) or marked
-//! as UTF-8 (RFC 6855 §4). Messages go to a spool as they come; all are kept, or none.
+//! APPEND (RFC 9051 §6.3.12): one message or several (RFC 3502), also with NUL (RFC 3516), marked as
+//! UTF-8 (RFC 6855 §4) or with what is said of it (RFC 5257 §4.7). Messages go to a spool as they come; all are kept, or none.
 //!
 //! Headers in eight bits are taken from everybody. RFC 6855 §4 would refuse them before ENABLE; but
 //! such mail is older than that rule, and mail is never refused for being broken.
@@ -7,12 +7,16 @@
 use super::{Command, Parsed, Running, copy::no_place, tell_form};
 use crate::{
     imap::{
+        annotations,
         error::Error,
         flags,
         reply::{Code, Done, Replies},
         session::{Session, now},
     },
-    mail::{self, Actor, Appended, Appending, Mailbox, NewMail, Prepared, Quota},
+    mail::{
+        self, Actor, Appended, Appending, Mailbox, NewMail, Prepared, Quota,
+        annotations::AnnotationValue,
+    },
     net::Literal,
     store::MarkNames,
     wire::{Cursor, Syntax},
@@ -29,6 +33,8 @@ pub(super) struct Head {
     pub(super) marks: MarkNames,
     /// In seconds since 1970; None means now.
     pub(super) date: Option<i64>,
+    /// What is said of the message (RFC 5257 §4.7).
+    pub(super) annotations: Vec<AnnotationValue>,
     pub(super) literal: Literal,
     /// `UTF8 (` stands before the literal, and a bracket must follow it.
     pub(super) utf8: bool,
@@ -45,12 +51,48 @@ pub fn parse(args: &mut Cursor<'_>) -> Parsed {
 /// Is the literal at the end of these arguments a message, and not the mailbox's name?
 pub fn is_data(args: &[u8]) -> bool {
     let mut args = Cursor::new(args);
-    args.space().and_then(|()| args.astring()).is_ok() && !args.is_empty()
+    args.space().and_then(|()| args.astring()).is_ok() && !args.is_empty() && !is_value(&args)
 }
 
-/// `append-message = [SP flag-list] [SP date-time] SP (literal / literal8 / "UTF8" SP "(" literal8)`;
-/// the word FLAGS before the flags is let pass
+/// Is the literal at the end of a message's head, or of what shall become one, a value that is said of
+/// the message?
+fn is_value(head: &Cursor<'_>) -> bool {
+    const WORD: &[u8] = b"ANNOTATION";
+    let mut words = head.rest().windows(WORD.len());
+    if !words.any(|word| word.eq_ignore_ascii_case(WORD)) {
+        return false;
+    }
+    let mut args = head.clone();
+    let begins = marks_and_date(&mut args).is_ok() && args.take_word("ANNOTATION");
+    begins && args.space().and_then(|()| annotations::values(&mut args)).is_err()
+}
+
+/// `append-message = [SP flag-list] [SP date-time] [SP "ANNOTATION" SP "(" entry-att … ")"] SP
+/// (literal / literal8 / "UTF8" SP "(" literal8)`
 pub(super) fn head(args: &mut Cursor<'_>) -> Result<Head, Syntax> {
+    let (marks, date) = marks_and_date(args)?;
+    let mut said = Vec::new();
+    if args.take_word("ANNOTATION") {
+        args.space()?;
+        said = annotations::values(args)?;
+        args.space()?;
+    }
+    let utf8 = args.take_word("UTF8");
+    if utf8 {
+        args.space()?;
+        args.expect(b'(', "\"(\" behind UTF8")?;
+    }
+    let begins = matches!(args.rest(), [b'{', ..] | [b'~', b'{', ..]);
+    let literal = Literal::announced_by(args.rest()).filter(|_| begins);
+    let literal = literal.ok_or(Syntax::Expected("a literal with the message"))?;
+    if utf8 && !literal.binary {
+        return Err(Syntax::Expected("a literal8 behind UTF8"));
+    }
+    Ok(Head { marks, date, annotations: said, literal, utf8 })
+}
+
+/// `SP [flag-list SP] [date-time SP]`; the word FLAGS before the flags is let pass
+fn marks_and_date(args: &mut Cursor<'_>) -> Result<(MarkNames, Option<i64>), Syntax> {
     args.space()?;
     if args.take_word("FLAGS") {
         args.space()?;
@@ -65,18 +107,7 @@ pub(super) fn head(args: &mut Cursor<'_>) -> Result<Head, Syntax> {
         date = Some(args.date_time()?.as_second());
         args.space()?;
     }
-    let utf8 = args.take_word("UTF8");
-    if utf8 {
-        args.space()?;
-        args.expect(b'(', "\"(\" behind UTF8")?;
-    }
-    let begins = matches!(args.rest(), [b'{', ..] | [b'~', b'{', ..]);
-    let literal = Literal::announced_by(args.rest()).filter(|_| begins);
-    let literal = literal.ok_or(Syntax::Expected("a literal with the message"))?;
-    if utf8 && !literal.binary {
-        return Err(Syntax::Expected("a literal8 behind UTF8"));
-    }
-    Ok(Head { marks, date, literal, utf8 })
+    Ok((marks, date))
 }
 
 /// A message of so few octets waits in memory. It is read before anything is looked up when it comes
@@ -146,9 +177,14 @@ async fn at_once(
             return Err(read.err().unwrap_or_else(busy));
         }
     };
-    let new = NewMail { message, marks: first.marks, internal_date: first.date };
+    let new = NewMail {
+        message,
+        marks: first.marks,
+        internal_date: first.date,
+        annotations: first.annotations,
+    };
     let mail = session.mail();
-    let Some(next) = following(session, first.utf8).await? else {
+    let Some(next) = following(session, first.utf8, out).await? else {
         let appended = mail.append_one(actor, name, new).await;
         return Ok(appended.map_err(|error| no_place(&mail, name, error))?.into_inner());
     };
@@ -252,7 +288,12 @@ async fn messages(
         }
         let added = match message(session, &head, out).await {
             Ok(message) => {
-                let mail = NewMail { message, marks: head.marks, internal_date: head.date };
+                let mail = NewMail {
+                    message,
+                    marks: head.marks,
+                    internal_date: head.date,
+                    annotations: head.annotations,
+                };
                 let added = all.add(mail, now()).await.map_err(Error::from);
                 let room = held.hold(all.weight());
                 added.and_then(|()| room.then_some(()).ok_or_else(busy))
@@ -264,7 +305,7 @@ async fn messages(
             session.swallow_rest().await?;
             return Err(error);
         }
-        next = following(session, head.utf8).await?;
+        next = following(session, head.utf8, out).await?;
     }
     Ok(())
 }
@@ -290,8 +331,20 @@ pub(super) async fn message(
 }
 
 /// What stands behind a message: the end, or the head of another.
-pub(super) async fn following(session: &mut Session, utf8: bool) -> Result<Option<Head>, Error> {
-    let line = session.after_literal().await?;
+pub(super) async fn following(
+    session: &mut Session,
+    utf8: bool,
+    out: &mut Replies,
+) -> Result<Option<Head>, Error> {
+    let mut line = session.after_literal().await?;
+    while let Some(literal) = Literal::announced_by(&line)
+        && is_value(&Cursor::new(&line))
+    {
+        let value = session.value(literal, line.len(), out).await?;
+        line.extend_from_slice(b"\r\n");
+        line.extend_from_slice(&value);
+        line.extend_from_slice(&session.after_literal().await?);
+    }
     match next_head(&line, utf8) {
         Ok(next) => Ok(next),
         Err(syntax) => {
@@ -316,7 +369,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{flags::Flags, wire::internal_date};
+    use crate::{
+        flags::Flags,
+        mail::{annotations::AnnotationName, metadata::Scope},
+        wire::internal_date,
+    };
 
     fn read(text: &str) -> Result<Head, Syntax> {
         head(&mut Cursor::new(text.as_bytes()))
@@ -331,6 +388,9 @@ mod tests {
         assert!(read(" ~{310+}").is_ok_and(|head| head.literal.binary && !head.utf8));
         assert!(read(" UTF8 (~{310}").is_ok_and(|head| head.utf8));
         assert!(read(" FLAGS (\\Seen) {3}").is_ok());
+        let said = read(" (\\Seen) ANNOTATION (/comment (value.priv {2}\r\nab)) {310}").unwrap();
+        assert_eq!(said.annotations.len(), 1);
+        assert!(read(" ANNOTATION {310}").is_err() && read(" ANNOTATION () {310}").is_err());
         for bad in ["", " ", " INBOX", " \"text\"", " UTF8 ({3}", " (\\Seen){3}", " x{3}"] {
             assert!(read(bad).is_err(), "{bad}");
         }
@@ -342,6 +402,10 @@ mod tests {
         assert!(is_data(b" {5}\r\nINBOX {310}"));
         assert!(is_data(b" INBOX {310}") && is_data(b" \"a b\" (\\Seen) {310+}"));
         assert!(!is_data(b"{310}"));
+        assert!(!is_data(b" INBOX ANNOTATION (/comment (value.priv {5}"));
+        assert!(!is_data(b" INBOX (\\Seen) annotation (/c (value.priv {1}\r\na value.shared ~{5}"));
+        assert!(is_data(b" INBOX ANNOTATION (/comment (value.priv {1}\r\na)) {310}"));
+        assert!(is_data(b" INBOX (ANNOTATION) {310}"));
     }
 
     #[test]
@@ -358,6 +422,7 @@ mod tests {
             flags in proptest::sample::subsequence(Flags::NAMES.to_vec(), 0..=Flags::NAMES.len()),
             keywords in proptest::collection::vec("x[a-z0-9$.]{0,5}", 0..4),
             date in proptest::option::of(0_i64..4_000_000_000),
+            annotations in proptest::option::of("[a-z ]{0,9}"),
             size: u64,
             sent_at_once: bool,
             binary: bool,
@@ -375,11 +440,20 @@ mod tests {
                 text += " ";
                 text += &internal_date(jiff::Timestamp::from_second(date).unwrap());
             }
+            if let Some(value) = &annotations {
+                text += &format!(" ANNOTATION (/comment (value.priv \"{value}\"))");
+            }
             text += if utf8 { " UTF8 (" } else { " " };
             text += if literal.binary { "~{" } else { "{" };
             text += &size.to_string();
             text += if sent_at_once { "+}" } else { "}" };
-            prop_assert_eq!(read(&text), Ok(Head { marks, date, literal, utf8 }));
+            let annotations = annotations.iter().map(|value| AnnotationValue {
+                name: AnnotationName::parse(b"/comment").unwrap(),
+                scope: Scope::Private,
+                value: Some(value.as_bytes().to_vec()),
+            });
+            let annotations = annotations.collect();
+            prop_assert_eq!(read(&text), Ok(Head { marks, date, annotations, literal, utf8 }));
         }
     }
 }

@@ -323,7 +323,12 @@ impl<'w> Work<'w> {
         while let Some(Load { mut gathered, extracts }) = load {
             let extracts = extracts.finish().await?;
             // What the job had no room for comes with the next one.
-            let behind = gathered.messages.split_off(extracts.len().min(gathered.messages.len()));
+            let mut room = extracts.len();
+            if item::bring_annotations(items) {
+                let mailbox = &self.selected.mailbox;
+                room = gathered.add_annotations(self.mail, self.actor, mailbox).await?.min(room);
+            }
+            let behind = gathered.messages.split_off(room.min(gathered.messages.len()));
             behind.iter().rev().for_each(|message| targets.push_front(message.target));
             load = self.load(&mut targets, has_flags, wanted).await?;
             let newly_seen = self.set_seen(&mut gathered).await?;
@@ -433,6 +438,9 @@ impl Outcome {
                 return Err(Error::no(Code::Parse, "a part can't be decoded"));
             }
             None => {}
+        }
+        if self.trouble.no_part {
+            return Err(mail::Error::NoPart.into());
         }
         if self.trouble.damaged {
             return Err(Error::no(Code::Corruption, "a message is damaged in the store"));

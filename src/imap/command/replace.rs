@@ -75,14 +75,19 @@ impl Command for Replace {
                 }
             };
             let new = match message(session, &head, out).await {
-                Ok(message) => NewMail { message, marks: head.marks, internal_date: head.date },
+                Ok(message) => NewMail {
+                    message,
+                    marks: head.marks,
+                    internal_date: head.date,
+                    annotations: head.annotations,
+                },
                 Err(error @ (Error::Bye(..) | Error::Connection(_))) => return Err(error),
                 Err(error) => {
                     session.swallow_rest().await?;
                     return Err(error);
                 }
             };
-            end(session, head.utf8).await?;
+            end(session, head.utf8, out).await?;
             let mail = session.mail();
             let from = &session.selected()?.mailbox;
             let replaced = mail.replace(&actor, from, old, &to, new).await;
@@ -127,8 +132,8 @@ async fn look(
 }
 
 /// Nothing follows the one message.
-async fn end(session: &mut Session, utf8: bool) -> Result<(), Error> {
-    match append::following(session, utf8).await? {
+async fn end(session: &mut Session, utf8: bool, out: &mut Replies) -> Result<(), Error> {
+    match append::following(session, utf8, out).await? {
         None => Ok(()),
         Some(further) => {
             session.swallow(further.literal).await?;

@@ -53,7 +53,7 @@ impl Command for Asked {
     }
 }
 
-/// `* MYRIGHTS INBOX lrswipkxtecda`; LIST tells it too (RFC 8440).
+/// `* MYRIGHTS INBOX lrswipkxtencda`; LIST tells it too (RFC 8440).
 pub(super) fn tell(mailbox: &str, rights: Rights, out: &mut Replies) {
     out.line(|out| {
         out.put("MYRIGHTS ");

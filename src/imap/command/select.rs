@@ -19,6 +19,8 @@ struct Select {
     name: String,
     access: Access,
     condstore: bool,
+    /// The client wants to hear of what others say of messages (RFC 5257 §4.2).
+    annotate: bool,
     resync: Option<Resync>,
 }
 
@@ -44,21 +46,22 @@ pub fn parse_examine(args: &mut Cursor<'_>) -> Parsed {
 }
 
 /// `select-params = SP "(" select-param *(SP select-param) ")"` (RFC 4466 §2.1), where
-/// `select-param = "CONDSTORE" / "QRESYNC" SP resync`
+/// `select-param = "CONDSTORE" / "QRESYNC" SP resync / "ANNOTATE"`
 fn read(args: &mut Cursor<'_>, access: Access) -> Parsed {
     args.space()?;
     let name = args.mailbox()?;
-    let mut select = Select { name, access, condstore: false, resync: None };
+    let mut select = Select { name, access, condstore: false, annotate: false, resync: None };
     if args.rest().starts_with(b" (") {
         args.space()?;
         args.list(|args| {
             match args.word()?.to_ascii_uppercase().as_str() {
                 "CONDSTORE" => select.condstore = true,
+                "ANNOTATE" => select.annotate = true,
                 "QRESYNC" if select.resync.is_none() => {
                     args.space()?;
                     select.resync = Some(resync(args)?);
                 }
-                _ => return Err(Syntax::Expected("CONDSTORE or QRESYNC")),
+                _ => return Err(Syntax::Expected("CONDSTORE, QRESYNC or ANNOTATE")),
             }
             Ok(())
         })?;
@@ -131,7 +134,13 @@ impl Command for Select {
             );
             let (mut selected, opened) = out.meanwhile(opening).await??;
             let old = in_other_form(session, &self.name).then_some(self.name.as_str());
+            selected.hear_annotations(self.annotate, session.enabled);
             describe(&selected, &opened, session.enabled, old, out);
+            let said = match self.access {
+                Access::ReadWrite => Some(session.door.limits.value).filter(|most| *most > 0),
+                Access::ReadOnly => None,
+            };
+            out.ok(&Code::Annotations(said), "what may be said");
             if let Some(known) = known.filter(|known| known.mod_seq < opened.mod_seq) {
                 let enabled = session.enabled;
                 known.catch_up(&mail, &actor, &mut selected, enabled, out).await?;

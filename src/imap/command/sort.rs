@@ -5,6 +5,7 @@ use super::{Command, Parsed, Running};
 use crate::{
     ids::Uid,
     imap::{
+        annotations,
         contexts::{
             ask::{self, Wanted},
             results::Results,
@@ -18,7 +19,7 @@ use crate::{
         },
         session::Session,
     },
-    mail::{Collation, SortCriterion, SortKey},
+    mail::{Collation, SaidCriterion, SortBy, SortCriterion, SortKey},
     wire::{Cursor, Syntax},
 };
 
@@ -41,7 +42,7 @@ struct Sort {
     by: By,
     /// What a RETURN asked for.
     asked: Option<Asked>,
-    criteria: Vec<SortCriterion>,
+    criteria: Vec<SortBy>,
     query: Query,
 }
 
@@ -70,7 +71,7 @@ fn read(args: &mut Cursor<'_>, by: By) -> Parsed {
 
 /// `sort-criteria = "(" sort-criterion *(SP sort-criterion) ")"` where
 /// `sort-criterion = ["REVERSE" SP] sort-key`
-fn criteria(args: &mut Cursor<'_>) -> Result<Vec<SortCriterion>, Syntax> {
+fn criteria(args: &mut Cursor<'_>) -> Result<Vec<SortBy>, Syntax> {
     let mut count = 0;
     let criteria = args.list(|args| {
         count += 1;
@@ -82,11 +83,23 @@ fn criteria(args: &mut Cursor<'_>) -> Result<Vec<SortCriterion>, Syntax> {
             args.space()?;
         }
         let word = args.word()?;
+        if word.eq_ignore_ascii_case("ANNOTATION") {
+            return annotation(args, reverse).map(SortBy::Said);
+        }
         let known = KEYS.iter().find(|(name, _)| name.eq_ignore_ascii_case(word));
         let key = known.map(|(_, key)| *key).ok_or(Syntax::Expected("a sort criterion"))?;
-        Ok(SortCriterion { key, reverse, collation: Collation::default() })
+        Ok(SortBy::Known(SortCriterion { key, reverse, collation: Collation::default() }))
     })?;
     if criteria.is_empty() { Err(Syntax::Expected("a sort criterion")) } else { Ok(criteria) }
+}
+
+/// `SP entry SP ("value.priv" / "value.shared")` (RFC 5257 §4.9)
+fn annotation(args: &mut Cursor<'_>, reverse: bool) -> Result<SaidCriterion, Syntax> {
+    args.space()?;
+    let name = annotations::entry(args)?;
+    args.space()?;
+    let scope = annotations::scope_of_value(args)?;
+    Ok(SaidCriterion { name, scope, asker: None, reverse, collation: Collation::default() })
 }
 
 impl Command for Sort {
@@ -96,8 +109,9 @@ impl Command for Sort {
             session.tell(Numbers::Still, out).await?;
             query.put_in_filters(session).await?;
             query.enable(session, out)?;
+            let account = session.actor()?.account;
             for criterion in &mut criteria {
-                criterion.collation = session.collation;
+                criterion.ask_as(account, session.collation);
             }
             if asked.as_ref().is_some_and(|asked| asked.update.is_some()) {
                 query = ask::begin(session, &query).await?;
@@ -107,7 +121,7 @@ impl Command for Sort {
             let selected = session.selected()?;
             let uids = out.meanwhile(query.all_matching(&mail, selected, most)).await??;
             let sorted =
-                out.meanwhile(mail.sort(&selected.mailbox, uids, criteria.clone())).await??;
+                out.meanwhile(mail.sort_by(&selected.mailbox, uids, criteria.clone())).await??;
             let found = query.numbered(&mail, selected, sorted).await?;
             let done = query.done(Done::ok("sorted"));
             match asked {
@@ -140,6 +154,7 @@ mod tests {
         for good in [
             " (SUBJECT) UTF-8 SINCE 1-Feb-1994",
             " (subject reverse date) \"us-ascii\" ALL",
+            " (ANNOTATION /altsubject value.shared REVERSE annotation /comment value.priv) UTF-8 ALL",
             " RETURN () (REVERSE DATE) UTF-8 UNDELETED UNKEYWORD $Junk",
             " RETURN (MIN COUNT) (ARRIVAL CC FROM SIZE TO DISPLAYFROM DISPLAYTO) UTF-8 1:*",
         ] {
@@ -154,6 +169,10 @@ mod tests {
             " (REVERSE REVERSE DATE) UTF-8 ALL",
             " (BODY) UTF-8 ALL",
             " (SUBJECT)UTF-8 ALL",
+            " (ANNOTATION /% value.shared) UTF-8 ALL",
+            " (ANNOTATION /comment value) UTF-8 ALL",
+            " (ANNOTATION /comment size.priv) UTF-8 ALL",
+            " (ANNOTATION /comment) UTF-8 ALL",
             " RETURN (SUBJECT) UTF-8 ALL",
         ] {
             assert!(parse(&mut Cursor::new(bad.as_bytes())).is_err(), "{bad}");

@@ -1,10 +1,12 @@
-//! STORE and UID STORE (RFC 9051 §6.4.6): changes flags and keywords, also only of messages that have
-//! not changed since a mod-sequence (RFC 7162 §3.1.3).
+//! STORE and UID STORE (RFC 9051 §6.4.6): changes flags and keywords, or what is said of messages
+//! (RFC 5257 §4.5), also only of messages that have not changed since a mod-sequence (RFC 7162
+//! §3.1.3).
 
 use super::{Command, Parsed, Running};
 use crate::{
     ids::ModSeq,
     imap::{
+        annotations,
         error::Error,
         extensions::Numbers,
         fetch::message::{Flags as Form, Gathered},
@@ -14,7 +16,7 @@ use crate::{
         selected::Selected,
         session::Session,
     },
-    mail::{Mail, Rights},
+    mail::{Mail, Rights, annotations::AnnotationValue},
     store::{MarkDeed, MarkNames, MarkOutcome},
     wire::{Buffer, Cursor, Ranges, Set, Syntax},
 };
@@ -27,9 +29,26 @@ struct Store {
     set: Set,
     by: By,
     unchanged_since: Option<ModSeq>,
-    deed: MarkDeed,
-    silent: bool,
-    names: MarkNames,
+    change: Change,
+}
+
+/// What is changed.
+#[derive(Debug, PartialEq, Eq)]
+enum Change {
+    Marks {
+        deed: MarkDeed,
+        silent: bool,
+        names: MarkNames,
+    },
+    /// What is said of the messages; the client knows what it says (RFC 5257 §4.5).
+    Annotations(Vec<AnnotationValue>),
+}
+
+impl Change {
+    /// Is the client told only what it can't know?
+    fn is_silent(&self) -> bool {
+        matches!(self, Self::Marks { silent: true, .. } | Self::Annotations(_))
+    }
 }
 
 /// `"STORE" SP sequence-set [store-modifiers] SP store-att-flags`
@@ -37,12 +56,18 @@ pub fn parse(args: &mut Cursor<'_>) -> Parsed {
     Ok(Box::new(read(args, By::Number)?))
 }
 
+/// What is said when a value is longer than it may be.
+pub fn too_long(_: u64) -> Code {
+    Code::AnnotateTooBig
+}
+
 /// `"UID" SP store`
 pub fn parse_uid(args: &mut Cursor<'_>) -> Parsed {
     Ok(Box::new(read(args, By::Uid)?))
 }
 
-/// `store-att-flags = (["+" / "-"] "FLAGS" [".SILENT"]) SP (flag-list / (flag *(SP flag)))`
+/// `store-att-flags = (["+" / "-"] "FLAGS" [".SILENT"]) SP (flag-list / (flag *(SP flag))) /
+/// "ANNOTATION" SP "(" entry-att *(SP entry-att) ")"`
 fn read(args: &mut Cursor<'_>, by: By) -> Result<Store, Syntax> {
     args.space()?;
     let set = args.set()?;
@@ -51,6 +76,12 @@ fn read(args: &mut Cursor<'_>, by: By) -> Result<Store, Syntax> {
     if args.at_list() {
         unchanged_since = Some(modifier(args)?);
         args.space()?;
+    }
+    if args.take_word("ANNOTATION") {
+        args.space()?;
+        let change = Change::Annotations(annotations::values(args)?);
+        args.end()?;
+        return Ok(Store { set, by, unchanged_since, change });
     }
     let deed = if args.take(b'+') {
         MarkDeed::Add
@@ -67,7 +98,7 @@ fn read(args: &mut Cursor<'_>, by: By) -> Result<Store, Syntax> {
     args.space()?;
     let names = flags::list_or_bare(args)?;
     args.end()?;
-    Ok(Store { set, by, unchanged_since, deed, silent, names })
+    Ok(Store { set, by, unchanged_since, change: Change::Marks { deed, silent, names } })
 }
 
 /// `"(" "UNCHANGEDSINCE" SP mod-sequence-valzer ")"`
@@ -97,14 +128,24 @@ impl Command for Store {
             if targets.is_empty() {
                 return Ok(Done::ok("no such message"));
             }
-            let needed = Rights::for_marks(self.deed, &self.names);
+            let needed = match &self.change {
+                Change::Marks { deed, names, .. } => Rights::for_marks(*deed, names),
+                Change::Annotations(_) => Rights::NONE,
+            };
             let uids = targets.iter().map(|target| target.uid).collect();
             let (mailbox, since) = (&selected.mailbox, self.unchanged_since);
             // What is not done for want of a right is told: the client believes otherwise.
-            let silent = self.silent && mailbox.rights.contain(needed);
-            let marked = out
-                .meanwhile(mail.mark(&actor, mailbox, uids, self.deed, self.names, since))
-                .await??;
+            let silent = self.change.is_silent() && mailbox.rights.contain(needed);
+            let marked = match self.change {
+                Change::Marks { deed, names, .. } => {
+                    let marking = mail.mark(&actor, mailbox, uids, deed, names, since);
+                    out.meanwhile(marking).await??
+                }
+                Change::Annotations(values) => {
+                    let saying = mail.annotate(&actor, mailbox, uids, values, since);
+                    out.meanwhile(saying).await??
+                }
+            };
             let told = Told {
                 flags: Form::of(session.enabled),
                 mod_seq: session.enabled.condstore,
@@ -259,6 +300,8 @@ mod tests {
             " 2 FLAGS ()",
             " 6,4,8 (UNCHANGEDSINCE 12121230045) +FLAGS.SILENT (\\Deleted)",
             " * (unchangedsince 0) FLAGS ()",
+            " 1 ANNOTATION (/comment (value.priv \"My new comment\"))",
+            " 1:* (UNCHANGEDSINCE 7) annotation (/comment (value.shared NIL))",
         ] {
             assert!(parse(&mut Cursor::new(good.as_bytes())).is_ok(), "{good}");
         }
@@ -269,6 +312,10 @@ mod tests {
             " 1 FLAGS.LOUD (a)",
             " 1 *FLAGS (a)",
             " 1 FLAGS (a) b",
+            " 1 +ANNOTATION (/comment (value.priv \"x\"))",
+            " 1 ANNOTATION (/comment (value \"x\"))",
+            " 1 ANNOTATION (/comment (value.priv \"x\")) b",
+            " 1 ANNOTATION /comment",
             " 1 () FLAGS (a)",
             " 1 (UNCHANGEDSINCE) FLAGS (a)",
             " 1 (UNCHANGEDSINCE 1) (a)",
@@ -313,7 +360,8 @@ mod tests {
             let set = Cursor::new(format!("{first}:*").as_bytes()).set().unwrap();
             let unchanged_since = since.map(ModSeq);
             let (by, names) = (By::Uid, expected);
-            prop_assert_eq!(store, Ok(Store { set, by, unchanged_since, deed, silent, names }));
+            let change = Change::Marks { deed, silent, names };
+            prop_assert_eq!(store, Ok(Store { set, by, unchanged_since, change }));
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{ids::Uid, mail::SortCriterion, wire::Ranges};
+use crate::{ids::Uid, mail::SortBy, wire::Ranges};
 
 /// UIDs that match.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub enum Results {
     /// Of a SEARCH: in mailbox order, where a client needs no places.
     Mailbox(Ranges),
     /// Of a SORT: in this order, by these criteria.
-    Sorted(Vec<Uid>, Vec<SortCriterion>),
+    Sorted(Vec<Uid>, Vec<SortBy>),
 }
 
 /// Messages, neighbours in the result, and where the first of them stands; zero when the client finds

@@ -16,7 +16,7 @@ use crate::{
         reply::InOrder,
         selected::Selected,
     },
-    mail::{Mail, Mailbox, Messages, SortCriterion},
+    mail::{Mail, Mailbox, Messages, SortBy},
     wire::{Buffer, Encode},
 };
 
@@ -219,14 +219,14 @@ async fn sort_in(
     mailbox: &Mailbox,
     uids: Vec<Uid>,
     added: &[Uid],
-    criteria: &[SortCriterion],
+    criteria: &[SortBy],
 ) -> Result<Vec<Uid>, Error> {
     if added.is_empty() {
         return Ok(uids);
     }
     let mut all: Vec<Uid> = uids.iter().chain(added).copied().collect();
     all.sort_unstable();
-    let sorted = mail.sort(mailbox, all, criteria.to_vec()).await?;
+    let sorted = mail.sort_by(mailbox, all, criteria.to_vec()).await?;
     Ok(merge(&uids, &sorted, added))
 }
 
@@ -258,7 +258,7 @@ async fn place(
     mailbox: &Mailbox,
     uids: &[Uid],
     new: Uid,
-    criteria: &[SortCriterion],
+    criteria: &[SortBy],
 ) -> Result<Option<usize>, Error> {
     let (mut low, mut high) = (0, uids.len());
     while low < high {
@@ -269,7 +269,7 @@ async fn place(
         let by_place = probes.clone();
         probes.push(new);
         probes.sort_unstable();
-        let sorted = mail.sort(mailbox, probes, criteria.to_vec()).await?;
+        let sorted = mail.sort_by(mailbox, probes, criteria.to_vec()).await?;
         let Some(before) = sorted.iter().position(|uid| *uid == new) else { return Ok(None) };
         let place_of = |uid: Option<&Uid>| {
             let probe = by_place.iter().position(|probe| Some(probe) == uid)?;

@@ -1,9 +1,13 @@
 //! What a FETCH asks for, read from the command (RFC 9051 §6.4.5, RFC 3501 §6.4.5), and what has to
 //! be loaded for it.
 
+use std::sync::Arc;
+
 use super::section::{section, section_binary};
 use crate::{
+    imap::annotations,
     mail::{
+        annotations::WantedAnnotations,
         extract::{Cut, Form, Wanted},
         section::{Section, SectionText},
     },
@@ -33,6 +37,8 @@ pub enum Item {
     ModSeq,
     /// RFC 8970 §3
     Preview,
+    /// What users say of it (RFC 5257 §4.3).
+    Annotation(Arc<WantedAnnotations>),
     /// Octets of the message.
     Octets(Octets),
 }
@@ -116,6 +122,11 @@ pub fn bring_text(items: &[Item]) -> bool {
     })
 }
 
+/// Do these bring what users say of a message?
+pub fn bring_annotations(items: &[Item]) -> bool {
+    items.iter().any(|item| matches!(item, Item::Annotation(_)))
+}
+
 /// `fetch-att`
 fn item(args: &mut Cursor<'_>) -> Result<Item, Syntax> {
     let word = args.word()?.to_ascii_uppercase();
@@ -134,6 +145,10 @@ fn item(args: &mut Cursor<'_>) -> Result<Item, Syntax> {
         "SAVEDATE" => Item::SaveDate,
         "MODSEQ" => Item::ModSeq,
         "PREVIEW" => preview(args)?,
+        "ANNOTATION" => {
+            args.space()?;
+            Item::Annotation(Arc::new(annotations::wanted(args)?))
+        }
         "RFC822" => whole(Name::Rfc822, SectionText::All),
         "RFC822.HEADER" => whole(Name::Rfc822Header, SectionText::Header),
         "RFC822.TEXT" => whole(Name::Rfc822Text, SectionText::Text),
@@ -197,12 +212,17 @@ fn partial(args: &mut Cursor<'_>) -> Result<Option<(u64, u64)>, Syntax> {
 
 /// What has to be loaded from the store for these items; nothing when the view knows it all.
 pub fn wanted(items: &[Item]) -> Option<Wanted> {
-    let mut wanted = Wanted::default();
+    let (mut wanted, mut said) = (Wanted::default(), false);
     for item in items {
         match item {
             Item::Envelope | Item::Body | Item::BodyStructure => wanted.listing = true,
             Item::EmailId => wanted.hash = true,
             Item::Preview => wanted.preview = true,
+            // Read beside the rest; whether there are such parts the structure tells.
+            Item::Annotation(annotations) => {
+                said = true;
+                wanted.listing |= annotations.parts().next().is_some();
+            }
             Item::Octets(octets) => wanted.cuts.push(octets.cut.clone()),
             Item::Uid
             | Item::Flags
@@ -214,7 +234,7 @@ pub fn wanted(items: &[Item]) -> Option<Wanted> {
         }
     }
     let Wanted { listing, hash, preview, cuts } = &wanted;
-    (*listing || *hash || *preview || !cuts.is_empty()).then_some(wanted)
+    (*listing || *hash || *preview || !cuts.is_empty() || said).then_some(wanted)
 }
 
 /// Does any of these items mark messages as read?
@@ -227,7 +247,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{imap::fetch::section::Written, wire::Buffer};
+    use crate::{
+        imap::fetch::section::Written,
+        mail::{
+            annotations::{AnnotationMatch, Attribute, AttributeKind},
+            metadata::Scope,
+        },
+        wire::Buffer,
+    };
 
     fn read(text: &str) -> Result<Vec<Item>, Syntax> {
         let mut args = Cursor::new(text.as_bytes());
@@ -362,7 +389,34 @@ mod tests {
             whole(Name::Rfc822Header, SectionText::Header),
             whole(Name::Rfc822Text, SectionText::Text),
         ];
-        prop_oneof![proptest::sample::select(plain), any_octets()]
+        prop_oneof![proptest::sample::select(plain), any_octets(), any_annotation()]
+    }
+
+    fn any_annotation() -> impl Strategy<Value = Item> {
+        let entries = proptest::collection::hash_set("/[a-z%*]{1,4}", 1..4);
+        let scopes = proptest::sample::subsequence(vec![Scope::Private, Scope::Shared], 1..=2);
+        (entries, scopes).prop_map(|(entries, scopes)| {
+            let parse = |name: &String| AnnotationMatch::parse(name.as_bytes()).unwrap();
+            let kind = AttributeKind::Value;
+            Item::Annotation(Arc::new(WantedAnnotations {
+                entries: entries.iter().map(parse).collect(),
+                attributes: scopes.into_iter().map(|scope| Attribute { kind, scope }).collect(),
+            }))
+        })
+    }
+
+    fn print_annotations(wanted: &WantedAnnotations, out: &mut Buffer) {
+        out.put(" (");
+        out.list(&wanted.entries, |out, entry| match entry {
+            AnnotationMatch::One(name) => out.put(&**name.as_str()),
+            AnnotationMatch::Any(pattern) => out.put(&**pattern),
+        });
+        out.put(" ");
+        out.list(&wanted.attributes, |out, attribute| match attribute.scope {
+            Scope::Private => out.put("value.priv"),
+            Scope::Shared => out.put("value.shared"),
+        });
+        out.put(")");
     }
 
     fn print(item: &Item, out: &mut Buffer) {
@@ -379,6 +433,7 @@ mod tests {
             Item::SaveDate => "SAVEDATE",
             Item::ModSeq => "MODSEQ",
             Item::Preview => "PREVIEW",
+            Item::Annotation(_) => "ANNOTATION",
             Item::Octets(octets) => match (octets.name, octets.sets_seen) {
                 (Name::Body, true) => "BODY",
                 (Name::Body, false) => "BODY.PEEK",
@@ -390,6 +445,9 @@ mod tests {
                 (Name::BinarySize, _) => "BINARY.SIZE",
             },
         });
+        if let Item::Annotation(wanted) = item {
+            print_annotations(wanted, out);
+        }
         let Item::Octets(octets) = item else { return };
         if matches!(octets.name, Name::Body | Name::Binary | Name::BinarySize) {
             out.put(Written(&octets.cut.section));

@@ -7,7 +7,7 @@ use crate::{
     flags::Marks,
     ids::ModSeq,
     imap::{error::Error, flags, picture::Target, selected::Selected, session::Enabled},
-    mail::{Mail, Messages},
+    mail::{Actor, Mail, Mailbox, Messages, annotations::AllSaid},
     wire::Buffer,
 };
 
@@ -22,6 +22,8 @@ pub struct Message {
     recent: bool,
     /// Where in [`Gathered::flags`] its flags stand.
     flags: Range<usize>,
+    /// What is said of it.
+    pub said: AllSaid,
 }
 
 /// Some messages, numbers rising.
@@ -65,7 +67,8 @@ impl Gathered {
             }
             match entry {
                 Some(entry) => {
-                    gathered.messages.push(Message { target, entry, recent: false, flags: 0..0 });
+                    let (recent, flags, said) = (false, 0..0, AllSaid::new());
+                    gathered.messages.push(Message { target, entry, recent, flags, said });
                 }
                 None => gathered.missing += 1,
             }
@@ -86,6 +89,20 @@ impl Gathered {
             }
         }
         selected.look(mail, |_, messages| self.write_flags(messages)).await
+    }
+
+    /// Brings what is said of the first messages, as many as there is room for; says of how many.
+    pub async fn add_annotations(
+        &mut self,
+        mail: &Mail,
+        actor: &Actor,
+        mailbox: &Mailbox,
+    ) -> Result<usize, Error> {
+        let uids = self.messages.iter().map(|message| message.target.uid).collect();
+        let all = mail.annotations(actor, mailbox, uids).await?;
+        let count = all.len();
+        self.messages.iter_mut().zip(all).for_each(|(message, said)| message.said = said);
+        Ok(count)
     }
 
     /// The highest mod-sequence of these messages.

@@ -12,11 +12,13 @@ use super::{
     structure::{Body, Detail},
 };
 use crate::{
-    imap::{error::Error, reply::Replies},
+    imap::{annotations, error::Error, reply::Replies},
     mail::{
         EmailId, Mail,
+        annotations::WantedAnnotations,
         binary::UndecodableContent,
         extract::{Extract, Form, Large, Piece},
+        section::{Section, SectionText},
         structure::StructureRef,
         summary::SummaryRef,
     },
@@ -30,6 +32,8 @@ pub struct Trouble {
     pub undecodable: Option<UndecodableContent>,
     /// What is stored can't be read.
     pub damaged: bool,
+    /// There is no such part of which something could be said.
+    pub no_part: bool,
 }
 
 /// Writes a message's answer. `extract` has what the view does not know.
@@ -62,6 +66,11 @@ pub async fn message(
                 out.buffer().put("FLAGS ");
                 out.buffer().raw(gathered.flags(message));
                 true
+            }
+            (Item::Annotation(wanted), _) => {
+                let has_parts = has_parts(wanted, extract);
+                trouble.no_part |= !has_parts;
+                has_parts && annotations::write(wanted, &message.said, out.buffer())
             }
             _ => known(item, message, extract, trouble, out.buffer()),
         };
@@ -141,9 +150,19 @@ fn known(
             out.put(name);
             out.put(Body { structure, detail });
         }
-        Item::Flags | Item::Octets(_) => return false,
+        Item::Flags | Item::Annotation(_) | Item::Octets(_) => return false,
     }
     true
+}
+
+/// Has the message all parts that are named?
+fn has_parts(wanted: &WantedAnnotations, extract: &Extract) -> bool {
+    let mut parts = wanted.parts().peekable();
+    if parts.peek().is_none() {
+        return true;
+    }
+    let Ok(structure) = StructureRef::parse(&extract.structure) else { return false };
+    parts.all(|path| Section { path, text: SectionText::All }.locate(structure).is_some())
 }
 
 fn date(seconds: i64, out: &mut Buffer) {

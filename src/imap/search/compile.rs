@@ -34,6 +34,8 @@ pub struct Context<'c> {
     pub charset: Charset,
     /// How they are compared.
     pub collation: Collation,
+    /// Keys that ask what is said of messages, each with the UIDs for which it holds.
+    pub annotated: &'c [(Key, Ranges)],
     /// Seconds since 1970.
     pub now: i64,
 }
@@ -58,7 +60,8 @@ impl Charset {
         known.map(Self::Other).ok_or_else(unknown)
     }
 
-    fn decode(self, octets: &[u8]) -> Result<Cow<'_, str>, Error> {
+    /// A text that is written so.
+    pub fn decode(self, octets: &[u8]) -> Result<Cow<'_, str>, Error> {
         match self {
             Self::Utf8 => str::from_utf8(octets).map(Cow::Borrowed).map_err(|_| unknown()),
             Self::Other(encoding) => {
@@ -136,6 +139,10 @@ impl Context<'_> {
             Key::EmailId(id) => Plain::Email(id.clone()),
             Key::ThreadId(id) => thread(id),
             Key::ModSeq(since) => Plain::ModSeq(*since),
+            Key::Annotation(..) => {
+                let found = self.annotated.iter().find(|(known, _)| known == key);
+                Plain::Uids(found.map(|(_, uids)| uids.clone()).unwrap_or_default())
+            }
             // Filters are put in before.
             Key::Filter(name) => {
                 let code = Code::UndefinedFilter(name.clone());

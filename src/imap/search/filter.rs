@@ -12,6 +12,7 @@ use crate::{
         Actor, Mail,
         metadata::{Entry, FILTERS},
     },
+    metrics::Limit,
     wire::{Bounds, Cursor, Syntax},
 };
 
@@ -104,7 +105,10 @@ impl PutIn<'_> {
     fn key(&mut self, key: Key, bounds: Bounds) -> Result<Key, Error> {
         let deeper = Bounds { depth: bounds.depth.saturating_sub(1), ..bounds };
         if !matches!(key, Key::And(_) | Key::Or(..) | Key::Not(_)) {
-            self.left = self.left.checked_sub(1).ok_or(Syntax::Limit("search keys"))?;
+            self.left = self
+                .left
+                .checked_sub(1)
+                .ok_or(Syntax::Over(Limit::ImapSearchKeysMax, "search keys"))?;
         }
         Ok(match key {
             Key::And(keys) => {
@@ -125,7 +129,7 @@ impl PutIn<'_> {
         let value = self.written.get(&name).and_then(Option::as_deref);
         let key = match value.map(|value| read(value, bounds)) {
             Some(Ok(key)) if !self.within.contains(&name) => key,
-            Some(Err(limit @ Syntax::Limit(_))) => return Err(limit.into()),
+            Some(Err(limit @ (Syntax::Limit(_) | Syntax::Over(..)))) => return Err(limit.into()),
             _ => {
                 let text = "there is no such filter";
                 return Err(Error::no(Code::UndefinedFilter(name), text));
@@ -185,7 +189,7 @@ mod tests {
         let filters: Vec<(&str, &str)> =
             names.iter().map(String::as_str).zip(values.iter().map(String::as_str)).collect();
         let limit = |result: Result<Key, Error>| match result {
-            Err(Error::Bad(Syntax::Limit(what))) => what,
+            Err(Error::Bad(Syntax::Over(_, what))) => what,
             other => panic!("{other:?}"),
         };
         assert!(put("FILTER f4", &filters).is_ok());

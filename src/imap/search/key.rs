@@ -1,6 +1,6 @@
 //! The keys of SEARCH as they are written (RFC 9051 §6.4.4, RFC 3501 §6.4.4) with those of WITHIN
 //! (RFC 5032), OBJECTID (RFC 8474 §6), SAVEDATE (RFC 8514 §4.3), MESSAGELIMIT (RFC 9738 §3.2) and
-//! FILTERS (RFC 5466 §3.1).
+//! FILTERS (RFC 5466 §3.1) and ANNOTATE (RFC 5257 §4.8).
 //!
 //! Texts stay octets here: what they mean depends on the charset.
 
@@ -8,7 +8,12 @@ use super::filter;
 use crate::{
     flags::Flags,
     ids::ModSeq,
-    mail::search::{Days, Field, Key as Plain},
+    imap::annotations,
+    mail::{
+        annotations::AnnotationMatch,
+        metadata::Scope,
+        search::{Days, Field, Key as Plain},
+    },
     metrics::Limit,
     wire::{Cursor, Set, Syntax},
 };
@@ -45,6 +50,8 @@ pub enum Key {
     ThreadId(String),
     /// Came or changed with this mod-sequence or after it.
     ModSeq(ModSeq),
+    /// A text is in what is said to these (RFC 5257 §4.8); None: nothing is said to them.
+    Annotation(AnnotationMatch, Vec<Scope>, Option<Vec<u8>>),
     /// Keys that were kept under this name (RFC 5466 §3.1), in small letters.
     Filter(String),
 }
@@ -88,7 +95,9 @@ impl Key {
     /// Can it hold for a message at one time and not at another?
     pub fn hears_changes(&self) -> bool {
         let flags = |key: &Self| matches!(key, Self::Plain(Plain::Flags(_)));
-        self.any(flags) || self.any(|key| matches!(key, Self::Keyword(_) | Self::ModSeq(_)))
+        let others =
+            |key: &Self| matches!(key, Self::Keyword(_) | Self::ModSeq(_) | Self::Annotation(..));
+        self.any(flags) || self.any(others)
     }
 
     /// Does it count by message number? Then none may change (RFC 7162 §3.2.10.2).
@@ -174,6 +183,13 @@ fn named(word: &str, args: &mut Cursor<'_>, count: &mut usize) -> Result<Key, Sy
             Key::Header(name, args.astring()?.into_owned())
         }
         "MODSEQ" => mod_seq(args)?,
+        "ANNOTATION" => {
+            let entry = annotations::entry_match(args)?;
+            args.space()?;
+            let scopes = annotations::searched(args)?;
+            args.space()?;
+            Key::Annotation(entry, scopes, args.value()?.map(std::borrow::Cow::into_owned))
+        }
         "FILTER" => Key::Filter(filter::name(args)?),
         "EMAILID" => Key::EmailId(args.atom()?.to_owned()),
         "THREADID" => Key::ThreadId(args.atom()?.to_owned()),
@@ -282,6 +298,8 @@ mod tests {
             "EMAILID Eabc THREADID T1 SAVEDATESUPPORTED",
             "MODSEQ 620162338",
             "FILTER on-the-road NOT filter ~x+y",
+            "ANNOTATION /comment value \"IMAP4\" NOT annotation * value.priv {1}\r\nx",
+            "ANNOTATION \"/vendor/%\" value.shared NIL ANNOTATION /c value ~{1}\r\n\0",
             "OR NOT MODSEQ 0 modseq \"/flags/\\\\draft\" all 9223372036854775807",
             "unseen   ", // some phones
             "NEW OLD RECENT",
@@ -321,6 +339,13 @@ mod tests {
             "MODSEQ all 1",
             "FILTER",
             "FILTER a/b",
+            "ANNOTATION",
+            "ANNOTATION /comment",
+            "ANNOTATION /comment value",
+            "ANNOTATION /comment size \"1\"",
+            "ANNOTATION /comment value.* \"1\"",
+            "ANNOTATION comment value \"1\"",
+            "ANNOTATION /comment value x",
             "FILTER \"a\"",
         ] {
             assert!(read(bad).is_err(), "{bad}");
@@ -416,6 +441,11 @@ mod tests {
             out.put(" ");
             out.astring(text);
         };
+        let annotation: fn(&mut Buffer, &(String, Option<Vec<u8>>)) = |out, (name, text)| {
+            out.put(name.as_str());
+            out.put(" value.shared ");
+            out.value(text.as_deref());
+        };
         let any_size = 0..=u64::MAX / 2;
         proptest::strategy::Union::new([
             word("ALL", Key::Plain(Plain::All)),
@@ -437,6 +467,15 @@ mod tests {
             field("BODY", Key::Body),
             field("TEXT", Key::Text),
             with("HEADER", (octets(), octets()), pair, |(name, text)| Key::Header(name, text)),
+            with(
+                "ANNOTATION",
+                ("/[a-z*%]{1,5}", proptest::option::of(octets())),
+                annotation,
+                |(name, text)| {
+                    let entry = AnnotationMatch::parse(name.as_bytes()).unwrap();
+                    Key::Annotation(entry, vec![Scope::Shared], text)
+                },
+            ),
             with("FILTER", "f[a-z0-9.-]{0,5}", name, Key::Filter),
             with("EMAILID", "E[a-zA-Z0-9_-]{1,9}", name, Key::EmailId),
             with("THREADID", "T[0-9]{1,9}", name, Key::ThreadId),

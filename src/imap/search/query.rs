@@ -16,8 +16,8 @@ use crate::{
         selected::Selected,
         session::{Session, now, uid_required},
     },
-    mail::{Collation, Mail},
-    wire::{Cursor, Syntax},
+    mail::{Collation, Mail, search::Needle},
+    wire::{Cursor, Ranges, Syntax},
 };
 
 /// The messages that match.
@@ -122,12 +122,43 @@ impl Query {
         make: impl FnOnce(&Context<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let (charset, collation) = (Charset::named(self.charset.as_deref())?, self.collation);
+        let annotated = self.annotated(mail, selected, charset).await?;
         let (saved, recent) = (selected.saved.clone(), selected.recent().clone());
         let made = selected.look(mail, |picture, messages| {
             let (saved, recent) = (&saved, &recent);
-            make(&Context { picture, messages, saved, recent, charset, collation, now: now() })
+            let (annotated, now) = (annotated.as_slice(), now());
+            make(&Context { picture, messages, saved, recent, charset, collation, annotated, now })
         });
         made.await?
+    }
+
+    /// The messages of which something is said that the keys ask for, as of now.
+    async fn annotated(
+        &self,
+        mail: &Mail,
+        selected: &Selected,
+        charset: Charset,
+    ) -> Result<Vec<(Key, Ranges)>, Error> {
+        let mut keys = Vec::new();
+        self.key.each(&mut |key| {
+            if matches!(key, Key::Annotation(..)) {
+                keys.push(key);
+            }
+        });
+        let mut all = Vec::with_capacity(keys.len());
+        for key in keys {
+            let Key::Annotation(entry, scopes, text) = key else { continue };
+            let text_sought = charset.decode(text.as_deref().unwrap_or_default())?;
+            let needle = Needle::new(&text_sought, self.collation);
+            let (mailbox, user) = (&selected.mailbox, selected.user);
+            let asked = (entry.clone(), scopes.clone());
+            let mut uids = mail.annotated(user, mailbox, asked.0, asked.1, needle).await?;
+            if text.is_none() {
+                uids = Ranges::from(1..=u32::MAX).without(uids.numbers());
+            }
+            all.push((key.clone(), uids));
+        }
+        Ok(all)
     }
 
     /// The messages that match, of the `most` that have the highest UIDs among those the keys name.

@@ -89,7 +89,12 @@ impl House {
             let mut spool = self.mail.spool();
             spool.write(message.as_ref()).unwrap();
             let message = self.mail.prepare(spool, |header| header).await.unwrap();
-            new.push(NewMail { message, marks: marks.clone(), internal_date: None });
+            new.push(NewMail {
+                message,
+                marks: marks.clone(),
+                internal_date: None,
+                annotations: Vec::new(),
+            });
         }
         let _added = self.mail.append(&self.actor, &self.inbox, new).await.unwrap();
     }
