@@ -95,7 +95,7 @@ impl Context<'_> {
             Key::Not(key) => Key::Not(Box::new(self.frozen(key)?)),
             Key::Uids(set) => {
                 let open = set.open_from().map(|from| Ranges::from(from..=u32::MAX));
-                let uids = self.uids(set, By::Uid)?;
+                let uids = self.uids(set, By::Uid);
                 let last = self.messages.uids().last().map_or(0, |uid| uid.get());
                 let open = open.filter(|open| open.first().is_some_and(|from| from <= last));
                 Key::Plain(Plain::Uids(uids.either(&open.unwrap_or_default())))
@@ -117,8 +117,8 @@ impl Context<'_> {
             }
             Key::Or(one, other) => Plain::Or(vec![self.key(one)?, self.key(other)?]),
             Key::Not(key) => Plain::Not(Box::new(self.key(key)?)),
-            Key::Numbers(set) => Plain::Uids(self.uids(set, By::Number)?),
-            Key::Uids(set) => Plain::Uids(self.uids(set, By::Uid)?),
+            Key::Numbers(set) => Plain::Uids(self.uids(set, By::Number)),
+            Key::Uids(set) => Plain::Uids(self.uids(set, By::Uid)),
             Key::UidAfter(uid) => {
                 let above = uid.checked_add(1).map(|next| Ranges::from(next..=u32::MAX));
                 Plain::Uids(above.unwrap_or_default())
@@ -151,8 +151,8 @@ impl Context<'_> {
         })
     }
 
-    fn uids(&self, set: &Set, by: By) -> Result<Ranges, Error> {
-        Ok(self.picture.uids(set, by, self.messages.uids(), self.saved)?)
+    fn uids(&self, set: &Set, by: By) -> Ranges {
+        self.picture.uids(set, by, self.messages.uids(), self.saved)
     }
 }
 

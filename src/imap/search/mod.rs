@@ -9,3 +9,4 @@ pub mod filter;
 pub mod key;
 pub mod query;
 pub mod result;
+pub mod source;

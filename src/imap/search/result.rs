@@ -10,6 +10,7 @@ use crate::{
         picture::By,
         reply::{Code, InOrder, Replies},
     },
+    mail::Mailbox,
     wire::{Cursor, Ranges, Syntax},
 };
 
@@ -171,10 +172,38 @@ pub async fn plain(
 
 /// `* ESEARCH (TAG "A282") UID MIN 2 COUNT 3 MODSEQ 917162500`
 pub fn esearch(tag: &str, by: By, options: Options, found: &Found, out: &mut Replies) {
+    tell(tag, None, by, options, found, out);
+}
+
+/// `* ESEARCH (TAG "tag1" MAILBOX "folder1" UIDVALIDITY 1) UID ALL 4001` (RFC 7377 §2.1)
+pub fn esearch_in(
+    tag: &str,
+    mailbox: &Mailbox,
+    options: Options,
+    found: &Found,
+    out: &mut Replies,
+) {
+    tell(tag, Some(mailbox), By::Uid, options, found, out);
+}
+
+fn tell(
+    tag: &str,
+    mailbox: Option<&Mailbox>,
+    by: By,
+    options: Options,
+    found: &Found,
+    out: &mut Replies,
+) {
     let numbers = found.told(by);
     out.line(|out| {
         out.put("ESEARCH (TAG ");
         out.string(tag.as_bytes());
+        if let Some(mailbox) = mailbox {
+            out.put(" MAILBOX ");
+            out.mailbox(&mailbox.name);
+            out.put(" UIDVALIDITY ");
+            out.put(mailbox.uid_validity.0);
+        }
         out.put(")");
         if by == By::Uid {
             out.put(" UID");
