@@ -9,9 +9,7 @@ use crate::{
     ids::{AccountId, ContentId},
     mail::{self, Mail, NewMail, Prepared, Spool, field},
     metrics::{Count, Limit, Metrics},
-    store::{
-        self, Committed, MailboxRow, MarkMask, MarkNames, NewQueued, NewTrace, RecipientState, Tx,
-    },
+    store::{self, Committed, MailboxRow, MarkNames, NewQueued, NewTrace, RecipientState, Tx},
     wire::{
         address::{Address, Domain, LocalPart, ReversePath},
         envelope::{Envelope, Recipient},
@@ -398,7 +396,7 @@ fn keep_for(
         internal_date: None,
         annotations: Vec::new(),
     };
-    let new = new.keep(tx, &mailbox, MarkMask::ALL)?;
+    let new = new.keep(tx, &mailbox)?;
     let place = tx.append(&mailbox, &[new])?.first().map(|entry| (mailbox.id, entry.uid));
     let detail = format!("{} into {INBOX}", addressee.recipient.address);
     tx.trace(&NewTrace {

@@ -20,8 +20,8 @@ use super::{
     rights::Rights,
 };
 use crate::{
-    ids::{AccountId, MailboxId, UidValidity},
-    store::{MailboxRow, Reader, SpecialUse},
+    ids::{AccountId, MailboxId, ThreadId, UidValidity},
+    store::{MailboxRow, Reader, SpecialUse, Tx},
     wire::address::Address,
 };
 
@@ -124,6 +124,21 @@ impl Found {
         } else {
             Error::NoMailbox
         })
+    }
+
+    /// The conversation of a message that the asker puts here. Only the owner's own joins one: to
+    /// another it would tell what else the owner has.
+    pub(super) fn thread(&self, tx: &mut Tx<'_>, references: &[i64]) -> Result<ThreadId> {
+        if self.asker == self.row.account {
+            return Ok(tx.thread(self.row.account, references)?);
+        }
+        Ok(tx.new_thread(self.row.account)?)
+    }
+
+    /// May the asker know which UIDs are given here? Who can't select the mailbox may not
+    /// (RFC 9051 §6.3.12, §6.4.7).
+    pub(super) fn tells_uids(&self) -> bool {
+        self.rights.contain(Rights::READ)
     }
 
     /// Refuses what is not allowed, and does not tell a stranger that it is there.

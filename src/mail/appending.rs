@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::{
     Actor, Appended, Mail, Mailbox, NewMail, Rights,
-    access::{Found, find, still},
+    access::{find, still},
     annotations::{self, AnnotationValue},
     error::{Error, Result},
     name::Place,
@@ -88,16 +88,16 @@ impl Mail {
             .write(actor.origin, move |tx| {
                 let found = find(tx, actor.account, &Place::of(&name))?.selectable()?;
                 found.check(Rights::INSERT)?;
-                let Found { row, rights, .. } = found;
+                let (row, rights, told) = (&found.row, found.rights, found.tells_uids());
                 annotations::check_new(&limits, rights, &new)?;
                 tx.check_quota(row.account, new.message.size(), 1, limits.quota_octets)?;
-                let message = new.keep(tx, &row, rights.marks())?;
+                let message = new.keep_by(tx, &found)?;
                 let uids: Vec<_> =
-                    tx.append(&row, &[message])?.into_iter().map(|entry| entry.uid).collect();
+                    tx.append(row, &[message])?.into_iter().map(|entry| entry.uid).collect();
                 for uid in &uids {
-                    annotations::say(tx, &row, *uid, actor.account, &new.annotations, &limits)?;
+                    annotations::say(tx, row, *uid, actor.account, &new.annotations, &limits)?;
                 }
-                Ok(Appended { uid_validity: row.uid_validity, uids })
+                Ok(Appended { uid_validity: row.uid_validity, uids, told })
             })
             .await
     }
@@ -147,13 +147,14 @@ impl Appending {
     async fn keep(&mut self, now: i64) -> Result<()> {
         let mails: Vec<_> = std::mem::take(&mut self.waiting);
         self.weight = 0;
-        let account = self.mailbox.account;
+        let mailbox = self.mailbox.clone();
         let origin = Origin { at: now, ..self.actor.origin };
         let prepared: Vec<_> = mails.iter().map(|mail| mail.message.clone()).collect();
         let stored = self.mail.store.write(origin, move |tx: &mut Tx<'_>| {
+            let found = still(tx, &mailbox, Rights::INSERT)?;
             let keep = |message: &super::Prepared| {
                 let (content, new) = tx.add_content_or_find(message.content())?;
-                let thread = tx.thread(account, &message.content().references)?;
+                let thread = found.thread(tx, &message.content().references)?;
                 Ok::<_, Error>((content, new.then_some(now), thread))
             };
             prepared.iter().map(keep).collect::<Result<Vec<_>>>()
@@ -183,7 +184,8 @@ impl Appending {
         self.mail
             .store
             .write(self.actor.origin, move |tx| {
-                let Found { row, rights, .. } = still(tx, &mailbox, Rights::INSERT)?;
+                let found = still(tx, &mailbox, Rights::INSERT)?;
+                let (row, told) = (&found.row, found.tells_uids());
                 let count = kept.len() as u64 + mails.len() as u64;
                 tx.check_quota(row.account, octets, count, limits.quota_octets)?;
                 let mut new = Vec::with_capacity(kept.len() + mails.len());
@@ -191,7 +193,7 @@ impl Appending {
                 for message in &kept {
                     let marks = match known {
                         Some((names, marks)) if Arc::ptr_eq(names, &message.marks) => marks,
-                        _ => tx.marks(row.id, &rights.marks().of(&message.marks))?,
+                        _ => tx.marks(row.id, &found.rights.marks().of(&message.marks))?,
                     };
                     known = Some((&message.marks, marks));
                     tx.use_content(message.content)?;
@@ -200,16 +202,16 @@ impl Appending {
                     new.push(NewMessage { content, size, marks, internal_date, thread });
                 }
                 for mail in &mails {
-                    new.push(mail.keep(tx, &row, rights.marks())?);
+                    new.push(mail.keep_by(tx, &found)?);
                 }
                 let uids: Vec<_> =
-                    tx.append(&row, &new)?.into_iter().map(|entry| entry.uid).collect();
+                    tx.append(row, &new)?.into_iter().map(|entry| entry.uid).collect();
                 let said = kept.iter().map(|kept| &kept.annotations);
                 let said = said.chain(mails.iter().map(|mail| &mail.annotations));
                 for (said, uid) in said.zip(&uids) {
-                    annotations::say(tx, &row, *uid, by, said, &limits)?;
+                    annotations::say(tx, row, *uid, by, said, &limits)?;
                 }
-                Ok(Appended { uid_validity: row.uid_validity, uids })
+                Ok(Appended { uid_validity: row.uid_validity, uids, told })
             })
             .await
     }

@@ -9,7 +9,7 @@ use super::{
     rights::Rights,
 };
 use crate::{
-    ids::{ModSeq, Uid, UidValidity},
+    ids::{ModSeq, ThreadId, Uid, UidValidity},
     metrics::Limit,
     store::{
         Committed, Copied, MailboxRow, MarkDeed, MarkMask, MarkNames, MarkOutcome, NewMessage, Tx,
@@ -36,6 +36,8 @@ pub struct Appended {
     pub uid_validity: UidValidity,
     /// The UIDs the messages got, in order.
     pub uids: Vec<Uid>,
+    /// May the actor know them?
+    pub told: bool,
 }
 
 /// What COPY and MOVE say (RFC 4315 §3).
@@ -45,6 +47,8 @@ pub struct CopiedTo {
     pub uid_validity: UidValidity,
     /// Source and new UIDs, in order; empty when none of the messages was there.
     pub copied: Copied,
+    /// May the actor know the new ones?
+    pub told: bool,
 }
 
 impl Mail {
@@ -59,7 +63,8 @@ impl Mail {
         let (mailbox, by, limits) = (mailbox.clone(), actor.account, self.limits);
         self.store
             .write(actor.origin, move |tx| {
-                let Found { row, rights, .. } = still(tx, &mailbox, Rights::INSERT)?;
+                let found = still(tx, &mailbox, Rights::INSERT)?;
+                let (row, rights, told) = (&found.row, found.rights, found.tells_uids());
                 for mail in &mails {
                     annotations::check_new(&limits, rights, mail)?;
                 }
@@ -67,14 +72,14 @@ impl Mail {
                 tx.check_quota(row.account, octets, mails.len() as u64, limits.quota_octets)?;
                 let mut new = Vec::with_capacity(mails.len());
                 for mail in &mails {
-                    new.push(mail.keep(tx, &row, rights.marks())?);
+                    new.push(mail.keep_by(tx, &found)?);
                 }
                 let uids: Vec<_> =
-                    tx.append(&row, &new)?.into_iter().map(|entry| entry.uid).collect();
+                    tx.append(row, &new)?.into_iter().map(|entry| entry.uid).collect();
                 for (mail, uid) in mails.iter().zip(&uids) {
-                    annotations::say(tx, &row, *uid, by, &mail.annotations, &limits)?;
+                    annotations::say(tx, row, *uid, by, &mail.annotations, &limits)?;
                 }
-                Ok(Appended { uid_validity: row.uid_validity, uids })
+                Ok(Appended { uid_validity: row.uid_validity, uids, told })
             })
             .await
     }
@@ -92,7 +97,9 @@ impl Mail {
         self.store
             .write(actor.origin, move |tx| {
                 let from = still(tx, &from, Rights::READ)?.row;
-                let Found { row: to, rights, .. } = still(tx, &to, Rights::INSERT)?;
+                let to = still(tx, &to, Rights::INSERT)?;
+                let told = to.tells_uids();
+                let Found { row: to, rights, .. } = to;
                 let (mut octets, mut count) = (0u64, 0);
                 for uid in &uids {
                     if let Some(entry) = tx.message(from.id, *uid)? {
@@ -107,7 +114,7 @@ impl Mail {
                         tx.check_quota(payer, 0, 0, quota)?;
                     }
                 }
-                Ok(CopiedTo { uid_validity: to.uid_validity, copied })
+                Ok(CopiedTo { uid_validity: to.uid_validity, copied, told })
             })
             .await
     }
@@ -126,13 +133,15 @@ impl Mail {
         self.store
             .write(actor.origin, move |tx| {
                 let from = still(tx, &from, taking)?.row;
-                let Found { row: to, rights, .. } = still(tx, &to, Rights::INSERT)?;
+                let to = still(tx, &to, Rights::INSERT)?;
+                let told = to.tells_uids();
+                let Found { row: to, rights, .. } = to;
                 let along = annotations::along(by, rights);
                 let copied = tx.move_messages(&from, &uids, &to, rights.marks(), along)?;
                 if from.account != to.account {
                     tx.check_quota(to.account, 0, 0, quota)?;
                 }
-                Ok(CopiedTo { uid_validity: to.uid_validity, copied })
+                Ok(CopiedTo { uid_validity: to.uid_validity, copied, told })
             })
             .await
     }
@@ -154,21 +163,22 @@ impl Mail {
         self.store
             .write(actor.origin, move |tx| {
                 let from = still(tx, &from, taking)?.row;
-                let Found { row: to, rights, .. } = still(tx, &to, Rights::INSERT)?;
+                let mut to_found = still(tx, &to, Rights::INSERT)?;
                 if tx.message(from.id, old)?.is_none() {
                     return Ok(None);
                 }
-                annotations::check_new(&limits, rights, &new)?;
+                annotations::check_new(&limits, to_found.rights, &new)?;
                 tx.expunge(&from, &[old])?;
-                let to = tx.mailbox_by_id(to.id)?.ok_or(Error::NoMailbox)?;
+                to_found.row = tx.mailbox_by_id(to.id)?.ok_or(Error::NoMailbox)?;
+                let (to, told) = (&to_found.row, to_found.tells_uids());
                 tx.check_quota(to.account, new.message.size(), 1, quota)?;
-                let message = new.keep(tx, &to, rights.marks())?;
+                let message = new.keep_by(tx, &to_found)?;
                 let uids: Vec<_> =
-                    tx.append(&to, &[message])?.into_iter().map(|entry| entry.uid).collect();
+                    tx.append(to, &[message])?.into_iter().map(|entry| entry.uid).collect();
                 for uid in &uids {
-                    annotations::say(tx, &to, *uid, by, &new.annotations, &limits)?;
+                    annotations::say(tx, to, *uid, by, &new.annotations, &limits)?;
                 }
-                Ok(Some(Appended { uid_validity: to.uid_validity, uids }))
+                Ok(Some(Appended { uid_validity: to.uid_validity, uids, told }))
             })
             .await
     }
@@ -236,10 +246,26 @@ impl Mail {
 }
 
 impl NewMail {
-    /// Stores the octets and makes the message that is to be appended, with its marks within the mask.
-    pub fn keep(&self, tx: &mut Tx<'_>, row: &MailboxRow, mask: MarkMask) -> Result<NewMessage> {
-        let content = tx.add_content(self.message.content())?;
+    /// Stores the octets and makes the message that is to be appended for the mailbox's owner.
+    pub fn keep(&self, tx: &mut Tx<'_>, row: &MailboxRow) -> Result<NewMessage> {
         let thread = tx.thread(row.account, &self.message.content().references)?;
+        self.keep_as(tx, row, MarkMask::ALL, thread)
+    }
+
+    /// The same for who found the mailbox, with the marks that they may set.
+    pub(super) fn keep_by(&self, tx: &mut Tx<'_>, found: &Found) -> Result<NewMessage> {
+        let thread = found.thread(tx, &self.message.content().references)?;
+        self.keep_as(tx, &found.row, found.rights.marks(), thread)
+    }
+
+    fn keep_as(
+        &self,
+        tx: &mut Tx<'_>,
+        row: &MailboxRow,
+        mask: MarkMask,
+        thread: ThreadId,
+    ) -> Result<NewMessage> {
+        let content = tx.add_content(self.message.content())?;
         let marks = tx.marks(row.id, &mask.of(&self.marks))?;
         let size = self.message.size();
         let internal_date = self.internal_date.unwrap_or_else(|| tx.now());

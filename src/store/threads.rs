@@ -34,7 +34,7 @@ impl Tx<'_> {
     }
 
     /// A thread id that was never given before.
-    pub(super) fn new_thread(&self, account: AccountId) -> Result<ThreadId> {
+    pub fn new_thread(&self, account: AccountId) -> Result<ThreadId> {
         let sql = "UPDATE account SET thread_next = thread_next + 1 WHERE id = ?1
             RETURNING thread_next - 1";
         self.row(sql, [account], |row| row.get(0))?.ok_or(Error::NotFound("account"))

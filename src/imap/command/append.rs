@@ -129,9 +129,17 @@ impl Command for Append {
             session.appended_to = Some(name.as_str().into());
             tell_form(session, &name, "", out);
             tracing::info!(session = %session.id, messages = appended.uids.len(), "imap append");
-            Ok(Done::with("appended", Code::AppendUid(appended.uid_validity, appended.uids)))
+            Ok(match append_uid(appended) {
+                Some(code) => Done::with("appended", code),
+                None => Done::ok("appended"),
+            })
         })
     }
+}
+
+/// `[APPENDUID 38505 3955]`, if the client may know it (RFC 4315 §3).
+pub(super) fn append_uid(appended: Appended) -> Option<Code> {
+    appended.told.then_some(Code::AppendUid(appended.uid_validity, appended.uids))
 }
 
 /// Looks whether there is a place for a message before its client is asked to send it.

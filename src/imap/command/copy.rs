@@ -57,6 +57,7 @@ impl Command for Copy {
             let all = copied.copied.len() == asked;
             Ok(match copy_uid(&copied) {
                 Some(code) => Done::with("copied", code),
+                None if !copied.copied.is_empty() => Done::ok("copied"),
                 // Messages that went meanwhile are no fault of the client's.
                 None if all => Done::ok("no such message"),
                 None => Done::with("the messages are gone", Code::ExpungeIssued),
@@ -84,9 +85,10 @@ pub(super) fn no_place(mail: &Mail, name: &str, error: mail::Error) -> Error {
     }
 }
 
-/// `[COPYUID 38505 304,319:320 3956:3958]`, if anything was copied (RFC 4315 §3).
+/// `[COPYUID 38505 304,319:320 3956:3958]`, if anything was copied and the client may know it
+/// (RFC 4315 §3).
 pub(super) fn copy_uid(to: &CopiedTo) -> Option<Code> {
     let from: Ranges = to.copied.iter().map(|(from, _)| from.get()).collect();
     let made: Ranges = to.copied.iter().map(|(_, made)| made.get()).collect();
-    (!made.is_empty()).then_some(Code::CopyUid(to.uid_validity, from, made))
+    (to.told && !made.is_empty()).then_some(Code::CopyUid(to.uid_validity, from, made))
 }

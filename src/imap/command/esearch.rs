@@ -80,7 +80,8 @@ impl Command for ESearch {
                     search_other(session, &actor, mailbox, asked.options, &query, out).await?;
                 limit = limit.or(cut);
             }
-            message_limit::end(limit, Ok(query.done(Done::ok("searched"))), out)
+            let done = Ok(query.done(Done::ok("searched")));
+            message_limit::end(limit, done, out, &session.door.metrics)
         })
     }
 }

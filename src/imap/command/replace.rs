@@ -15,7 +15,7 @@ use crate::{
         reply::{Code, Done, Replies},
         session::Session,
     },
-    mail::{Actor, Appended, Mailbox, NewMail, Rights},
+    mail::{Actor, Mailbox, NewMail, Rights},
     wire::{Cursor, Set, Syntax},
 };
 
@@ -92,10 +92,12 @@ impl Command for Replace {
             let from = &session.selected()?.mailbox;
             let replaced = mail.replace(&actor, from, old, &to, new).await;
             let replaced = replaced.map_err(|error| no_place(&mail, &name, error))?.into_inner();
-            let Some(Appended { uid_validity, uids }) = replaced else {
+            let Some(appended) = replaced else {
                 return Err(Error::no(Code::ExpungeIssued, "the message to replace is gone"));
             };
-            out.ok(&Code::AppendUid(uid_validity, uids), "the replacement is kept");
+            if let Some(code) = append::append_uid(appended) {
+                out.ok(&code, "the replacement is kept");
+            }
             tell_form(session, &name, "", out);
             Ok(Done::ok("replaced"))
         })
