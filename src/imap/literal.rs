@@ -6,7 +6,7 @@ use super::{
     error::Error,
     reply::{Code, Replies},
     request::{connection, within},
-    session::Session,
+    session::{Session, closing},
 };
 use crate::{
     mail::Spool,
@@ -27,16 +27,23 @@ impl Session {
         }
         let (mut spool, mut failed) = (self.mail().spool(), None);
         let mut octets = Octets::new(literal.size, limits.rate);
-        let door = Arc::clone(&self.door);
+        let (door, stop) = (Arc::clone(&self.door), self.stop());
         let input = self.input()?;
         // However long it takes, it is not idle (the least rate holds).
         input.set_deadline(None);
-        while let Some(piece) = input.piece(&mut octets).await.map_err(|error| {
-            if matches!(error, InputError::TimedOut) {
-                door.metrics.exceeded(Limit::SmtpDataTime);
-            }
-            connection(error)
-        })? {
+        loop {
+            let read = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Err(closing()),
+                read = input.piece(&mut octets) => read,
+            };
+            let piece = read.map_err(|error| {
+                if matches!(error, InputError::TimedOut) {
+                    door.metrics.exceeded(Limit::SmtpDataTime);
+                }
+                connection(error)
+            })?;
+            let Some(piece) = piece else { break };
             if failed.is_none() {
                 failed = take(&mut spool, &piece, literal.binary).err();
             }

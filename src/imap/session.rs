@@ -424,6 +424,11 @@ impl Session {
         std::mem::replace(&mut self.selected, selected.map(Box::new)).is_some()
     }
 
+    /// The sign that the server closes.
+    pub fn stop(&self) -> CancellationToken {
+        self.entry.stop().clone()
+    }
+
     /// The connection's input; only for commands that are not marked as reading only.
     pub fn input(&mut self) -> Result<&mut Input, Error> {
         self.input.as_mut().ok_or(Error::Connection(std::io::ErrorKind::NotConnected.into()))

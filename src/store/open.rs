@@ -244,5 +244,10 @@ fn lock(data_dir: &Path) -> Result<File> {
 
 pub(super) fn make_private_dir(path: &Path) -> Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let mode = fs::metadata(path)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        tracing::warn!(path = %path.display(), "others could look into this folder; now they can't");
+        fs::set_permissions(path, Permissions::from_mode(0o700))?;
+    }
     Ok(())
 }

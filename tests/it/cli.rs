@@ -6,13 +6,15 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    os::unix::fs::MetadataExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+
+use crate::house::House;
 
 /// A data directory of its own, and the program to work on it.
 struct Place {
@@ -298,6 +300,27 @@ fn the_server_says_goodbye_to_those_who_are_connected() {
     lines.next().unwrap().unwrap();
     assert!(server.end(Signal::TERM).success());
     assert!(lines.next().unwrap().unwrap().starts_with("* BYE"));
+}
+
+#[test]
+fn it_says_goodbye_to_who_is_sending_a_message_too() {
+    let house = House::with(&[]);
+    let mut imap = house.log_in("alice@demo.example");
+    imap.send(b"x APPEND INBOX {100}\r\n").unwrap();
+    assert!(imap.read_line().unwrap().starts_with(b"+ "));
+    imap.send(b"Subject: half").unwrap();
+    house.stop_now();
+    assert!(imap.read_line().unwrap().starts_with(b"* BYE [UNAVAILABLE]"));
+}
+
+#[test]
+fn nobody_else_looks_into_the_data() {
+    let place = Place::new();
+    fs::create_dir_all(&place.data).unwrap();
+    fs::set_permissions(&place.data, fs::Permissions::from_mode(0o755)).unwrap();
+    let server = place.serve();
+    assert_eq!(fs::metadata(&place.data).unwrap().permissions().mode() & 0o777, 0o700);
+    assert!(server.end(Signal::TERM).success());
 }
 
 #[test]
