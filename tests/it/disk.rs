@@ -301,7 +301,7 @@ fn a_quota_that_is_used_up_is_no_full_disk() {
         imap.send_line(line).unwrap();
         tagged(imap)
     };
-    let refused = answer(&mut imap, "t APPEND INBOX {100}");
+    let refused = answer(&mut house.log_in("alice@demo.example"), "t APPEND INBOX {100}");
     assert!(refused.starts_with("t NO [OVERQUOTA]"), "{refused}");
     assert!(taken(&say(&mut imap, "SELECT INBOX")));
     assert!(taken(&say(&mut imap, "COPY 1 Archive")));
