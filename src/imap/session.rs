@@ -8,6 +8,7 @@ mod telling;
 use std::{sync::Arc, time::SystemTime};
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 pub use self::telling::Ears;
 use super::{

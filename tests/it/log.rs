@@ -127,7 +127,7 @@ fn each_thing_is_one_line_and_a_messages_lines_have_one_id() {
     for (to, last) in [("carol@remote.example", "sent"), ("nobody@remote.example", "failed")] {
         let first = submitted.iter().find(|line| line["to"] == to).unwrap();
         let trace = text(first, "trace");
-        assert_eq!(trace.len(), 20);
+        assert_eq!(trace.len(), 22);
         let followed: Vec<_> =
             lines.iter().filter(|line| line["trace"] == trace.as_str()).collect();
         assert!(followed.iter().any(|line| line["message"] == last), "{followed:#?}");
