@@ -59,8 +59,12 @@ impl Command for Asked {
                 return Err(Error::no(Code::BadEvent(events), "no such event"));
             }
             let door = &session.door;
-            if groups.count > door.limits.notify_groups || groups.names > mail.limits().mailboxes {
-                door.metrics.exceeded(Limit::NotifyGroupsMax);
+            let over = [
+                (groups.count > door.limits.notify_groups, Limit::NotifyGroupsMax),
+                (groups.names > mail.limits().mailboxes, Limit::MailboxesPerUserMax),
+            ];
+            if let Some((_, limit)) = over.into_iter().find(|(over, _)| *over) {
+                door.metrics.exceeded(limit);
                 return Err(Error::no(Code::NotificationOverflow, "too much to be watched"));
             }
             // It is a NOOP too (§3.1): whatever was held back is told now.
