@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     future::poll_fn,
     mem,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     task::{Poll, Waker},
 };
 
@@ -105,6 +105,8 @@ pub(super) struct WatchSlot {
 #[derive(Default)]
 struct Waiting {
     seen: Seen,
+    /// The last event that was kept, looked at or not.
+    last: Weak<Event>,
     closed: bool,
     waker: Option<Waker>,
 }
@@ -184,7 +186,7 @@ impl Hear for WatchSlot {
             return;
         }
         let mut waiting = self.lock();
-        let seen = &mut waiting.seen;
+        let Waiting { seen, last, .. } = &mut *waiting;
         if seen.too_much {
             return;
         }
@@ -192,8 +194,9 @@ impl Hear for WatchSlot {
             let marks = seen.mailboxes.entry(mailbox).or_default();
             *marks = marks.with(kinds);
         }
-        // Who watches by several interests hears of it once.
-        if kept && seen.events.back().is_none_or(|last| !Arc::ptr_eq(last, event)) {
+        // Who watches by several interests hears of it once, though it may have looked in between.
+        if kept && !std::ptr::eq(last.as_ptr(), Arc::as_ptr(event)) {
+            *last = Arc::downgrade(event);
             seen.events.push_back(Arc::clone(event));
         }
         if seen.mailboxes.len() > MOST_MAILBOXES || seen.events.len() > MOST_EVENTS {
@@ -266,6 +269,17 @@ mod tests {
         let watch = bus.watch(&interests, ALICE, SessionId(7), Kinds::MAILBOX_NAME);
         bus.publish(vec![event(5, Kind::RightsChange), event(5, create("a"))]);
         assert_eq!(watch.look().events.len(), 2);
+    }
+
+    #[test]
+    fn an_event_that_was_looked_at_is_not_heard_by_the_other_interest_again() {
+        let bus = Bus::default();
+        let watch = bus.watch(&[], ALICE, SessionId(7), Kinds::MAILBOX_NAME);
+        let event = Arc::new(event(5, Kind::RightsChange));
+        watch.slot.put(&event);
+        assert_eq!(watch.look().events.len(), 1);
+        watch.slot.put(&event);
+        assert!(watch.look().is_empty());
     }
 
     #[test]
