@@ -96,6 +96,11 @@ impl Untold {
         self.changed.iter().map(|change| change.target.uid).collect()
     }
 
+    /// Passes over changed messages of which nothing new is said.
+    pub fn keep_said(&mut self) {
+        self.changed.retain(|change| self.said.contains_key(&change.target.uid));
+    }
+
     /// The highest mod-sequence among the changed messages.
     pub fn mod_seq(&self) -> ModSeq {
         self.changed.iter().map(|change| change.mod_seq).max().unwrap_or_default()

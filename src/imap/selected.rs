@@ -178,6 +178,15 @@ impl Selected {
         self.hears_mod_seqs = enabled.condstore;
     }
 
+    /// Whether the client wants to hear from now on when others say something of messages.
+    pub fn watch_annotations(&mut self, wanted: bool) {
+        if wanted {
+            self.said.get_or_insert_default();
+        } else {
+            self.said = None;
+        }
+    }
+
     /// The client is told of mod-sequences from now on.
     pub fn hear_mod_seqs(&mut self) {
         self.hears_mod_seqs = true;
@@ -388,7 +397,8 @@ impl Selected {
             let keywords = flags.then_some(mail.limits().keywords);
             // What the client itself adds and removes it is told in any case.
             let exists = wants.arrivals || self.own_arrivals;
-            let (expunges, changed) = (expunges && exists, wants.flags);
+            let said = wants.annotations && self.said.is_some();
+            let (expunges, changed) = (expunges && exists, wants.flags || said);
             let wanted = Wanted { expunges, exists, changed, keywords };
             let take = |picture: &mut Picture, contexts: Option<&mut Contexts>, view: &Messages| {
                 let before = picture.last_told();
@@ -415,11 +425,17 @@ impl Selected {
                 self.arrived_after.get_or_insert(before);
                 untold.recent = self.add_recent(mail, actor, before).await?;
             }
+            if let Some(said) = &mut self.said {
+                let names = said.take(mail, actor, &self.mailbox, untold.changed_uids()).await?;
+                if wants.annotations {
+                    untold.said = names;
+                }
+            }
+            if !wants.flags {
+                untold.keep_said();
+            }
             if enabled.condstore {
                 self.tell_mod_seq(untold.mod_seq());
-            }
-            if let Some(said) = &mut self.said {
-                untold.said = said.take(mail, actor, &self.mailbox, untold.changed_uids()).await?;
             }
             untold.write(self, mail, enabled, out).await?;
         }

@@ -73,7 +73,11 @@ impl Command for Asked {
             let mut notify = Notify::set(&mail, actor.account, session.id, groups);
             let situation = session.situation();
             tell::first(&mut notify, &mail, &actor, situation, status, out).await?;
+            let annotations = notify.wants().annotations;
             session.notify = Some(notify);
+            if let Ok(selected) = session.selected() {
+                selected.watch_annotations(annotations);
+            }
             Ok(Done::ok("you will be told"))
         })
     }

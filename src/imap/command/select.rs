@@ -134,7 +134,8 @@ impl Command for Select {
             );
             let (mut selected, opened) = out.meanwhile(opening).await??;
             let old = in_other_form(session, &self.name).then_some(self.name.as_str());
-            selected.hear_annotations(self.annotate, session.enabled);
+            let notified = session.notify.as_ref().is_some_and(|n| n.wants().annotations);
+            selected.hear_annotations(self.annotate || notified, session.enabled);
             describe(&selected, &opened, session.enabled, old, out);
             let said = match self.access {
                 Access::ReadWrite => Some(session.door.limits.value).filter(|most| *most > 0),

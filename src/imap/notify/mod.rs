@@ -26,11 +26,13 @@ pub struct Wants {
     pub arrivals: bool,
     /// Flags of messages.
     pub flags: bool,
+    /// What is said of messages.
+    pub annotations: bool,
 }
 
 impl Wants {
     /// As long as there was no NOTIFY.
-    pub const ALL: Self = Self { arrivals: true, flags: true };
+    pub const ALL: Self = Self { arrivals: true, flags: true, annotations: true };
 }
 
 /// When a client is told of what happens in its open mailbox.
@@ -107,8 +109,11 @@ impl Notify {
     /// What it wants to hear of the open mailbox.
     pub fn wants(&self) -> Wants {
         let events = self.open.as_ref().map_or(Kinds::NONE, |open| open.events);
-        let arrivals = events.contain(Kinds::MESSAGE_NEW);
-        Wants { arrivals, flags: events.contain(Kinds::FLAG_CHANGE) }
+        Wants {
+            arrivals: events.contain(Kinds::MESSAGE_NEW),
+            flags: events.contain(Kinds::FLAG_CHANGE),
+            annotations: events.contain(Kinds::ANNOTATION_CHANGE),
+        }
     }
 
     /// When it is told of that.
