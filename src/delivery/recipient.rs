@@ -178,7 +178,12 @@ impl Quota {
     pub(super) fn check(self, account: &Account, octets: u64, now: i64) -> Result<(), Refusal> {
         let room = account.quota_octets.unwrap_or(self.octets);
         let places = account.quota_messages.unwrap_or(u64::MAX);
-        if account.used_octets.saturating_add(octets) <= room && account.used_messages < places {
+        let fits =
+            account.used_octets.saturating_add(octets) <= room && account.used_messages < places;
+        // A message that does not say how large it is would be put off for all its recipients once it
+        // is there, again and again.
+        let was_full = octets == 0 && account.full_since.is_some();
+        if fits && !was_full {
             return Ok(());
         }
         let since = account.full_since.unwrap_or(now);

@@ -121,7 +121,7 @@ impl House {
     ) -> Result<Vec<Outcome>, Error> {
         let mut addressees = Vec::new();
         for recipient in to {
-            addressees.push(self.delivery.recipient(ORIGIN, recipient, 0).await.unwrap());
+            addressees.push(self.delivery.recipient(ORIGIN, recipient, 1).await.unwrap());
         }
         let reverse_path = ReversePath::parse("carol@there.example").unwrap();
         let incoming = Incoming {
