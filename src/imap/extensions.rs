@@ -293,7 +293,16 @@ pub static EXTENSIONS: &[Extension] = &[
     extension("QRESYNC", 7162, always, &[]),
     extension("ESEARCH", 4731, always, &[]),
     extension("SEARCHRES", 5182, always, &[]),
-    extension("MULTISEARCH", 7377, always, &[logged_in("ESEARCH", esearch::parse).reads()]),
+    extension(
+        "MULTISEARCH",
+        7377,
+        always,
+        &[
+            logged_in("ESEARCH", esearch::parse).reads(),
+            // Its example writes it so (RFC 7377 §2): it is of UIDs either way.
+            logged_in("UID ESEARCH", esearch::parse).reads(),
+        ],
+    ),
     extension("PARTIAL", 9394, always, &[]),
     extension("REPLACE", 8508, always, &[
         selected("REPLACE", replace::parse).by_number().data(replace::is_data),

@@ -32,7 +32,7 @@ const orders = {
         client = new ImapFlow({
             host: 'localhost', port: JSON.parse(PORTS).imap, secure: false, doSTARTTLS: true,
             auth: { user: USER, pass: PASSWORD }, tls: { ca: fs.readFileSync(CERTIFICATE) },
-            logger: false, qresync, disableAutoIdle: true,
+            logger: false, qresync, disableAutoIdle: true, socketTimeout: 3_600_000,
         });
         client.on('error', () => {});
         client.on('expunge', gone);

@@ -34,7 +34,8 @@ const WITHOUT_RIGHTS: &[&str] = &[
 
 /// Commands whose mailboxes have rights, but that are never refused for want of one: what they leave
 /// out is shown by the transcripts imap/acl, imap/sharing, imap/notify and imap/multisearch.
-const TELLING_LESS: &[&str] = &["LIST", "LSUB", "NOTIFY", "CLOSE", "ESEARCH", "FETCH", "UID FETCH"];
+const TELLING_LESS: &[&str] =
+    &["LIST", "LSUB", "NOTIFY", "CLOSE", "ESEARCH", "UID ESEARCH", "FETCH", "UID FETCH"];
 
 /// Commands on an open mailbox that take no right but the one to open it.
 const ONCE_OPEN: &[&str] = &[

@@ -168,7 +168,7 @@ class JudgeDeeds(Deeds):
 
 class MaildirDeeds(Deeds):
     def __init__(self, near, seed):
-        super().__init__(seed, DEEDS // 3)
+        super().__init__(seed, DEEDS // 4)
         self.near = near
 
     def deed(self, dice):
