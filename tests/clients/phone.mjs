@@ -179,9 +179,9 @@ async function discover() {
 
 /** By CONDSTORE alone: what has changed, and what is still there. */
 async function compare() {
+    numbered = false;
     for await (const found of client.fetch('1:*', { flags: true }, { uid: true, changedSince: copy.highest })) told(found);
     let there;
-    numbered = false;
     do {
         there = new Set(await client.search({ all: true }, { uid: true }));
         // What is gone and was not told yet is counted and not found.

@@ -46,12 +46,12 @@ def job(house, folder):
                 done.result()
         settle(judge, near)
         wanted = truth(judge, MAILBOX)
-        for phone in phones:
+        for phone, way in zip(phones, ("QRESYNC", "CONDSTORE", "NOTIFY")):
             phone.order("check")
-            phone.equal(wanted, "in the end")
+            phone.equal(wanted, f"{way}, in the end")
             phone.order("drop")
             phone.opened(MAILBOX)
-            phone.equal(wanted, "back in the end")
+            phone.equal(wanted, f"{way}, back in the end")
         caught_up(judge, reader, *known, MAILBOX)
         for each in near:
             assert each.contents(MAILBOX) == held(judge, MAILBOX), type(each).__name__
