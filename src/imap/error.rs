@@ -50,6 +50,11 @@ impl Error {
         }
     }
 
+    /// Does the client read `NO`?
+    pub fn says_no(&self) -> bool {
+        matches!(self, Self::No(..) | Self::Over(..) | Self::Internal(_))
+    }
+
     /// A refusal that no code fits.
     pub fn plain(text: impl Into<Cow<'static, str>>) -> Self {
         Self::No(None, text.into())

@@ -4,30 +4,17 @@
 use super::{Command, Parsed, Running};
 use crate::{
     imap::{
-        contexts::{
-            ask::{self, Wanted},
-            results::Results,
-        },
-        error::Error,
-        extensions::Numbers,
-        message_limit,
         picture::By,
-        reply::{Done, Replies},
+        reply::Replies,
         search::{
-            query::{Matching, Query},
-            result::{self, Asked, Options},
+            query::Query,
+            result,
+            run::{Place, Search},
         },
         session::Session,
     },
-    wire::{Cursor, Ranges},
+    wire::Cursor,
 };
-
-struct Search {
-    by: By,
-    /// What a RETURN asked for.
-    asked: Option<Asked>,
-    query: Query,
-}
 
 /// `"SEARCH" [SP search-return-opts] SP [("CHARSET" SP charset SP)] search-key *(SP search-key)`
 pub fn parse(args: &mut Cursor<'_>) -> Parsed {
@@ -49,60 +36,12 @@ fn read(args: &mut Cursor<'_>, by: By) -> Parsed {
         while args.take(b' ') {}
     }
     let query = Query::for_search(args)?;
-    Ok(Box::new(Search { by, asked, query }))
+    Ok(Box::new(Search { place: Place::Open(by), asked, query }))
 }
 
 impl Command for Search {
     fn run<'a>(self: Box<Self>, session: &'a mut Session, out: &'a mut Replies) -> Running<'a> {
-        Box::pin(async move {
-            let Self { by, asked, mut query } = *self;
-            session.tell(Numbers::Still, out).await?;
-            if query.names_charset() && session.enabled.utf8 && !session.enabled.rev2 {
-                // RFC 6855 §3: everything is UTF-8 then.
-                return Err(Error::unfit("no charset can be named once UTF8=ACCEPT is enabled"));
-            }
-            let saves = asked.as_ref().is_some_and(|asked| asked.options.save);
-            let filters = query.put_in_filters(session).await;
-            if saves && matches!(filters, Err(Error::No(..) | Error::Internal(_))) {
-                session.selected()?.saved = Ranges::default();
-            }
-            filters?;
-            query.enable(session, out)?;
-            if asked.as_ref().is_some_and(|asked| asked.update.is_some()) {
-                query = ask::begin(session, &query).await?;
-            }
-            let (mail, tag, rev2) = (session.mail(), session.tag.clone(), session.enabled.rev2);
-            let most = session.door.limits.messages_per_command;
-            let selected = session.selected()?;
-            let matching = out.meanwhile(query.matching(&mail, selected, most)).await?;
-            if saves && matches!(matching, Err(Error::No(..) | Error::Internal(_))) {
-                selected.saved = Ranges::default();
-            }
-            let Matching { uids, limit } = matching?;
-            let mut found = query.numbered(&mail, selected, uids).await?;
-            found.limit.clone_from(&limit);
-            let done = query.done(Done::ok("searched"));
-            match asked {
-                Some(Asked { options, update }) => {
-                    if options.save {
-                        selected.saved = options.saved(&found.uids);
-                    }
-                    if options.tell() || update.is_some() {
-                        result::esearch(&tag, by, options, &found, out);
-                    }
-                    if let Some(fetch) = update {
-                        let results = limit.is_none().then(|| Results::of_search(&found.uids));
-                        ask::keep(session, Wanted { by, query, results, fetch }, out)?;
-                    }
-                }
-                None if rev2 => {
-                    let all = Options { all: true, ..Options::default() };
-                    result::esearch(&tag, by, all, &found, out);
-                }
-                None => result::plain("SEARCH", &found, by, out).await?,
-            }
-            message_limit::end(limit, Ok(done), out, &session.door.metrics)
-        })
+        Box::pin((*self).run(session, out))
     }
 }
 

@@ -10,12 +10,14 @@ use crate::{
             ask::{self, Wanted},
             results::Results,
         },
+        error::Error,
         extensions::Numbers,
         picture::By,
         reply::{Done, Replies},
         search::{
             query::Query,
             result::{self, Asked},
+            run,
         },
         session::Session,
     },
@@ -105,43 +107,51 @@ fn annotation(args: &mut Cursor<'_>, reverse: bool) -> Result<SaidCriterion, Syn
 impl Command for Sort {
     fn run<'a>(self: Box<Self>, session: &'a mut Session, out: &'a mut Replies) -> Running<'a> {
         Box::pin(async move {
-            let Self { by, asked, mut criteria, mut query } = *self;
-            session.tell(Numbers::Still, out).await?;
-            query.put_in_filters(session).await?;
-            query.enable(session, out)?;
-            let account = session.actor()?.account;
-            for criterion in &mut criteria {
-                criterion.ask_as(account, session.collation);
-            }
-            if asked.as_ref().is_some_and(|asked| asked.update.is_some()) {
-                query = ask::begin(session, &query).await?;
-            }
-            let (mail, tag) = (session.mail(), session.tag.clone());
-            let most = session.door.limits.messages_per_command;
-            let selected = session.selected()?;
-            let uids = out.meanwhile(query.all_matching(&mail, selected, most)).await??;
-            let sorted =
-                out.meanwhile(mail.sort_by(&selected.mailbox, uids, criteria.clone())).await??;
-            let found = query.numbered(&mail, selected, sorted).await?;
-            let done = query.done(Done::ok("sorted"));
-            match asked {
-                Some(Asked { options, update }) => {
-                    if options.save {
-                        selected.saved = options.saved(&found.uids);
-                    }
-                    if options.tell() || update.is_some() {
-                        result::esearch(&tag, by, options, &found, out);
-                    }
-                    if let Some(fetch) = update {
-                        let uids = found.uids.iter().filter_map(|uid| Uid::new(*uid)).collect();
-                        let results = Some(Results::Sorted(uids, criteria));
-                        ask::keep(session, Wanted { by, query, results, fetch }, out)?;
-                    }
-                }
-                None => result::plain("SORT", &found, by, out).await?,
-            }
-            Ok(done)
+            let saves = self.asked.as_ref().is_some_and(|asked| asked.options.save);
+            let outcome = self.sort(session, out).await;
+            run::saved_nothing(saves, &outcome, session);
+            outcome
         })
+    }
+}
+
+impl Sort {
+    async fn sort(self, session: &mut Session, out: &mut Replies) -> Result<Done, Error> {
+        let Self { by, asked, mut criteria, mut query } = self;
+        session.tell(Numbers::Still, out).await?;
+        query.put_in_filters(session).await?;
+        query.enable(session, out)?;
+        let account = session.actor()?.account;
+        for criterion in &mut criteria {
+            criterion.ask_as(account, session.collation);
+        }
+        if asked.as_ref().is_some_and(|asked| asked.update.is_some()) {
+            query = ask::begin(session, &query).await?;
+        }
+        let (mail, tag) = (session.mail(), session.tag.clone());
+        let most = session.door.limits.messages_per_command;
+        let selected = session.selected()?;
+        let uids = out.meanwhile(query.all_matching(&mail, selected, most)).await??;
+        let sorted =
+            out.meanwhile(mail.sort_by(&selected.mailbox, uids, criteria.clone())).await??;
+        let found = query.numbered(&mail, selected, sorted).await?;
+        let done = query.done(Done::ok("sorted"));
+        let Some(Asked { options, update }) = asked else {
+            result::plain("SORT", &found, by, out).await?;
+            return Ok(done);
+        };
+        if options.save {
+            selected.saved = options.saved(&found.uids);
+        }
+        if options.tell() || update.is_some() {
+            result::esearch(&tag, by, options, &found, out);
+        }
+        if let Some(fetch) = update {
+            let uids = found.uids.iter().filter_map(|uid| Uid::new(*uid)).collect();
+            let results = Some(Results::Sorted(uids, criteria));
+            ask::keep(session, Wanted { by, query, results, fetch }, out)?;
+        }
+        Ok(done)
     }
 }
 

@@ -22,15 +22,15 @@ use crate::{
 
 /// The messages that match.
 #[derive(Debug)]
-pub struct Matching {
+struct Matching {
     /// UIDs, rising.
-    pub uids: Vec<Uid>,
+    uids: Vec<Uid>,
     /// Not all messages were looked at (RFC 9738 §3.1).
-    pub limit: Option<Code>,
+    limit: Option<Code>,
 }
 
 /// Which messages are meant.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Query {
     charset: Option<String>,
     key: Key,
@@ -162,7 +162,7 @@ impl Query {
     }
 
     /// The messages that match, of the `most` that have the highest UIDs among those the keys name.
-    pub async fn matching(
+    async fn matching(
         &self,
         mail: &Mail,
         selected: &mut Selected,
@@ -181,6 +181,17 @@ impl Query {
         let range = lowest.map_or(1, Uid::get)..=last;
         let limit = lowest.map(|uid| Code::MessageLimit(most, Some(uid)));
         Ok(Matching { uids: mail.search(&selected.mailbox, program, range).await?, limit })
+    }
+
+    /// The same, as the client counts them.
+    pub async fn found(
+        &self,
+        mail: &Mail,
+        selected: &mut Selected,
+        most: usize,
+    ) -> Result<Found, Error> {
+        let Matching { uids, limit } = self.matching(mail, selected, most).await?;
+        Ok(Found { limit, ..self.numbered(mail, selected, uids).await? })
     }
 
     /// The messages that match, UIDs rising, for who needs all of them: SORT and THREAD

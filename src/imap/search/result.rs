@@ -81,6 +81,10 @@ fn attributes(args: &mut Cursor<'_>) -> Result<Vec<Item>, Syntax> {
 }
 
 impl Options {
+    /// Everything that is found.
+    pub const ALL: Self =
+        Self { min: false, max: false, all: true, count: false, save: false, partial: None };
+
     /// Is there anything to tell? `RETURN (SAVE)` wants no answer (RFC 5182 §2.1).
     pub fn tell(self) -> bool {
         !self.save || self.min || self.max || self.all || self.count || self.partial.is_some()
