@@ -80,6 +80,23 @@ impl Uid {
     pub const fn get(self) -> u32 {
         self.0.get()
     }
+
+    /// The place of this UID among rising ones, or where it would stand. The fewer are missing between
+    /// them, the fewer are looked at.
+    pub fn place_in(self, rising: &[Self]) -> Result<usize, usize> {
+        let (Some(first), Some(last)) = (rising.first(), rising.last()) else { return Err(0) };
+        if self > *last {
+            return Err(rising.len());
+        }
+        // No more can stand before or behind it than there are numbers.
+        let apart = |from: Self, to: Self| {
+            usize::try_from(to.get().saturating_sub(from.get())).unwrap_or(usize::MAX)
+        };
+        let from = rising.len().saturating_sub(apart(self, *last).saturating_add(1));
+        let to = rising.len().min(apart(*first, self).saturating_add(1));
+        let near = rising.get(from..to).unwrap_or_default();
+        near.binary_search(&self).map(|place| from + place).map_err(|place| from + place)
+    }
 }
 
 impl fmt::Display for Uid {
@@ -134,7 +151,25 @@ impl fmt::Display for Neighbour {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_uid_finds_its_place_however_many_are_missing(
+            numbers in proptest::collection::btree_set(1_u32..60, 0..50),
+            high: bool,
+        ) {
+            // The same at the upper end of all numbers.
+            let base = if high { u32::MAX - 62 } else { 0 };
+            let uid = |number: u32| Uid::new(base + number).unwrap();
+            let rising: Vec<Uid> = numbers.into_iter().map(uid).collect();
+            for sought in (1..62).map(uid) {
+                prop_assert_eq!(sought.place_in(&rising), rising.binary_search(&sought));
+            }
+        }
+    }
 
     #[test]
     fn a_network_of_64_bits_is_one_neighbour() {

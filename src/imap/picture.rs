@@ -269,9 +269,10 @@ impl Picture {
 
     /// The number of a message that the client counts.
     pub fn number(&self, uid: Uid, living: &[Uid]) -> Option<u32> {
-        let living = self.counted(living);
-        let known = living.binary_search(&uid).is_ok() || self.expunged.binary_search(&uid).is_ok();
-        known.then(|| count(below(living, uid) + below(&self.expunged, uid) + 1))
+        let (here, gone) = (uid.place_in(living), self.expunged.binary_search(&uid));
+        let known = uid.get() <= self.told_uid && (here.is_ok() || gone.is_ok());
+        let before = |place: Result<usize, usize>| place.unwrap_or_else(|place| place);
+        known.then(|| count(before(here) + before(gone) + 1))
     }
 
     /// The messages that a set names, numbers rising; `saved` is what `$` stands for, in UIDs.

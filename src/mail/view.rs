@@ -75,7 +75,7 @@ pub struct Messages {
 }
 
 impl Messages {
-    fn new(status: Status) -> Self {
+    pub(super) fn new(status: Status) -> Self {
         let count = usize::try_from(status.messages).unwrap_or(0);
         Self {
             uids: Vec::with_capacity(count),
@@ -112,8 +112,7 @@ impl Messages {
 
     /// The place of a UID, or where it would stand.
     pub fn place(&self, uid: Uid) -> Result<usize, usize> {
-        // UIDs are dense in most mailboxes: the guess from the end is nearly always right.
-        self.uids.binary_search(&uid)
+        uid.place_in(&self.uids)
     }
 
     /// All that is known of the message at a place.
@@ -138,6 +137,31 @@ impl Messages {
     /// All messages from a place on.
     pub fn entries(&self, from: usize) -> impl Iterator<Item = Entry> + '_ {
         (from..self.len()).map_while(|place| self.entry(place))
+    }
+
+    /// By place: a number for the set of keywords of each message; and the sets by these numbers.
+    pub(super) fn keywords(&self) -> (&[u16], &[Keywords]) {
+        (&self.keywords, &self.keyword_sets)
+    }
+
+    /// The conversations of all messages by place.
+    pub(super) fn thread_ids(&self) -> &Narrow {
+        &self.threads
+    }
+
+    /// INTERNALDATE of all messages by place, in seconds since 1970.
+    pub(super) fn internal_dates(&self) -> &Narrow {
+        &self.internal_dates
+    }
+
+    /// When messages came into this mailbox, by place, in seconds since 1970.
+    pub(super) fn save_dates(&self) -> &[u32] {
+        &self.save_dates
+    }
+
+    /// Octets of all messages by place.
+    pub(super) fn sizes(&self) -> &[u32] {
+        &self.sizes
     }
 
     /// INTERNALDATE of the message at a place, in seconds since 1970.
@@ -411,8 +435,7 @@ mod tests {
 
     #[test]
     fn events_known_already_change_nothing() {
-        let mut messages =
-            Messages { keyword_sets: vec![Keywords::default()], ..Messages::default() };
+        let mut messages = Messages::new(Status::default());
         let new = event(3, Kind::MessageNew(vec![entry(1), entry(2), entry(3)].into()));
         let gone = event(4, Kind::MessageExpunge(vec![entry(2).uid].into()));
         for event in [&new, &new, &gone, &gone] {
@@ -425,8 +448,7 @@ mod tests {
 
     #[test]
     fn marks_follow_the_newest_change_only() {
-        let mut messages =
-            Messages { keyword_sets: vec![Keywords::default()], ..Messages::default() };
+        let mut messages = Messages::new(Status::default());
         messages.push(&entry(1));
         let mut keywords = Keywords::default();
         keywords.insert(200);

@@ -81,7 +81,7 @@ pub struct MailboxRow {
 }
 
 /// A mailbox's counters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Status {
     /// The UID the next message gets; 2^32 when all are used up.
     pub uid_next: u64,

@@ -156,8 +156,7 @@ impl Ranges {
 
     /// Is this number among them?
     pub fn contains(&self, number: u32) -> bool {
-        let after = self.0.partition_point(|range| *range.end() < number);
-        self.0.get(after).is_some_and(|range| range.contains(&number))
+        self.not_below(number).first().is_some_and(|range| range.contains(&number))
     }
 
     /// The lowest number.
@@ -180,20 +179,10 @@ impl Ranges {
         self.0.iter().flat_map(Clone::clone)
     }
 
-    /// The numbers that are in both.
-    #[must_use]
-    pub fn both(&self, other: &Self) -> Self {
-        let (mut both, mut mine, mut others) = (Self::default(), self.0.iter(), other.0.iter());
-        let (mut one, mut two) = (mine.next(), others.next());
-        while let (Some(left), Some(right)) = (one, two) {
-            both.push_range(*left.start().max(right.start())..=*left.end().min(right.end()));
-            if left.end() < right.end() {
-                one = mine.next();
-            } else {
-                two = others.next();
-            }
-        }
-        both
+    /// The ranges that do not end below this number, rising.
+    pub fn not_below(&self, number: u32) -> &[RangeInclusive<u32>] {
+        let below = self.0.partition_point(|range| *range.end() < number);
+        self.0.get(below..).unwrap_or_default()
     }
 
     /// The numbers that are in either.
@@ -438,8 +427,8 @@ mod tests {
             let (low, high) = sorted.split_at(sorted.len() / 3);
             let (low, high) = (low.iter().copied().collect(), high.iter().copied().collect::<Ranges>());
             prop_assert_eq!(&high.either(&low), &ranges);
-            prop_assert_eq!(ranges.both(&low), low.clone());
-            prop_assert_eq!(low.both(&high), Ranges::default());
+            prop_assert_eq!(ranges.within(&low), low.clone());
+            prop_assert_eq!(low.within(&high), Ranges::default());
             for number in 0..61 {
                 prop_assert_eq!(ranges.contains(number), sorted.contains(&number));
             }

@@ -145,9 +145,14 @@ impl Program {
             _ => None,
         };
         match &self.key {
-            Key::And(keys) => keys.iter().filter_map(of).reduce(|all, uids| all.both(&uids)),
+            Key::And(keys) => keys.iter().filter_map(of).reduce(|all, uids| all.within(&uids)),
             key => of(key),
         }
+    }
+
+    /// How many keys there are, those that join others too.
+    pub(super) fn count(&self) -> usize {
+        self.key.count()
     }
 
     /// Looks up the numbers of keywords in the mailbox that is to be searched.
@@ -182,6 +187,15 @@ impl Key {
             Self::Sent(_) | Self::Field(..) => 1,
             Self::Header(..) | Self::Email(_) => 2,
             Self::Body(_) | Self::Text(_) => 3,
+        }
+    }
+
+    /// How many keys there are.
+    fn count(&self) -> usize {
+        match self {
+            Self::And(keys) | Self::Or(keys) => 1 + keys.iter().map(Self::count).sum::<usize>(),
+            Self::Not(key) => 1 + key.count(),
+            _ => 1,
         }
     }
 

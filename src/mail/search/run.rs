@@ -2,12 +2,7 @@
 
 use std::{collections::VecDeque, mem, ops::RangeInclusive, sync::Arc};
 
-use super::{
-    facts::{Known, Stored},
-    indexed::RuledOut,
-    key::Program,
-    text::Reach,
-};
+use super::{columns::AT_ONCE, facts::Stored, indexed::RuledOut, key::Program, text::Reach};
 use crate::{
     events::Entry,
     ids::Uid,
@@ -20,8 +15,8 @@ use crate::{
 
 /// Fewer messages than this are read without asking the index.
 const FEW: usize = 32;
-/// Messages looked at while commits wait.
-const AT_ONCE: usize = 4_096;
+/// So many messages are looked at by so many keys, before others have their turn on the executor.
+const PER_TURN: usize = 1 << 20;
 /// A job of the store looks at so many messages at most,
 const PER_JOB: usize = 512;
 /// and ends when it has read so many octets.
@@ -43,9 +38,14 @@ impl Mail {
         program.bind(&view.messages());
         let (first, last) = range.into_inner();
         let mut sieve = Sieve { program, last, found: Vec::new(), open: Vec::new() };
-        let mut next = Some(Uid::new(first).unwrap_or(Uid::MIN));
+        let (mut next, mut looked) = (Some(Uid::new(first).unwrap_or(Uid::MIN)), 0_usize);
         while let Some(first) = next {
-            next = sieve.look(&view.messages(), first)?;
+            next = sieve.look(&view.messages(), first);
+            looked = looked.saturating_add(sieve.program.count().saturating_mul(AT_ONCE));
+            if looked > PER_TURN {
+                looked = 0;
+                tokio::task::yield_now().await;
+            }
         }
         let Sieve { program, found, open, .. } = sieve;
         self.decide(program, found, open).await
@@ -112,19 +112,17 @@ struct Sieve {
 
 impl Sieve {
     /// Looks at some messages from a UID on; gives the UID to go on with.
-    fn look(&mut self, messages: &Messages, first: Uid) -> Result<Option<Uid>> {
-        let from = messages.place(first).unwrap_or_else(|place| place);
-        for entry in messages.entries(from).take(AT_ONCE) {
-            if entry.uid.get() > self.last {
-                return Ok(None);
-            }
-            match self.program.matches(&mut Known(&entry))? {
-                Some(true) => self.found.push(entry.uid),
-                Some(false) => {}
-                None => self.open.push(entry),
-            }
-        }
-        Ok(messages.uids().get(from.saturating_add(AT_ONCE)).copied())
+    fn look(&mut self, messages: &Messages, first: Uid) -> Option<Uid> {
+        let uids = messages.uids();
+        let place = |uid: Uid| uid.place_in(uids).unwrap_or_else(|place| place);
+        let behind = self.last.checked_add(1).and_then(Uid::new).map_or(uids.len(), place);
+        let from = place(first);
+        let to = behind.min(from.saturating_add(AT_ONCE));
+        let here = uids.get(from..to)?;
+        let decided = self.program.decide(messages, from..to);
+        self.found.extend(decided.hold.numbers().filter_map(|bit| here.get(bit)));
+        self.open.extend(decided.open.numbers().filter_map(|bit| messages.entry(from + bit)));
+        uids.get(to).filter(|_| to < behind).copied()
     }
 }
 
