@@ -1,12 +1,14 @@
 //! Sorting messages: by one or more criteria (RFC 5256 §3, RFC 5957 §4), and among equals by their
 //! order in the mailbox.
 
+mod ordered;
 mod said;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
+use self::ordered::by_ranks;
 pub use self::said::{SaidCriterion, SortBy};
 use super::{
     Collation, Mail, Mailbox, Messages, Rights, View,
@@ -153,68 +155,6 @@ impl Mail {
         view.change(|messages| messages.set_ranks(by, &uids, &ranks));
         self.views.grown(view);
         Ok(())
-    }
-}
-
-/// Sorts by what the view knows; None when it no longer knows the ranks.
-fn by_ranks(view: &View, uids: &[Uid], criteria: &[SortCriterion]) -> Option<Vec<Uid>> {
-    let mut keyed: Vec<(i64, Uid)> = Vec::new();
-    let mut more: Vec<i64> = Vec::new();
-    {
-        let messages = view.messages();
-        let places: Vec<(usize, Uid)> = messages.places(uids).collect();
-        let [first, others @ ..] = criteria else { return None };
-        keyed.reserve_exact(places.len());
-        let first = Column::of(&messages, *first)?;
-        for (place, uid) in &places {
-            keyed.push((first.get(*place)?, *uid));
-        }
-        if !others.is_empty() {
-            let columns = others.iter().map(|one| Column::of(&messages, *one));
-            let columns: Vec<Column<'_>> = columns.collect::<Option<_>>()?;
-            more.reserve_exact(places.len() * columns.len());
-            for (place, _) in &places {
-                for column in &columns {
-                    more.push(column.get(*place)?);
-                }
-            }
-        }
-    }
-    if more.is_empty() {
-        keyed.sort_unstable();
-        return Some(keyed.into_iter().map(|(_, uid)| uid).collect());
-    }
-    let others = criteria.len() - 1;
-    let mut keyed: Vec<(i64, &[i64], Uid)> = keyed
-        .into_iter()
-        .zip(more.chunks(others))
-        .map(|((first, uid), others)| (first, others, uid))
-        .collect();
-    keyed.sort_unstable();
-    Some(keyed.into_iter().map(|(.., uid)| uid).collect())
-}
-
-/// The numbers by which a criterion orders the messages of a view.
-struct Column<'m> {
-    messages: &'m Messages,
-    ranks: &'m [u32],
-    criterion: SortCriterion,
-}
-
-impl<'m> Column<'m> {
-    fn of(messages: &'m Messages, criterion: SortCriterion) -> Option<Self> {
-        let ranks =
-            if criterion.key.is_in_view() { &[] } else { messages.ranks(criterion.ranked_by())? };
-        Some(Self { messages, ranks, criterion })
-    }
-
-    fn get(&self, place: usize) -> Option<i64> {
-        let number = match self.criterion.key {
-            SortKey::Arrival => self.messages.internal_date(place)?,
-            SortKey::Size => self.messages.size(place)?,
-            _ => i64::from(*self.ranks.get(place)?),
-        };
-        Some(if self.criterion.reverse { !number } else { number })
     }
 }
 
