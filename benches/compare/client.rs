@@ -209,6 +209,10 @@ impl Imap {
                 assert!(status.starts_with("OK"), "{text}: {line}");
                 return answer;
             }
+            // What Dovecot says while it is at work belongs to no answer.
+            if line.starts_with("* OK Searched ") {
+                continue;
+            }
             answer.lines += usize::from(line.starts_with("* "));
             answer.octets += line.len();
             answer.hash = line.bytes().fold(answer.hash, |hash, octet| {
@@ -247,11 +251,11 @@ impl Imap {
         self.wire.sleep();
     }
 
-    /// The next line in IDLE that tells of new mail.
-    pub(crate) fn hear(&mut self) -> String {
+    /// The next line with this word: what is told unasked.
+    pub(crate) fn hear(&mut self, word: &str) -> String {
         loop {
             let line = self.wire.line();
-            if line.contains("EXISTS") {
+            if line.contains(word) {
                 return line;
             }
         }

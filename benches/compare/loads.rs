@@ -16,20 +16,22 @@ use crate::{
 /// Messages of the large mailbox, `u0`'s INBOX.
 pub(crate) const LARGE: usize = 10_000;
 
-pub(crate) const ALL: &[Measure] = &[
-    Measure { name: "LMTP, 8 connections", unit: Unit::PerSecond, take: |s, r| lmtp(s, r, 8) },
-    Measure { name: "LMTP, 1 connection", unit: Unit::PerSecond, take: |s, r| lmtp(s, r, 1) },
-    Measure { name: "APPEND, 4 connections", unit: Unit::PerSecond, take: append },
-    Measure { name: "FETCH list of 10,000, first", unit: Unit::Milliseconds, take: fetch_first },
-    Measure { name: "FETCH list of 10,000, warm", unit: Unit::Milliseconds, take: fetch_list },
-    Measure { name: "FETCH UID FLAGS of 10,000", unit: Unit::Milliseconds, take: fetch_flags },
-    Measure { name: "FETCH header fields of 10,000", unit: Unit::Milliseconds, take: fetch_fields },
-    Measure { name: "FETCH random bodies, 4 sessions", unit: Unit::PerSecond, take: bodies },
-    Measure { name: "SELECT of 10,000", unit: Unit::Milliseconds, take: select },
-    Measure { name: "COPY of 10,000", unit: Unit::Milliseconds, take: copy },
-    Measure { name: "STORE, 8 sessions", unit: Unit::PerSecond, take: store },
-    Measure { name: "logins, 8 clients", unit: Unit::PerSecond, take: logins },
-];
+pub(crate) fn all() -> Vec<Measure> {
+    vec![
+        Measure::new("LMTP, 8 connections", Unit::PerSecond, |s, r| lmtp(s, r, 8)),
+        Measure::new("LMTP, 1 connection", Unit::PerSecond, |s, r| lmtp(s, r, 1)),
+        Measure::new("APPEND, 4 connections", Unit::PerSecond, append),
+        Measure::new("FETCH list of 10,000, first", Unit::Milliseconds, fetch_first),
+        Measure::new("FETCH list of 10,000, warm", Unit::Milliseconds, fetch_list),
+        Measure::new("FETCH UID FLAGS of 10,000", Unit::Milliseconds, fetch_flags),
+        Measure::new("FETCH header fields of 10,000", Unit::Milliseconds, fetch_fields),
+        Measure::new("FETCH random bodies, 4 sessions", Unit::PerSecond, bodies),
+        Measure::new("SELECT of 10,000", Unit::Milliseconds, select),
+        Measure::new("COPY of 10,000", Unit::Milliseconds, copy),
+        Measure::new("STORE, 8 sessions", Unit::PerSecond, store),
+        Measure::new("logins, 8 clients", Unit::PerSecond, logins),
+    ]
+}
 
 const LIST: &str = "FETCH 1:* (UID INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)";
 

@@ -28,11 +28,24 @@ use servers::Server;
 /// How often each measurement is repeated on each server.
 const REPEATS: usize = 3;
 
+/// Takes a figure on a server; gets the number of the repeat.
+type Take = dyn Fn(&Server, usize) -> f64;
+
 /// One measurement: its name, its unit, and how it is taken.
 struct Measure {
-    name: &'static str,
+    name: String,
     unit: Unit,
-    take: fn(&Server, usize) -> f64,
+    take: Box<Take>,
+}
+
+impl Measure {
+    fn new(
+        name: impl Into<String>,
+        unit: Unit,
+        take: impl Fn(&Server, usize) -> f64 + 'static,
+    ) -> Self {
+        Self { name: name.into(), unit, take: Box::new(take) }
+    }
 }
 
 /// What a measurement gives that is not taken on a server.
@@ -52,11 +65,10 @@ fn main() {
     let servers = [Server::mailade(dir.path()), Server::dovecot(dir.path())];
     let (ours, theirs) = (servers[0].name, servers[1].name);
     println!("{:<40}{ours:>12}{theirs:>12}{:>8}{:>20}", "", "ratio", "processor time (ms)");
-    let all = loads::ALL.iter().chain(large::ALL).chain(search::SEARCHES);
-    let all = all.chain(search::RESYNC).chain(phones::ALL);
-    for measure in all {
+    for measure in [loads::all(), large::all(), search::all(), phones::all()].into_iter().flatten()
+    {
         if wanted.is_empty() || wanted.iter().any(|word| measure.name.contains(word.as_str())) {
-            report(measure, &servers);
+            report(&measure, &servers);
         }
     }
     for server in &servers {

@@ -13,16 +13,24 @@ use crate::{
 /// Connections in IDLE; Dovecot, with a process for each, is asked for fewer.
 const PHONES: usize = 10_000;
 const PHONES_OF_DOVECOT: usize = 300;
+/// Sessions in NOTIFY, each of another user, and the mailboxes each hears of beside the open one.
+const NOTIFIED: usize = 1_000;
+const NOTIFIED_BY_DOVECOT: usize = 100;
+const HEARD_OF: usize = 20;
 /// Messages in each phone's INBOX.
 const MESSAGES: usize = 100;
 
-pub(crate) const ALL: &[Measure] = &[
-    Measure { name: "memory after start", unit: Unit::Kibibytes, take: after_start },
-    Measure { name: "memory of an idle connection", unit: Unit::Kibibytes, take: plain },
-    Measure { name: "delivery to EXISTS, p50", unit: Unit::Milliseconds, take: |s, _| push(s, 50) },
-    Measure { name: "delivery to EXISTS, p99", unit: Unit::Milliseconds, take: |s, _| push(s, 99) },
-    Measure { name: "memory of an idle TLS connection", unit: Unit::Kibibytes, take: tls },
-];
+pub(crate) fn all() -> Vec<Measure> {
+    vec![
+        Measure::new("memory after start", Unit::Kibibytes, after_start),
+        Measure::new("memory of an idle connection", Unit::Kibibytes, plain),
+        Measure::new("delivery to EXISTS, p50", Unit::Milliseconds, |s, _| push(s, 50)),
+        Measure::new("delivery to EXISTS, p99", Unit::Milliseconds, |s, _| push(s, 99)),
+        Measure::new("memory of a phone in NOTIFY", Unit::Kibibytes, notified),
+        Measure::new("delivery to NOTIFY, p50", Unit::Milliseconds, push_notified),
+        Measure::new("memory of an idle TLS connection", Unit::Kibibytes, tls),
+    ]
+}
 
 /// The phones of the last measurement stay connected until the next takes them away.
 static SLEEPING: Mutex<Vec<(u16, Vec<Imap>)>> = Mutex::new(Vec::new());
@@ -70,6 +78,56 @@ fn connect(server: &Server, login: impl Fn(&str) -> Imap) -> (f64, Vec<Imap>) {
     (more as f64 / connections as f64 / 1024.0, phones)
 }
 
+/// What each session costs that listens to many mailboxes; its user has another session open there.
+fn notified(server: &Server, _: usize) -> f64 {
+    sleeping().clear();
+    fill(server);
+    let phones = if server.imaps.is_none() { NOTIFIED_BY_DOVECOT } else { NOTIFIED };
+    for number in 0..phones {
+        let mut client = Imap::login(server.imap, &server.user(number));
+        if client.command("LIST \"\" heard1").lines == 0 {
+            for mailbox in 1..HEARD_OF {
+                client.command(&format!("CREATE heard{mailbox}"));
+            }
+        }
+    }
+    server.restart();
+    let login = |number| listening(server, number);
+    let first: Vec<Imap> = (0..phones).map(login).collect();
+    let before = server.resident();
+    let more: Vec<Imap> = (0..phones).map(login).collect();
+    let each = server.resident().saturating_sub(before) as f64 / phones as f64 / 1024.0;
+    sleeping().push((server.imap, first.into_iter().chain(more).collect()));
+    each
+}
+
+fn listening(server: &Server, number: usize) -> Imap {
+    let mut phone = Imap::login(server.imap, &server.user(number));
+    phone.command("SELECT Phone");
+    let heard: Vec<_> = (1..HEARD_OF).map(|mailbox| format!("heard{mailbox}")).collect();
+    phone.command(&format!(
+        "NOTIFY SET (selected (MessageNew MessageExpunge FlagChange)) \
+         (mailboxes (INBOX {}) (MessageNew MessageExpunge FlagChange))",
+        heard.join(" ")
+    ));
+    phone.sleep();
+    phone
+}
+
+/// From LMTP's acknowledgement to `* STATUS INBOX` at a session that has another mailbox open.
+fn push_notified(server: &Server, repeat: usize) -> f64 {
+    let user = server.user(repeat);
+    let mut phone = listening(server, repeat);
+    let mut client = Lmtp::connect(server.lmtp);
+    let mut random = Random::new(repeat as u64);
+    let count = if server.imaps.is_none() { 10 } else { 100 };
+    let times = (0..count).map(|_| {
+        client.deliver(&user, &message(&mut random));
+        milliseconds(|| drop(phone.hear("STATUS")))
+    });
+    crate::median(times.collect())
+}
+
 fn asleep(mut phone: Imap) -> Imap {
     let answer = phone.command("SELECT Phone");
     assert!(answer.text.contains(&format!("* {MESSAGES} EXISTS")), "{}", answer.text);
@@ -111,7 +169,7 @@ fn push(server: &Server, percentile: usize) -> f64 {
     let mut times: Vec<f64> = (0..count)
         .map(|_| {
             client.deliver(&user, &message(&mut random));
-            milliseconds(|| drop(phone.hear()))
+            milliseconds(|| drop(phone.hear("EXISTS")))
         })
         .collect();
     times.sort_by(f64::total_cmp);
