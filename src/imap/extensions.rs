@@ -314,6 +314,13 @@ pub static EXTENSIONS: &[Extension] = &[
     extension("UNAUTHENTICATE", 8437, after_login, &[
         logged_in("UNAUTHENTICATE", unauthenticate::parse),
     ]),
+    extension("URLAUTH", 4467, always, &[
+        logged_in("GENURLAUTH", genurlauth::parse),
+        logged_in("URLFETCH", urlfetch::parse).reads(),
+        logged_in("RESETKEY", resetkey::parse),
+    ]),
+    extension("URLAUTH=BINARY", 5524, always, &[]),
+    extension("URL-PARTIAL", 5550, always, &[]),
     numbered("MESSAGELIMIT=", 9738, |facts| facts.messages_max),
 ];
 

@@ -139,6 +139,8 @@ pub enum Code {
     UnknownCte,
     /// The number of the first message without `\Seen`.
     Unseen(u32),
+    /// How URLs can be authorised (RFC 4467 §8).
+    UrlMech,
     /// No such special use, or not here (RFC 6154 §6).
     UseAttr,
 }
@@ -246,6 +248,7 @@ impl Encode for Code {
                 out.put("UNSEEN ");
                 out.put(*number);
             }
+            Self::UrlMech => out.put("URLMECH INTERNAL"),
             Self::UseAttr => out.put("USEATTR"),
         }
     }

@@ -61,6 +61,8 @@ pub struct Selected {
     rights_changed: bool,
     /// What the client was told of them.
     told_rights: Rights,
+    /// Another session of the user has renewed the key of authorised URLs.
+    key_changed: bool,
     deleted: bool,
     /// Searches that are kept up to date.
     contexts: Option<Box<Contexts>>,
@@ -164,6 +166,7 @@ impl Selected {
             keywords_changed: false,
             rights_changed: false,
             told_rights,
+            key_changed: false,
             deleted: false,
             contexts: None,
             own: Ranges::default(),
@@ -300,6 +303,7 @@ impl Selected {
             }
             Kind::KeywordNew(..) => self.keywords_changed = true,
             Kind::RightsChange => self.rights_changed = !self.mailbox.is_own(),
+            Kind::KeyChange if !own => self.key_changed |= event.account == Some(self.user),
             Kind::MailboxDelete(_) => self.deleted = true,
             _ => {}
         }
@@ -438,6 +442,9 @@ impl Selected {
                 self.tell_mod_seq(untold.mod_seq());
             }
             untold.write(self, mail, enabled, out).await?;
+            if std::mem::take(&mut self.key_changed) {
+                out.ok(&Code::UrlMech, "the key was renewed");
+            }
         }
         if enabled.condstore && self.picture.believes_too_much() {
             out.ok(&Code::HighestModSeq(self.tell_highest()), "earlier changes are yet to be told");

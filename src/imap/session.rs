@@ -26,7 +26,7 @@ use crate::{
     auth::login::Logins,
     events::{Door as Way, Origin},
     ids::{AccountId, DeviceId, SessionId},
-    mail::{Actor, Collation, Mail},
+    mail::{Actor, Collation, Mail, urls::Urls},
     metrics::{Limit, Metrics},
     net::{self, Connection, Input, LineEnds, Memory, Permit, ServerTls},
     sessions::{Entry, Sessions},
@@ -37,6 +37,8 @@ use crate::{
 pub struct Door {
     /// Mailboxes and messages.
     pub mail: Mail,
+    /// URLs of messages, followed and authorised.
+    pub urls: Urls,
     /// Passwords and SASL exchanges.
     pub logins: Arc<Logins>,
     /// What one connection may ask.

@@ -120,6 +120,14 @@ impl Large {
         self.len() == 0
     }
 
+    /// Where they are stored, if they are told just so.
+    pub(super) fn stored(&self) -> Option<(ContentId, Range<u64>)> {
+        match self.change {
+            Change::None => Some((self.content, self.window.clone())),
+            Change::Decode(_) | Change::Pick(..) => None,
+        }
+    }
+
     /// Is there a NUL among them, or may there be?
     pub fn has_nul(&self) -> bool {
         self.has_nul

@@ -6,7 +6,7 @@ use super::{
     Mail, binary,
     error::{Error, Result},
     preview,
-    spool::{self, Spool},
+    spool::Spool,
     structure::{Limits, Octets, Scanned, Scanner, StructureRef},
     summary::Keys,
 };
@@ -41,7 +41,7 @@ impl Prepared {
         let NewContent { header, pieces, summary, structure, preview, references, .. } = &*self.0;
         let inline = pieces.iter().map(|piece| match piece {
             NewPiece::Octets(octets) => octets.len(),
-            NewPiece::Blob(..) | NewPiece::Stored(_) => 0,
+            NewPiece::Blob(..) | NewPiece::Shared(_) => 0,
         });
         let described = header.len() + summary.len() + structure.len() + preview.len();
         let all = inline.sum::<usize>() + described + size_of_val(references.as_slice());
@@ -101,22 +101,8 @@ fn prepare(
         structure,
         references: references(keys, &hash),
         header,
-        pieces: body(spool, head)?,
+        pieces: spool.into_pieces(head)?,
     })))
-}
-
-/// The body as it is stored: inline octets, or a file that is synced here.
-fn body(spool: Spool, head: u64) -> Result<Vec<NewPiece>> {
-    Ok(match spool.into_octets() {
-        spool::Octets::Memory(mut octets) => {
-            let body = octets.split_off(usize::try_from(head).unwrap_or(0).min(octets.len()));
-            if body.is_empty() { Vec::new() } else { vec![NewPiece::Octets(body)] }
-        }
-        spool::Octets::File(file) => {
-            let blob = file.finish()?;
-            vec![NewPiece::Blob(blob, head..blob.size)]
-        }
-    })
 }
 
 /// The message as BODY shows it: parts in binary become base64, bare CR and bare LF become CRLF.

@@ -1,8 +1,13 @@
 //! Which octets of a message a section names: `BODY[1.2.TEXT]` (RFC 9051 §6.4.5.1).
 //!
-//! Plain arithmetic on the stored structure; how a section is written is the door's affair.
+//! Plain arithmetic on the stored structure; [`section`] and [`Written`] are how a section is read and
+//! written, by IMAP and in URLs.
+
+mod grammar;
 
 use std::{collections::HashSet, ops::Range};
+
+pub use self::grammar::{Written, section, section_binary};
 
 use super::{
     field::fields,
@@ -69,6 +74,22 @@ impl Section {
 pub fn part_at<'a>(structure: StructureRef<'a>, path: &[u32]) -> Option<PartRef<'a>> {
     let parts: Vec<PartRef<'a>> = structure.parts().collect();
     parts.get(find(&parts, path)?).copied()
+}
+
+/// What a section is a part of, with all inside it: for `TEXT` what the message holds, for the rest
+/// the part itself, or nothing for a header.
+pub fn parts_at<'a>(structure: StructureRef<'a>, section: &Section) -> Option<Vec<PartRef<'a>>> {
+    let mut parts: Vec<PartRef<'a>> = structure.parts().collect();
+    let mut index = find(&parts, &section.path)?;
+    match section.text {
+        SectionText::All => {}
+        SectionText::Text if section.path.is_empty() => {}
+        SectionText::Text => index = index.checked_add(1)?,
+        SectionText::Header | SectionText::HeaderFields { .. } | SectionText::Mime => return None,
+    }
+    let until = index.checked_add(parts.get(index)?.size)?;
+    parts.truncate(until);
+    Some(parts.split_off(index))
 }
 
 /// The index of the part with this path; of the message itself when it is empty.

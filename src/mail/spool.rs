@@ -1,63 +1,121 @@
 //! Message data on its way in: in memory up to the inline threshold, from there in a file. So the
 //! memory of a connection is bounded whatever the size of the message.
+//!
+//! Between the octets that come there may be parts of stored messages (CATENATE, BURL): those that lie
+//! in files are shared and not copied.
 
 use std::ops::Range;
 
 use super::error::{Error, Result};
-use crate::store::{BlobWriter, Store};
+use crate::store::{self, BlobWriter, NewPiece, Shared, Store};
+
+/// How many octets of a shared part are read at once.
+const STEP: u64 = 64 << 10;
 
 /// Octets of one message, in order.
 pub struct Spool {
     store: Store,
-    octets: Octets,
+    /// The octets of its own, in order.
+    own: Own,
+    /// How its own and shared octets follow each other; empty while there are none but its own.
+    segments: Vec<Segment>,
+    /// All its octets, counted.
+    length: u64,
     most: u64,
 }
 
-/// Where a spool's octets are.
-pub(super) enum Octets {
+/// Where a spool's own octets are.
+enum Own {
     Memory(Vec<u8>),
     File(BlobWriter),
+}
+
+#[derive(Clone)]
+enum Segment {
+    /// Of its own.
+    Own(Range<u64>),
+    /// Of a stored file.
+    Shared(Shared),
+}
+
+impl Segment {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Own(range) => range.end.saturating_sub(range.start),
+            Self::Shared(shared) => shared.len(),
+        }
+    }
 }
 
 impl Spool {
     /// An empty spool for a message of at most `most` octets.
     pub fn new(store: &Store, most: u64) -> Self {
-        Self { store: store.clone(), octets: Octets::Memory(Vec::new()), most }
+        let own = Own::Memory(Vec::new());
+        Self { store: store.clone(), own, segments: Vec::new(), length: 0, most }
     }
 
     /// How many octets are in it.
     pub fn len(&self) -> u64 {
-        match &self.octets {
-            Octets::Memory(octets) => octets.len() as u64,
-            Octets::File(file) => file.size(),
-        }
+        self.length
     }
 
     /// Nothing in it yet?
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.length == 0
+    }
+
+    /// Refuses more octets than there is room for.
+    pub fn check_room(&self, more: u64) -> Result<()> {
+        if self.length.saturating_add(more) > self.most {
+            return Err(Error::TooBig(self.most));
+        }
+        Ok(())
     }
 
     /// Adds octets, at most some ten thousand at a time: a write to the page cache happens here.
     pub fn write(&mut self, more: &[u8]) -> Result<()> {
-        if self.len().saturating_add(more.len() as u64) > self.most {
-            return Err(Error::TooBig(self.most));
-        }
-        match &mut self.octets {
-            Octets::Memory(octets)
-                if octets.len() + more.len() <= self.store.inline_threshold() =>
-            {
+        self.check_room(more.len() as u64)?;
+        match &mut self.own {
+            Own::Memory(octets) if octets.len() + more.len() <= self.store.inline_threshold() => {
                 octets.extend_from_slice(more);
             }
-            Octets::Memory(octets) => {
+            Own::Memory(octets) => {
                 let mut file = self.store.temporary()?;
                 file.write(octets)?;
                 file.write(more)?;
-                self.octets = Octets::File(file);
+                self.own = Own::File(file);
             }
-            Octets::File(file) => file.write(more)?,
+            Own::File(file) => file.write(more)?,
+        }
+        self.length = self.length.saturating_add(more.len() as u64);
+        let end = self.own_length();
+        match self.segments.last_mut() {
+            None => {}
+            Some(Segment::Own(range)) => range.end = end,
+            Some(Segment::Shared(_)) => {
+                let start = end.saturating_sub(more.len() as u64);
+                self.segments.push(Segment::Own(start..end));
+            }
         }
         Ok(())
+    }
+
+    /// Adds a part of a stored file without copying it.
+    pub fn share(&mut self, shared: Shared) -> Result<()> {
+        self.check_room(shared.len())?;
+        if self.segments.is_empty() && self.length > 0 {
+            self.segments.push(Segment::Own(0..self.length));
+        }
+        self.length = self.length.saturating_add(shared.len());
+        self.segments.push(Segment::Shared(shared));
+        Ok(())
+    }
+
+    fn own_length(&self) -> u64 {
+        match &self.own {
+            Own::Memory(octets) => octets.len() as u64,
+            Own::File(file) => file.size(),
+        }
     }
 
     /// Reads all octets in order, in steps.
@@ -65,13 +123,16 @@ impl Spool {
         &mut self,
         mut f: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        match &mut self.octets {
-            Octets::Memory(octets) => f(octets),
-            Octets::File(file) => {
+        if !self.segments.is_empty() {
+            return self.each_step(&mut f);
+        }
+        match &mut self.own {
+            Own::Memory(octets) => f(octets),
+            Own::File(file) => {
                 let mut inner = Ok(());
                 let outcome = file.each_chunk(|chunk| {
                     inner = f(chunk);
-                    if inner.is_ok() { Ok(()) } else { Err(crate::store::Error::Cancelled) }
+                    if inner.is_ok() { Ok(()) } else { Err(store::Error::Cancelled) }
                 });
                 inner?;
                 outcome.map_err(|error| Error::from(error).into())
@@ -79,16 +140,57 @@ impl Spool {
         }
     }
 
+    /// The same, segment by segment.
+    fn each_step<E: From<Error>>(
+        &self,
+        f: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for segment in &self.segments {
+            let (mut start, end) = (0, segment.len());
+            while start < end {
+                let step = start..end.min(start.saturating_add(STEP));
+                start = step.end;
+                f(&self.read_of(segment, step)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Octets of a segment, counted from its start.
+    fn read_of(&self, segment: &Segment, within: Range<u64>) -> Result<Vec<u8>> {
+        match segment {
+            Segment::Shared(shared) => Ok(shared.part(within).read(&self.store)?),
+            Segment::Own(own) => {
+                let start = own.start.saturating_add(within.start);
+                self.read_own(start..own.start.saturating_add(within.end).min(own.end))
+            }
+        }
+    }
+
+    fn read_own(&self, range: Range<u64>) -> Result<Vec<u8>> {
+        Ok(match &self.own {
+            Own::Memory(octets) => octets.get(places(range)).unwrap_or_default().to_vec(),
+            Own::File(file) => file.read(range)?,
+        })
+    }
+
     /// Some of its octets; a range beyond its end is cut.
     pub(super) fn read(&self, range: Range<u64>) -> Result<Vec<u8>> {
-        let range = range.start.min(self.len())..range.end.min(self.len());
-        Ok(match &self.octets {
-            Octets::Memory(octets) => {
-                let at = |place| usize::try_from(place).unwrap_or(usize::MAX);
-                octets.get(at(range.start)..at(range.end)).unwrap_or_default().to_vec()
+        let range = range.start.min(self.length)..range.end.min(self.length);
+        if self.segments.is_empty() {
+            return self.read_own(range);
+        }
+        let (mut octets, mut start) = (Vec::new(), 0_u64);
+        for segment in &self.segments {
+            let end = start.saturating_add(segment.len());
+            let within = range.start.max(start)..range.end.min(end);
+            if within.start < within.end {
+                let within = within.start.saturating_sub(start)..within.end.saturating_sub(start);
+                octets.extend(self.read_of(segment, within)?);
             }
-            Octets::File(file) => file.read(range)?,
-        })
+            start = end;
+        }
+        Ok(octets)
     }
 
     /// An empty spool with the same bound.
@@ -98,10 +200,54 @@ impl Spool {
 
     /// Is it small enough to be worked on at once, without a thread for slow work?
     pub fn is_small(&self) -> bool {
-        matches!(self.octets, Octets::Memory(_))
+        matches!(self.own, Own::Memory(_)) && self.segments.is_empty()
     }
 
-    pub(super) fn into_octets(self) -> Octets {
-        self.octets
+    /// Its octets behind the first `skip` as they are stored: inline, or in a file that is synced
+    /// here.
+    pub(super) fn into_pieces(self, skip: u64) -> Result<Vec<NewPiece>> {
+        let mut segments = self.segments;
+        if segments.is_empty() {
+            segments.push(Segment::Own(0..self.length));
+        }
+        let own = match self.own {
+            Own::Memory(octets) => Kept::Memory(octets),
+            Own::File(file) => Kept::File(file.finish()?),
+        };
+        let (mut pieces, mut skip) = (Vec::with_capacity(segments.len()), skip);
+        for segment in segments {
+            let skipped = skip.min(segment.len());
+            skip = skip.saturating_sub(skipped);
+            if skipped == segment.len() {
+                continue;
+            }
+            pieces.push(match segment {
+                Segment::Shared(shared) => NewPiece::Shared(shared.part(skipped..shared.len())),
+                Segment::Own(range) => own.piece(range.start.saturating_add(skipped)..range.end),
+            });
+        }
+        Ok(pieces)
     }
+}
+
+/// Where the own octets of a finished spool are.
+enum Kept {
+    Memory(Vec<u8>),
+    File(store::Blob),
+}
+
+impl Kept {
+    fn piece(&self, range: Range<u64>) -> NewPiece {
+        match self {
+            Self::Memory(octets) => {
+                NewPiece::Octets(octets.get(places(range)).unwrap_or_default().to_vec())
+            }
+            Self::File(blob) => NewPiece::Blob(*blob, range),
+        }
+    }
+}
+
+fn places(range: Range<u64>) -> Range<usize> {
+    let place = |at| usize::try_from(at).unwrap_or(usize::MAX);
+    place(range.start)..place(range.end)
 }

@@ -8,11 +8,14 @@ use crate::{
     imap,
     logging::peers::Peers,
     mail,
-    mail::{name::NameLimits, structure},
+    mail::{name::NameLimits, structure, urls::Here},
     metrics::Metrics,
     net::{ConnectionLimits, MemoryLimits, OutputLimits, Rate},
     smtp, store,
-    wire::Bounds,
+    wire::{
+        Bounds,
+        address::{Address, Domain},
+    },
 };
 
 /// How many connections there may be.
@@ -42,6 +45,19 @@ pub(super) fn throttle(limits: &Limits) -> ThrottleLimits {
 pub(super) fn log_peers(limits: &Limits, metrics: &Arc<Metrics>) -> Peers {
     let exempt = limits.unlimited_networks.iter().map(|network| network.0).collect();
     Peers::new(limits.log_lines_per_peer_per_minute, exempt, metrics)
+}
+
+/// By what names and ports this server is known in URLs.
+pub(super) fn here(config: &Config, hostname: &Domain) -> Here {
+    let listen = &config.listen;
+    let ports = listen.imap.iter().chain(&listen.imaps).map(|address| address.0.port());
+    let submitters = config.urlauth.submit_users.iter();
+    let key = |login: &String| Address::parse(login).ok().map(|address| address.key());
+    Here {
+        hostname: hostname.ascii().to_owned(),
+        ports: ports.collect(),
+        submitters: submitters.filter_map(key).collect(),
+    }
 }
 
 /// What connections may hold in memory.

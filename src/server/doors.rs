@@ -104,6 +104,7 @@ impl Leaves {
         Self {
             imap: Arc::new(imap::Door {
                 mail: house.mail.clone(),
+                urls: house.urls.clone(),
                 logins: Arc::clone(&house.logins),
                 limits: bounds::imap(limits),
                 tls: Some(Arc::new(tls.speaking(Protocol::Imap))),

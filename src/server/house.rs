@@ -15,7 +15,7 @@ use crate::{
     control::{self, messages::Known},
     delivery::{self, Delivery},
     events::Bus,
-    mail::Mail,
+    mail::{Mail, urls::Urls},
     metrics::Metrics,
     net::{Connections, Memory},
     sessions::Sessions,
@@ -63,6 +63,8 @@ pub struct House {
     pub mail: Mail,
     /// Who is it?
     pub logins: Arc<Logins>,
+    /// URLs of messages, followed and authorised.
+    pub urls: Urls,
     /// Mail for our users.
     pub delivery: Delivery,
     /// Mail from our users.
@@ -96,6 +98,7 @@ impl House {
         let throttle = bounds::throttle(limits);
         let logins = Logins::open(&store, passwords, throttle, &metrics, control::now()).await?;
         let (delivery, submission) = outgoing(&mail, &hostname, limits, &metrics);
+        let urls = Urls::new(&mail, bounds::here(config, &hostname));
         let stop = CancellationToken::new();
         let sessions = Sessions::new(stop.clone());
         let connections = Connections::new(bounds::connections(limits), &metrics);
@@ -111,6 +114,7 @@ impl House {
             store,
             mail,
             logins: Arc::new(logins),
+            urls,
             delivery,
             submission,
             sessions,
@@ -129,8 +133,9 @@ impl House {
         let hostname = parse_hostname(config)?;
         let mail = self.mail.with_limits(bounds::mail(limits));
         let (delivery, submission) = outgoing(&mail, &hostname, limits, &self.metrics);
+        let urls = Urls::new(&mail, bounds::here(config, &hostname));
         let config = Arc::new(config.clone());
-        Ok(Self { config, hostname, mail, delivery, submission, ..self.clone() })
+        Ok(Self { config, hostname, mail, urls, delivery, submission, ..self.clone() })
     }
 
     /// Finishes what is under way in the store and closes it.

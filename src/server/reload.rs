@@ -24,7 +24,6 @@ fn waiting(old: &Config, new: &Config) -> Vec<&'static str> {
         ("listen", old.listen != new.listen),
         ("log.format", old.log.format != new.log.format),
         ("immp", old.immp != new.immp),
-        ("urlauth", old.urlauth != new.urlauth),
         ("burl", old.burl != new.burl),
         ("proxy", old.proxy != new.proxy),
         ("policy", old.policy != new.policy),

@@ -151,6 +151,13 @@ impl Reader<'_> {
         self.row(&sql, [id], account)
     }
 
+    /// At most two accounts whose address key has this in front of its `@`.
+    pub fn accounts_called(&self, local: &str) -> Result<Vec<AccountId>> {
+        let sql = "SELECT id FROM account WHERE id <> 0 AND address_key >= ?1 || '@'
+            AND address_key < ?1 || 'A' LIMIT 2";
+        self.rows(sql, [local], |row| row.get(0))
+    }
+
     /// May this account run the server?
     pub fn is_owner(&self, id: AccountId) -> Result<bool> {
         let sql = "SELECT owner FROM account WHERE id = ?1";

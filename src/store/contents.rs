@@ -9,6 +9,7 @@ use std::ops::Range;
 use rusqlite::OptionalExtension as _;
 
 use super::{
+    Store,
     blobs::Blob,
     error::{Error, Result},
     reader::Reader,
@@ -55,6 +56,61 @@ impl Piece {
     }
 }
 
+/// A part of a stored file, which a new content may share.
+#[derive(Clone, Copy, Debug)]
+pub struct Shared {
+    piece: Piece,
+    hash: Hash,
+}
+
+impl Shared {
+    /// Its length in octets.
+    pub fn len(&self) -> u64 {
+        self.piece.length
+    }
+
+    /// Nothing in it?
+    pub fn is_empty(&self) -> bool {
+        self.piece.is_empty()
+    }
+
+    /// The part of it from `range.start` to `range.end`, counted from its own start.
+    #[must_use]
+    pub fn part(&self, range: Range<u64>) -> Self {
+        Self { piece: self.piece.part(range), ..*self }
+    }
+
+    /// Its octets, all in memory; for the time of a read from the page cache or the disk.
+    pub fn read(&self, store: &Store) -> Result<Vec<u8>> {
+        let Piece { offset, length, .. } = self.piece;
+        store.0.blobs.read(&self.hash, offset..offset.saturating_add(length))
+    }
+}
+
+/// Octets of a stored message from one place on, as far as they are kept in one way.
+#[derive(Debug)]
+pub enum Run {
+    /// Kept inline.
+    Octets(Vec<u8>),
+    /// Kept in a file.
+    Shared(Shared),
+}
+
+impl Run {
+    /// Its length in octets.
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Octets(octets) => octets.len() as u64,
+            Self::Shared(shared) => shared.len(),
+        }
+    }
+
+    /// Nothing in it?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// What a new content's body is made of.
 #[derive(Clone, Debug)]
 pub enum NewPiece {
@@ -62,8 +118,8 @@ pub enum NewPiece {
     Octets(Vec<u8>),
     /// Some of the octets of a finished file.
     Blob(Blob, Range<u64>),
-    /// A part of what is stored already.
-    Stored(Piece),
+    /// A part of a file that is stored already.
+    Shared(Shared),
 }
 
 /// A message that is about to be stored.
@@ -211,20 +267,37 @@ impl Reader<'_> {
                 let sql = "SELECT length(data) FROM octets WHERE id = ?1";
                 unsigned(self.row(sql, [id], |row| row.get(0))?.ok_or_else(|| short(id))?)
             }
-            Source::Blob(id) => {
-                let sql = "SELECT hash FROM blob WHERE id = ?1";
-                let hash = self.row(sql, [id], |row| row.get(0))?.ok_or_else(|| short(id))?;
-                self.blobs.length(&hash)?
-            }
+            Source::Blob(id) => self.blobs.length(&self.blob_hash(id)?)?,
         };
         let whole = piece.offset.saturating_add(piece.length) <= length;
         let (Source::Octets(id) | Source::Blob(id)) = piece.source;
         if whole { Ok(()) } else { Err(short(id)) }
     }
 
-    /// The pieces that make up a range of a message, for a new message that shares them, and the
-    /// octets of the header that fall into the range.
-    pub fn pieces(&self, content: ContentId, range: Range<u64>) -> Result<(Vec<u8>, Vec<Piece>)> {
+    /// The first octets of a range of a message that are kept in one way; a range beyond its end is
+    /// cut, and then empty at last. Those kept inline are brought, a bounded number of them.
+    pub fn run(&self, content: ContentId, range: Range<u64>) -> Result<Run> {
+        let (header, pieces) = self.pieces(content, range)?;
+        if !header.is_empty() {
+            return Ok(Run::Octets(header));
+        }
+        let Some(piece) = pieces.into_iter().next() else { return Ok(Run::Octets(Vec::new())) };
+        if let Source::Blob(id) = piece.source {
+            return Ok(Run::Shared(Shared { piece, hash: self.blob_hash(id)? }));
+        }
+        let mut octets = Vec::new();
+        self.read_piece(&piece, &mut octets)?;
+        Ok(Run::Octets(octets))
+    }
+
+    fn blob_hash(&self, id: i64) -> Result<Hash> {
+        let sql = "SELECT hash FROM blob WHERE id = ?1";
+        self.row(sql, [id], |row| row.get(0))?.ok_or_else(|| short(id))
+    }
+
+    /// The pieces that make up a range of a message, and the octets of the header that fall into the
+    /// range.
+    fn pieces(&self, content: ContentId, range: Range<u64>) -> Result<(Vec<u8>, Vec<Piece>)> {
         let (header, pieces) = self.header_and_pieces(content)?;
         let header_length = header.len() as u64;
         let own = slice(&header, range.start..range.end.min(header_length)).unwrap_or_default();
@@ -266,8 +339,7 @@ impl Reader<'_> {
                 if found == Some(true) { Ok(()) } else { Err(short(id)) }
             }
             Source::Blob(id) => {
-                let sql = "SELECT hash FROM blob WHERE id = ?1";
-                let hash = self.row(sql, [id], |row| row.get(0))?.ok_or_else(|| short(id))?;
+                let hash = self.blob_hash(id)?;
                 let range = piece.offset..piece.offset.saturating_add(piece.length);
                 octets.extend(self.blobs.read(&hash, range)?);
                 Ok(())
@@ -350,7 +422,14 @@ impl Tx<'_> {
                 let source = Source::Blob(id.ok_or(Error::NotFound("blob"))?);
                 Piece { source, offset: 0, length: blob.size }.part(range.clone())
             }
-            NewPiece::Stored(piece) => *piece,
+            NewPiece::Shared(shared) => {
+                // From here on it is used, also if nothing else uses it any more.
+                let sql = "UPDATE blob SET last_used = max(last_used, ?2) WHERE hash = ?1
+                    RETURNING id";
+                let id = self.row(sql, (&shared.hash, self.now()), |row| row.get(0))?;
+                let source = Source::Blob(id.ok_or(Error::NotFound("blob"))?);
+                Piece { source, ..shared.piece }
+            }
         })
     }
 }

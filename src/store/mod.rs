@@ -36,6 +36,7 @@ mod sweeper;
 mod threads;
 mod traces;
 mod tx;
+mod url_keys;
 mod writer;
 
 use std::{
@@ -51,7 +52,7 @@ pub use self::{
     annotations::{Along, Annotation, NewAnnotation},
     blobs::{Blob, BlobWriter},
     check::Scrubbed,
-    contents::{ContentParts, Hash, NewContent, NewPiece, Piece, Want},
+    contents::{ContentParts, Hash, NewContent, NewPiece, Run, Shared, Want},
     devices::{Device, NewDevice},
     error::{Error, Result},
     files::{Deed, Watch},
@@ -69,6 +70,7 @@ pub use self::{
     sweeper::Swept,
     traces::{NewTrace, Trace},
     tx::Tx,
+    url_keys::UrlKey,
 };
 use crate::events::{Bus, Origin};
 

@@ -33,9 +33,20 @@ const WITHOUT_RIGHTS: &[&str] = &[
 ];
 
 /// Commands whose mailboxes have rights, but that are never refused for want of one: what they leave
-/// out is shown by the transcripts imap/acl, imap/sharing, imap/notify and imap/multisearch.
-const TELLING_LESS: &[&str] =
-    &["LIST", "LSUB", "NOTIFY", "CLOSE", "ESEARCH", "UID ESEARCH", "FETCH", "UID FETCH"];
+/// out is shown by the transcripts imap/acl, imap/sharing, imap/notify, imap/multisearch and
+/// imap/urlauth.
+const TELLING_LESS: &[&str] = &[
+    "LIST",
+    "LSUB",
+    "NOTIFY",
+    "CLOSE",
+    "ESEARCH",
+    "UID ESEARCH",
+    "FETCH",
+    "UID FETCH",
+    "GENURLAUTH",
+    "URLFETCH",
+];
 
 /// Commands on an open mailbox that take no right but the one to open it.
 const ONCE_OPEN: &[&str] = &[
@@ -111,6 +122,7 @@ const ROWS: &[Row] = &[
     row("SELECT", &["SELECT @"], "r"),
     row("EXAMINE", &["EXAMINE @"], "r"),
     row("STATUS", &["STATUS @ (MESSAGES UNSEEN SIZE HIGHESTMODSEQ)"], "r"),
+    row("RESETKEY", &["RESETKEY @"], "r"),
     row("GETQUOTAROOT", &["GETQUOTAROOT @"], "r"),
     row("CREATE", &["CREATE @/new"], "k").stranger(Stranger::NoPerm),
     row("CREATE", &["CREATE @/far/below"], "k").stranger(Stranger::NoPerm),

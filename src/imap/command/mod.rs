@@ -17,6 +17,7 @@ pub mod enable;
 pub mod esearch;
 pub mod expunge;
 pub mod fetch;
+pub mod genurlauth;
 pub mod getmetadata;
 pub mod id;
 pub mod idle;
@@ -31,6 +32,7 @@ pub mod notify;
 pub mod quota;
 pub mod rename;
 pub mod replace;
+pub mod resetkey;
 pub mod rights;
 pub mod search;
 pub mod select;
@@ -42,6 +44,7 @@ pub mod store;
 pub mod subscribe;
 pub mod thread;
 pub mod unauthenticate;
+pub mod urlfetch;
 
 use std::pin::Pin;
 

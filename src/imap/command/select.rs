@@ -142,6 +142,7 @@ impl Command for Select {
                 Access::ReadOnly => None,
             };
             out.ok(&Code::Annotations(said), "what may be said");
+            out.ok(&Code::UrlMech, "URLs");
             if let Some(known) = known.filter(|known| known.mod_seq < opened.mod_seq) {
                 let enabled = session.enabled;
                 known.catch_up(&mail, &actor, &mut selected, enabled, out).await?;

@@ -3,13 +3,12 @@
 
 use std::sync::Arc;
 
-use super::section::{section, section_binary};
 use crate::{
     imap::annotations,
     mail::{
         annotations::WantedAnnotations,
         extract::{Cut, Form, Wanted},
-        section::{Section, SectionText},
+        section::{Section, SectionText, section, section_binary},
     },
     metrics::Limit,
     wire::{Cursor, Syntax},
@@ -248,10 +247,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        imap::fetch::section::Written,
         mail::{
             annotations::{AnnotationMatch, Attribute, AttributeKind},
             metadata::Scope,
+            section::Written,
         },
         wire::Buffer,
     };

@@ -9,6 +9,6 @@ pub mod ahead;
 pub mod envelope;
 pub mod item;
 pub mod message;
-pub mod section;
+pub mod octets;
 pub mod structure;
 pub mod write;

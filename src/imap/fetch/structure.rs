@@ -26,6 +26,18 @@ pub struct Body<'s> {
     pub detail: Detail,
 }
 
+/// One part of it, in the form of [`Body`]: BODYPARTSTRUCTURE (RFC 5259 §8.2).
+pub struct BodyPart<'s> {
+    /// The part and all inside it, as [`crate::mail::section::parts_at`] gives them.
+    pub parts: Vec<PartRef<'s>>,
+}
+
+impl Encode for BodyPart<'_> {
+    fn encode(&self, out: &mut Buffer) {
+        encode(self.parts.iter().copied(), Detail::Extended, out);
+    }
+}
+
 /// A part whose children are being written.
 struct Open<'s> {
     part: PartRef<'s>,
@@ -35,29 +47,33 @@ struct Open<'s> {
 
 impl Encode for Body<'_> {
     fn encode(&self, out: &mut Buffer) {
-        let mut open: Vec<Open<'_>> = Vec::new();
-        for (index, part) in self.structure.parts().enumerate() {
-            match part.kind {
-                Kind::Leaf => self.leaf(out, &part),
-                Kind::Multipart => out.put("("),
-                Kind::Message => message_start(out, &part),
-            }
-            let until = index.saturating_add(part.size);
-            if part.kind != Kind::Leaf {
-                open.push(Open { part, until });
-            }
-            while let Some(Open { part, .. }) =
-                open.pop_if(|open| open.until <= index.saturating_add(1))
-            {
-                self.close(out, &part);
-            }
+        encode(self.structure.parts(), self.detail, out);
+    }
+}
+
+fn encode<'s>(parts: impl Iterator<Item = PartRef<'s>>, detail: Detail, out: &mut Buffer) {
+    let mut open: Vec<Open<'_>> = Vec::new();
+    for (index, part) in parts.enumerate() {
+        match part.kind {
+            Kind::Leaf => detail.leaf(out, &part),
+            Kind::Multipart => out.put("("),
+            Kind::Message => message_start(out, &part),
+        }
+        let until = index.saturating_add(part.size);
+        if part.kind != Kind::Leaf {
+            open.push(Open { part, until });
+        }
+        while let Some(Open { part, .. }) =
+            open.pop_if(|open| open.until <= index.saturating_add(1))
+        {
+            detail.close(out, &part);
         }
     }
 }
 
-impl Body<'_> {
+impl Detail {
     /// `body-type-basic / body-type-text`
-    fn leaf(&self, out: &mut Buffer, part: &PartRef<'_>) {
+    fn leaf(self, out: &mut Buffer, part: &PartRef<'_>) {
         out.put("(");
         if part.is("message", "rfc822") || part.is("message", "global") {
             // Those words promise an envelope, which what was not looked into does not have.
@@ -76,14 +92,14 @@ impl Body<'_> {
 
     /// What stands behind the children: `media-subtype [SP body-ext-mpart]`, or
     /// `SP body-fld-lines [SP body-ext-1part]` of a message.
-    fn close(&self, out: &mut Buffer, part: &PartRef<'_>) {
+    fn close(self, out: &mut Buffer, part: &PartRef<'_>) {
         out.put(" ");
         if part.kind == Kind::Message {
             out.put(part.lines);
             self.extension(out, part);
         } else {
             out.string(part.subtype);
-            if self.detail == Detail::Extended {
+            if self == Self::Extended {
                 out.put(" ");
                 params(out, part.params);
                 tail(out, part);
@@ -93,8 +109,8 @@ impl Body<'_> {
     }
 
     /// `body-ext-1part`
-    fn extension(&self, out: &mut Buffer, part: &PartRef<'_>) {
-        if self.detail == Detail::Extended {
+    fn extension(self, out: &mut Buffer, part: &PartRef<'_>) {
+        if self == Self::Extended {
             out.put(" ");
             out.nstring(part.md5);
             tail(out, part);

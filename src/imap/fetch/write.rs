@@ -1,14 +1,12 @@
 //! One message's answer: `* 23 FETCH (UID 4827313 FLAGS (\Seen) …)` (RFC 9051 §7.5.2).
 
-use std::io;
-
 use jiff::Timestamp;
 
 use super::{
     envelope::Envelope,
     item::{Item, Name, Octets},
     message::{Gathered, Message},
-    section::Written,
+    octets,
     structure::{Body, Detail},
 };
 use crate::{
@@ -17,8 +15,8 @@ use crate::{
         EmailId, Mail,
         annotations::WantedAnnotations,
         binary::UndecodableContent,
-        extract::{Extract, Form, Large, Piece},
-        section::{Section, SectionText},
+        extract::{Extract, Form, Piece},
+        section::{Section, SectionText, Written},
         structure::StructureRef,
         summary::SummaryRef,
     },
@@ -58,7 +56,8 @@ pub async fn message(
         out.buffer().put(before);
         let written = match (item, piece) {
             (Item::Octets(octets), Some(Piece::Large(large))) => {
-                stream(mail, octets, large, out).await?;
+                label(octets, out.buffer());
+                octets::large(mail, large, octets.cut.form == Form::Decoded, out).await?;
                 true
             }
             (Item::Octets(octets), piece) => small(octets, piece, trouble, out.buffer()),
@@ -187,11 +186,7 @@ fn small(octets: &Octets, piece: Option<&Piece>, trouble: &mut Trouble, out: &mu
         }
         Some(Piece::Octets(content)) => {
             label(octets, out);
-            if octets.cut.form == Form::Decoded && content.contains(&0) {
-                out.literal8(content);
-            } else {
-                out.literal(content);
-            }
+            octets::small(content, octets.cut.form == Form::Decoded, out);
         }
         Some(Piece::Size(size)) => {
             label(octets, out);
@@ -229,34 +224,4 @@ fn label(octets: &Octets, out: &mut Buffer) {
         out.put(">");
     }
     out.put(" ");
-}
-
-/// An item with many octets, sent as they are read.
-async fn stream(
-    mail: &Mail,
-    octets: &Octets,
-    large: &Large,
-    out: &mut Replies,
-) -> Result<(), Error> {
-    label(octets, out.buffer());
-    if octets.cut.form == Form::Decoded && large.has_nul() {
-        out.buffer().put("~");
-    }
-    out.buffer().literal_head(usize::try_from(large.len()).unwrap_or(usize::MAX));
-    let mut stream = mail.stream(large);
-    let mut left = large.len();
-    while let Some(octets) = stream.next().await {
-        // A literal was promised: what can't be kept ends the connection.
-        let octets = octets.map_err(|error| {
-            tracing::error!(%error, "a message could not be read to its end");
-            Error::Connection(io::ErrorKind::InvalidData.into())
-        })?;
-        left = left.saturating_sub(octets.len() as u64);
-        out.buffer().raw(&octets);
-        out.breathe().await?;
-    }
-    if left > 0 {
-        return Err(Error::Connection(io::ErrorKind::UnexpectedEof.into()));
-    }
-    Ok(())
 }

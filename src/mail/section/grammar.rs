@@ -1,9 +1,7 @@
 //! `BODY[1.2.HEADER.FIELDS (From To)]`: how a section is read and written (RFC 9051 §9).
 
-use crate::{
-    mail::section::{Section, SectionText},
-    wire::{Buffer, Cursor, Encode, Syntax},
-};
+use super::{Section, SectionText};
+use crate::wire::{Buffer, Cursor, Encode, Syntax};
 
 /// `section = "[" [section-spec] "]"`
 pub fn section(args: &mut Cursor<'_>) -> Result<Section, Syntax> {
