@@ -129,6 +129,8 @@ counted! {
         ImapFetchItemsMax = "imap_fetch_items_max",
         /// Too many ranges in a set.
         ImapSetRangesMax = "imap_set_ranges_max",
+        /// Too many parts in one CATENATE.
+        CatenatePartsMax = "catenate_parts_max",
         /// Too many messages for one command.
         ImapMessagesPerCommandMax = "imap_messages_per_command_max",
         /// Too many commands waited; reading stopped for a while.

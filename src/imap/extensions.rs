@@ -5,6 +5,7 @@
 
 #[allow(clippy::wildcard_imports, reason = "the table names every command there is")]
 use super::command::*;
+use super::incoming;
 use super::reply::Code;
 use crate::wire::{Buffer, Cursor, Encode};
 
@@ -202,7 +203,7 @@ pub static EXTENSIONS: &[Extension] = &[
         logged_in("LIST", list::parse).reads(),
         logged_in("LSUB", lsub::parse).reads(),
         logged_in("STATUS", status::parse).reads(),
-        logged_in("APPEND", append::parse).data(append::is_data).values(store::too_long),
+        logged_in("APPEND", append::parse).data(incoming::is_data).values(store::too_long),
         selected("CHECK", noop::parse).reads(),
         selected("CLOSE", close::parse),
         selected("EXPUNGE", expunge::parse),
@@ -314,6 +315,7 @@ pub static EXTENSIONS: &[Extension] = &[
     extension("UNAUTHENTICATE", 8437, after_login, &[
         logged_in("UNAUTHENTICATE", unauthenticate::parse),
     ]),
+    extension("CATENATE", 4469, always, &[]),
     extension("URLAUTH", 4467, always, &[
         logged_in("GENURLAUTH", genurlauth::parse),
         logged_in("URLFETCH", urlfetch::parse).reads(),

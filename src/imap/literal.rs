@@ -19,13 +19,25 @@ impl Session {
     /// Reads the message that a literal announces. When it fails its octets are read to their end
     /// nevertheless, so that they are never taken for commands.
     pub async fn message(&mut self, literal: Literal, out: &mut Replies) -> Result<Spool, Error> {
-        let limits = self.door.limits;
         self.fits(literal)?;
+        let mut spool = self.mail().spool();
+        self.message_part(&mut spool, literal, out).await?;
+        Ok(spool)
+    }
+
+    /// The same for a part of a message, which is added to what came before.
+    pub async fn message_part(
+        &mut self,
+        spool: &mut Spool,
+        literal: Literal,
+        out: &mut Replies,
+    ) -> Result<(), Error> {
+        let limits = self.door.limits;
         if !literal.sent_at_once {
             out.go_on("send the message");
             out.flush().await?;
         }
-        let (mut spool, mut failed) = (self.mail().spool(), None);
+        let mut failed = None;
         let mut octets = Octets::new(literal.size, limits.rate);
         let (door, stop) = (Arc::clone(&self.door), self.stop());
         let input = self.input()?;
@@ -45,11 +57,11 @@ impl Session {
             })?;
             let Some(piece) = piece else { break };
             if failed.is_none() {
-                failed = take(&mut spool, &piece, literal.binary).err();
+                failed = take(spool, &piece, literal.binary).err();
             }
         }
         input.set_deadline(within(limits.idle_time));
-        failed.map_or(Ok(spool), Err)
+        failed.map_or(Ok(()), Err)
     }
 
     /// Reads a value that a literal announces within a command at work, of which so many octets are

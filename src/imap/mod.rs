@@ -13,6 +13,7 @@ pub mod error;
 pub mod extensions;
 pub mod fetch;
 pub mod flags;
+pub mod incoming;
 pub mod limits;
 mod literal;
 pub mod message_limit;

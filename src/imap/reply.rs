@@ -57,6 +57,8 @@ pub enum Code {
     AuthenticationFailed,
     /// May not act as that user.
     AuthorizationFailed,
+    /// The first URL that could not be followed (RFC 4469 §4.1).
+    BadUrl(String),
     /// No such charset; these there are.
     BadCharset,
     /// No such way to compare texts (RFC 5255 §4.9).
@@ -169,6 +171,7 @@ impl Encode for Code {
             }
             Self::AuthenticationFailed => out.put("AUTHENTICATIONFAILED"),
             Self::AuthorizationFailed => out.put("AUTHORIZATIONFAILED"),
+            Self::BadUrl(url) => bad_url(url, out),
             Self::BadCharset => out.put("BADCHARSET (US-ASCII UTF-8)"),
             Self::BadComparator => out.put("BADCOMPARATOR"),
             Self::Cannot => out.put("CANNOT"),
@@ -252,6 +255,20 @@ impl Encode for Code {
             Self::UseAttr => out.put("USEATTR"),
         }
     }
+}
+
+/// `BADURL "/INBOX/;UID=20"`; what would end the quotes or the code is encoded.
+fn bad_url(url: &str, out: &mut Buffer) {
+    const LONGEST: usize = 1_000;
+    out.put("BADURL \"");
+    for octet in url.bytes().take(LONGEST) {
+        if octet.is_ascii_graphic() && !matches!(octet, b'"' | b'\\' | b']') {
+            out.raw(&[octet]);
+        } else {
+            out.put(format!("%{octet:02X}").as_str());
+        }
+    }
+    out.put("\"");
 }
 
 /// `BADEVENT (MessageNew MessageExpunge)`

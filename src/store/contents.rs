@@ -23,7 +23,7 @@ pub type Hash = [u8; 32];
 
 /// A run of stored octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece {
+struct Piece {
     source: Source,
     offset: u64,
     length: u64,
@@ -36,19 +36,13 @@ enum Source {
 }
 
 impl Piece {
-    /// Its length in octets.
-    pub fn len(&self) -> u64 {
-        self.length
-    }
-
-    /// Nothing in it?
-    pub fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.length == 0
     }
 
     /// The part of it from `range.start` to `range.end`, counted from its own start.
     #[must_use]
-    pub fn part(&self, range: Range<u64>) -> Self {
+    fn part(&self, range: Range<u64>) -> Self {
         let end = range.end.min(self.length);
         let start = range.start.min(end);
         let offset = self.offset.saturating_add(start);

@@ -3,7 +3,7 @@
 
 use super::{
     Command, Parsed, Running,
-    append::{self, Head, check_head, check_room, head, message},
+    append::{self, check_data, check_room},
     copy::no_place,
     tell_form,
 };
@@ -11,11 +11,12 @@ use crate::{
     ids::Uid,
     imap::{
         error::Error,
+        incoming::{self, Data, Head, Tail, following, head, message},
         picture::By,
         reply::{Code, Done, Replies},
         session::Session,
     },
-    mail::{Actor, Mailbox, NewMail, Rights},
+    mail::{Actor, Mailbox, Rights},
     wire::{Cursor, Set, Syntax},
 };
 
@@ -57,7 +58,7 @@ fn one(args: &mut Cursor<'_>) -> Result<Set, Syntax> {
 /// Is the literal at the end of these arguments the message, and not the mailbox's name?
 pub fn is_data(args: &[u8]) -> bool {
     let mut args = Cursor::new(args);
-    args.space().and_then(|()| one(&mut args)).is_ok() && append::is_data(args.rest())
+    args.space().and_then(|()| one(&mut args)).is_ok() && incoming::is_data(args.rest())
 }
 
 impl Command for Replace {
@@ -66,28 +67,17 @@ impl Command for Replace {
     fn run<'a>(self: Box<Self>, session: &'a mut Session, out: &'a mut Replies) -> Running<'a> {
         Box::pin(async move {
             let actor = session.actor()?;
-            let Self { old, by, name, head } = *self;
-            let (old, to) = match look(session, &actor, (&old, by), &name, &head).await {
+            let Self { old, by, name, head: Head { about, data } } = *self;
+            let (old, to) = match look(session, &actor, (&old, by), &name, &data).await {
                 Ok(found) => found,
                 Err(error) => {
-                    session.swallow(head.literal).await?;
+                    data.swallow(session).await?;
                     return Err(error);
                 }
             };
-            let new = match message(session, &head, out).await {
-                Ok(message) => NewMail {
-                    message,
-                    marks: head.marks,
-                    internal_date: head.date,
-                    annotations: head.annotations,
-                },
-                Err(error @ (Error::Bye(..) | Error::Connection(_))) => return Err(error),
-                Err(error) => {
-                    session.swallow_rest().await?;
-                    return Err(error);
-                }
-            };
-            end(session, head.utf8, out).await?;
+            let (message, tail) = message(session, data, out).await?;
+            end(session, tail, out).await?;
+            let new = about.mail(message);
             let mail = session.mail();
             let from = &session.selected()?.mailbox;
             let replaced = mail.replace(&actor, from, old, &to, new).await;
@@ -111,9 +101,9 @@ async fn look(
     actor: &Actor,
     (old, by): (&Set, By),
     name: &str,
-    head: &Head,
+    data: &Data,
 ) -> Result<(Uid, Mailbox), Error> {
-    check_head(session, head)?;
+    check_data(session, data)?;
     let mail = session.mail();
     let selected = session.selected()?;
     selected.must_be_writable()?;
@@ -129,16 +119,16 @@ async fn look(
     if freed == to.account {
         quota.octets = quota.octets.saturating_sub(size);
     }
-    check_room(quota, head, 0)?;
+    check_room(quota, data, 0)?;
     Ok((uid, to))
 }
 
 /// Nothing follows the one message.
-async fn end(session: &mut Session, utf8: bool, out: &mut Replies) -> Result<(), Error> {
-    match append::following(session, utf8, out).await? {
+async fn end(session: &mut Session, tail: Tail, out: &mut Replies) -> Result<(), Error> {
+    match following(session, tail, out).await? {
         None => Ok(()),
         Some(further) => {
-            session.swallow(further.literal).await?;
+            further.data.swallow(session).await?;
             Err(Syntax::Expected("the end behind the one message").into())
         }
     }

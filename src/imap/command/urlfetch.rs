@@ -228,7 +228,7 @@ async fn count(mail: &Mail, large: &Large) -> Result<u64, Error> {
 }
 
 fn line_ends(octets: &[u8]) -> u64 {
-    octets.iter().filter(|octet| **octet == b'\n').count() as u64
+    memchr::memchr_iter(b'\n', octets).count() as u64
 }
 
 /// The structure of a header, which is a part of no message (RFC 3462 has this type for it).

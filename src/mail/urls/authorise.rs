@@ -102,7 +102,7 @@ fn grantable(
         }
         checked => checked?,
     }
-    if here.user(r, server, asker)? != Some(asker) {
+    if here::user(r, server, asker)? != Some(asker) {
         return Err(GrantError::Unfit("the supplied URL names another user"));
     }
     let name = message.mailbox.as_ref().map(|mailbox| mailbox.name.as_str()).unwrap_or_default();
@@ -119,13 +119,13 @@ fn grantable(
 /// The mailbox to which a URL gives access, if its authorisation holds now and for who follows it.
 ///
 /// Whatever is wrong, one token is made and compared, and the refusal is the same.
-pub(super) fn check(r: &Reader<'_>, here: &Here, url: &Text, by: By) -> Result<Found, LinkError> {
+pub(super) fn check(r: &Reader<'_>, url: &Text, by: By) -> Result<Found, LinkError> {
     let message = url.message()?;
     let Some(UrlAuth { access, proof: Some(proof) }) = &message.authorisation else {
         return Err(LinkError::NoAccess);
     };
     let server = url.server()?;
-    let owner = here.user(r, server, by.follower.account())?;
+    let owner = here::user(r, server, by.follower.account())?;
     let found = owner.map(|owner| mailbox(r, owner, message)).transpose()?.flatten();
     let key = found.as_ref().zip(owner);
     let key = key.map(|(found, owner)| r.url_key(owner, found.row.id)).transpose()?.flatten();
@@ -158,11 +158,11 @@ fn holds(url: &Text, proof: &UrlProof, key: Option<&UrlKey>) -> bool {
 /// Is this one whom the access identifier means?
 fn permits(r: &Reader<'_>, access: &UrlAccess, follower: Follower) -> Result<bool, LinkError> {
     Ok(match (access, follower) {
-        (UrlAccess::Submit(_), Follower::Submitter(_)) => true,
         (UrlAccess::Submit(user), Follower::Submission(account))
         | (UrlAccess::User(user), Follower::User(account)) => here::is_called(r, user, account)?,
         // There is no anonymous login here, so both mean everybody who is logged in.
-        (UrlAccess::AuthUser | UrlAccess::Anonymous, _) => true,
+        (UrlAccess::AuthUser | UrlAccess::Anonymous, _)
+        | (UrlAccess::Submit(_), Follower::Submitter(_)) => true,
         (UrlAccess::Submit(_) | UrlAccess::User(_), _) => false,
     })
 }

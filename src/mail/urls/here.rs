@@ -38,24 +38,23 @@ impl Here {
         let is_ours = host == self.hostname || host == "localhost" || r.domain(&host)?.is_some();
         if is_ours { Ok(()) } else { Err(LinkError::Elsewhere) }
     }
+}
 
-    /// Whose mailboxes are meant. A name without a domain is that of the domain in the place of the
-    /// host, that of the asker, or the only one there is.
-    pub(super) fn user(
-        &self,
-        r: &Reader<'_>,
-        server: &UrlServer,
-        asker: AccountId,
-    ) -> Result<Option<AccountId>, store::Error> {
-        let Some(name) = &server.user else { return Ok(None) };
-        if name.contains('@') {
-            return account(r, name);
-        }
-        if let Some(account) = account(r, &format!("{name}@{}", server.host))? {
-            return Ok(Some(account));
-        }
-        named(r, name, asker)
+/// Whose mailboxes are meant. A name without a domain is that of the domain in the place of the
+/// host, that of the asker, or the only one there is.
+pub(super) fn user(
+    r: &Reader<'_>,
+    server: &UrlServer,
+    asker: AccountId,
+) -> Result<Option<AccountId>, store::Error> {
+    let Some(name) = &server.user else { return Ok(None) };
+    if name.contains('@') {
+        return account(r, name);
     }
+    if let Some(account) = account(r, &format!("{name}@{}", server.host))? {
+        return Ok(Some(account));
+    }
+    named(r, name, asker)
 }
 
 /// The user whom an access identifier names, seen by who follows the URL.

@@ -129,12 +129,12 @@ impl Urls {
             let message = url.message()?;
             if let Some(server) = &url.url.server {
                 here.check(r, server)?;
-                if server.user.is_some() && here.user(r, server, account)? != Some(account) {
+                if server.user.is_some() && here::user(r, server, account)? != Some(account) {
                     return Err(LinkError::NoAccess);
                 }
             }
             if message.authorisation.is_some() {
-                authorise::check(r, &here, &url, by)?;
+                authorise::check(r, &url, by)?;
             }
             let found = match (&message.mailbox, &open) {
                 (Some(named), _) => find(r, account, &Place::of(&named.name)),
@@ -161,7 +161,7 @@ impl Urls {
         self.read(move |r| {
             let message = url.message()?;
             here.check(r, url.server()?)?;
-            let found = authorise::check(r, &here, &url, By { follower, now })?;
+            let found = authorise::check(r, &url, By { follower, now })?;
             link(r, &found, message)
         })
         .await

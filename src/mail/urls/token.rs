@@ -39,7 +39,8 @@ pub(super) fn token(key: &UrlKey, signed: &str) -> String {
 
 /// Was this token made with this key? Without a key it was not, and that costs the same.
 pub(super) fn proves(key: Option<&UrlKey>, signed: &str, given: &str) -> bool {
-    let expected = token(key.unwrap_or(&UrlKey::default()), signed);
+    let decoy = UrlKey::default();
+    let expected = token(key.unwrap_or(&decoy), signed);
     let given = given.to_ascii_lowercase();
     let same = constant_time::verify_slices_are_equal(expected.as_bytes(), given.as_bytes());
     same.is_ok() & key.is_some()
