@@ -12,9 +12,9 @@ fn message(text: &str) -> UrlMessage {
     url(text).message().unwrap_or_else(|| panic!("{text} is no message")).clone()
 }
 
-fn server(user: &str, host: &str) -> Option<UrlServer> {
+fn server(user: &str, host: &str) -> UrlServer {
     let user = Some(user.to_owned()).filter(|user| !user.is_empty());
-    Some(UrlServer { user, host: host.to_owned(), ..UrlServer::default() })
+    UrlServer { user, host: host.to_owned(), ..UrlServer::default() }
 }
 
 fn mailbox(name: &str, uid_validity: u32) -> UrlMailbox {
@@ -27,7 +27,7 @@ fn the_examples_of_rfc_5092_section_9() {
     let text =
         "imap://minbari.example.org/gray-council;UIDVALIDITY=385759045/;UID=20/;PARTIAL=0.1024";
     let read = url(text);
-    assert_eq!(read.server, server("", "minbari.example.org"));
+    assert_eq!(read.server, Some(server("", "minbari.example.org")));
     let part = message(text);
     assert_eq!(part.mailbox, Some(mailbox("gray-council", 385_759_045)));
     assert_eq!((part.uid, part.partial), (20, Some(UrlPartial { offset: 0, length: Some(1024) })));
