@@ -129,6 +129,8 @@ counted! {
         ImapFetchItemsMax = "imap_fetch_items_max",
         /// Too many ranges in a set.
         ImapSetRangesMax = "imap_set_ranges_max",
+        /// Too many BURL parts in one message.
+        BurlPartsMax = "burl_parts_max",
         /// Too many parts in one CATENATE.
         CatenatePartsMax = "catenate_parts_max",
         /// Too many messages for one command.

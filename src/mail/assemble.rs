@@ -4,6 +4,8 @@
 //! What is small is copied; of large messages the new one shares the file. Sizes are known before
 //! anything is copied, and memory stays flat.
 
+mod written;
+
 use std::sync::Arc;
 
 use super::{
@@ -13,6 +15,8 @@ use super::{
     urls::Linked,
 };
 use crate::store::Run;
+
+pub use self::written::{Unfit, WrittenAs};
 
 impl Mail {
     /// Adds what a URL names to a message on its way in; false when there is no such part.

@@ -8,7 +8,7 @@ mod access;
 pub mod acl;
 pub mod annotations;
 mod appending;
-mod assemble;
+pub mod assemble;
 pub mod binary;
 pub mod casemap;
 mod collation;

@@ -5,7 +5,7 @@
 //! [`downgrade`](super::downgrade) do that); here it is carried out. Memory stays bounded: only a
 //! header that is edited is held, up to its limit.
 
-mod encode;
+pub(in crate::mail) mod encode;
 mod header;
 mod line_ends;
 mod plan;

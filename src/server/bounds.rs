@@ -182,6 +182,7 @@ pub(super) fn smtp(limits: &Limits, role: smtp::Role) -> smtp::Limits {
         messages_per_session: limits.smtp_messages_per_session,
         messages_per_address_and_minute: limits.smtp_messages_per_address_per_minute,
         chunks: limits.bdat_chunks_max,
+        references: limits.burl_parts_max,
         bad_commands_at_first: limits.bad_commands_before_login_max,
         bad_commands: limits.bad_commands_max,
         login: *limits.login_time,

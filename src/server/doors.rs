@@ -92,6 +92,7 @@ impl Leaves {
                 source_url: source_url.clone(),
                 delivery: house.delivery.clone(),
                 submission: house.submission.clone(),
+                urls: house.urls.clone(),
                 logins: Arc::clone(&house.logins),
                 tls: Some(Arc::new(tls.speaking(protocol))),
                 connections: Arc::clone(&house.connections),

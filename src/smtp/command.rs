@@ -24,6 +24,8 @@ pub enum Command {
     Data,
     /// `BDAT size [LAST]` (RFC 3030 §2)
     Bdat(Chunk),
+    /// `BURL [encoding] url [LAST]` (RFC 4468 §3.5)
+    Burl(Box<Reference>),
     /// `RSET`
     Rset,
     /// `NOOP`, whatever follows it
@@ -88,6 +90,36 @@ pub struct Chunk {
     pub last: bool,
 }
 
+/// `BURL`'s arguments.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// In which transfer encoding the octets shall be written; None as they are stored.
+    pub encoding: Option<AsEncoded>,
+    /// What the octets are named by.
+    pub url: Box<str>,
+    /// The message is whole with them.
+    pub last: bool,
+    /// A failure of another server that may pass shall be tried again for a while.
+    pub retry: bool,
+}
+
+impl std::fmt::Debug for Reference {
+    /// The URL holds a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reference").field("last", &self.last).finish_non_exhaustive()
+    }
+}
+
+/// A transfer encoding that BURL can ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AsEncoded {
+    SevenBit,
+    EightBit,
+    Binary,
+    Base64,
+    QuotedPrintable,
+}
+
 /// `AUTH`'s arguments.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Auth {
@@ -150,6 +182,7 @@ impl Command {
             "RCPT" => Ok(Self::Rcpt(Box::new(rcpt(arguments)?))),
             "DATA" => none(Self::Data),
             "BDAT" => bdat(arguments),
+            "BURL" => burl(arguments),
             "RSET" => none(Self::Rset),
             "NOOP" => Ok(Self::Noop),
             "QUIT" => none(Self::Quit),
@@ -183,6 +216,40 @@ fn bdat(arguments: &str) -> Result<Command, Syntax> {
     };
     let size = number(size).ok_or(Syntax::Bdat)?;
     Ok(Command::Bdat(Chunk { size, last }))
+}
+
+/// `burl-cmd = "BURL" SP absolute-URI [SP "LAST"]` (RFC 4468 §3.5), and before it an encoding, behind it
+/// `failnow` or `retry`: the words of an older form (draft-ietf-lemonade-submit-01 §4.2.2).
+fn burl(arguments: &str) -> Result<Command, Syntax> {
+    let wrong = Syntax::Arguments("BURL url [LAST]");
+    let mut words = arguments.split(' ').peekable();
+    let encoding = words.peek().and_then(|word| encoding(word));
+    if encoding.is_some() {
+        words.next();
+    }
+    let url = words.next().filter(|url| url.contains(':')).ok_or_else(|| wrong.clone())?;
+    let mut reference = Reference { encoding, url: url.into(), last: false, retry: false };
+    let mut when = false;
+    for word in words {
+        let word = word.to_ascii_lowercase();
+        match word.as_str() {
+            "last" if !reference.last => reference.last = true,
+            "failnow" | "retry" if !when => (when, reference.retry) = (true, word == "retry"),
+            _ => return Err(wrong),
+        }
+    }
+    Ok(Command::Burl(Box::new(reference)))
+}
+
+fn encoding(word: &str) -> Option<AsEncoded> {
+    Some(match word.to_ascii_lowercase().as_str() {
+        "7bit" => AsEncoded::SevenBit,
+        "8bit" => AsEncoded::EightBit,
+        "binary" => AsEncoded::Binary,
+        "base64" => AsEncoded::Base64,
+        "quoted-printable" => AsEncoded::QuotedPrintable,
+        _ => return None,
+    })
 }
 
 /// `1*20DIGIT`
@@ -260,6 +327,30 @@ mod tests {
     }
 
     #[test]
+    fn a_reference_is_a_url_and_may_be_the_last() {
+        let read = |line: &str| match parse(line) {
+            Ok(Command::Burl(reference)) => *reference,
+            other => panic!("{other:?}"),
+        };
+        let url = "imap://a@b/c/;uid=1;urlauth=submit+a:internal:0123";
+        let first = read(&format!("BURL {url}"));
+        assert_eq!((&*first.url, first.last, first.encoding), (url, false, None));
+        assert!(read(&format!("burl {url} last")).last);
+        let old = read(&format!("BURL Base64 {url} LAST retry"));
+        assert!(old.last && old.retry && old.encoding == Some(AsEncoded::Base64));
+        assert!(!read(&format!("BURL {url} failnow")).last);
+        assert!(!format!("{first:?}").contains("0123"));
+        for bad in
+            ["BURL", "BURL LAST", "BURL x", "BURL 7bit", "BURL a:b LAST LAST", "BURL a:b  LAST"]
+        {
+            assert!(matches!(parse(bad), Err(Syntax::Arguments(_))), "{bad}");
+        }
+        for bad in ["BURL rot13 a:b", "BURL a:b retry failnow", "BURL a:b FIRST"] {
+            assert!(matches!(parse(bad), Err(Syntax::Arguments(_))), "{bad}");
+        }
+    }
+
+    #[test]
     fn auth_has_a_mechanism_and_perhaps_a_response() {
         let Ok(Command::Auth(auth)) = parse("AUTH plain AGFAYgBj") else { panic!() };
         assert_eq!(&*auth.mechanism, "PLAIN");
@@ -277,7 +368,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_behind_a_verb_panics(text in "(MAIL FROM:|RCPT TO:|BDAT |AUTH )\\PC{0,60}") {
+        fn no_text_behind_a_verb_panics(text in "(MAIL FROM:|RCPT TO:|BDAT |BURL |AUTH )\\PC{0,60}") {
             let _ = parse(&text);
         }
     }

@@ -96,12 +96,7 @@ impl Session {
             self.say(&Reply::new(503, "5.5.1", "MAIL and RCPT first"));
             return Ok(());
         };
-        let spool = || self.door.means.delivery.mail().spool();
-        let mut chunks = transaction.chunks.take().unwrap_or_else(|| Chunks {
-            intake: Intake::new(spool(), &self.door.means.metrics),
-            number: 0,
-            longest: LongestLine::default(),
-        });
+        let mut chunks = transaction.chunks.take().unwrap_or_else(|| self.chunks());
         chunks.number = chunks.number.saturating_add(1);
         chunks.intake.announce(chunk.size, self.door.limits.message_size);
         if chunks.number > self.door.limits.chunks {
@@ -129,6 +124,17 @@ impl Session {
         Ok(())
     }
 
+    /// A message of which nothing has come yet.
+    pub(super) fn chunks(&self) -> Chunks {
+        let spool = self.door.means.delivery.mail().spool();
+        Chunks {
+            intake: Intake::new(spool, &self.door.means.metrics),
+            number: 0,
+            longest: LongestLine::default(),
+            references: 0,
+        }
+    }
+
     async fn chunk_piece(&mut self, octets: &mut Octets) -> Done<Option<Vec<u8>>> {
         if !self.input.has_buffered() {
             self.flush().await?;
@@ -147,7 +153,7 @@ impl Session {
 
     /// Gives a whole message to its room, and says what became of it: once, or at LMTP once for
     /// each recipient. Good news are said only when it is on the disk.
-    async fn hand_over(&mut self, transaction: Transaction, intake: Intake) -> Done {
+    pub(super) async fn hand_over(&mut self, transaction: Transaction, intake: Intake) -> Done {
         self.messages = self.messages.saturating_add(1);
         let spool = match intake.end() {
             Ok(spool) => spool,

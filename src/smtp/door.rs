@@ -11,6 +11,7 @@ use crate::{
     delivery::Delivery,
     events,
     ids::Neighbour,
+    mail::urls::Urls,
     metrics::{Limit, Metrics},
     net::{Connection, Connections, LineEnds, Memory, Refusal, ServerTls, open},
     sessions::Sessions,
@@ -29,6 +30,8 @@ pub struct Means {
     pub delivery: Delivery,
     /// Mail from our users.
     pub submission: Submission,
+    /// URLs of messages, for BURL.
+    pub urls: Urls,
     /// Who is it?
     pub logins: Arc<Logins>,
     /// For STARTTLS; None: it is not offered.

@@ -41,6 +41,7 @@ pub const EXTENSIONS: &[Extension] = &[
     extension("ENHANCEDSTATUSCODES", 2034, |_| Some("ENHANCEDSTATUSCODES".into())),
     extension("CHUNKING", 3030, |_| Some("CHUNKING".into())),
     extension("BINARYMIME", 3030, |_| Some("BINARYMIME".into())),
+    extension("BURL", 4468, |now| (now.role == Role::Submission).then(|| "BURL imap".into())),
     extension("DSN", 3461, |_| Some("DSN".into())),
     extension("STARTTLS", 3207, |now| now.may_start_tls().then(|| "STARTTLS".into())),
     extension("AUTH", 4954, |now| now.may_log_in().then(|| now.mechanisms())),

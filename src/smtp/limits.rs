@@ -44,6 +44,8 @@ pub struct Limits {
     pub messages_per_address_and_minute: usize,
     /// BDAT chunks of a message.
     pub chunks: usize,
+    /// BURL parts of a message.
+    pub references: usize,
     /// Commands in error before a login or a first transaction.
     pub bad_commands_at_first: usize,
     /// Commands in error afterwards.
@@ -76,6 +78,7 @@ impl Default for Limits {
             messages_per_session: 1_000,
             messages_per_address_and_minute: 300,
             chunks: 1_000,
+            references: 100,
             bad_commands_at_first: 3,
             bad_commands: 20,
             login: Duration::from_mins(1),

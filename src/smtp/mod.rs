@@ -6,6 +6,7 @@
 //! somebody is by auth. This door only knows the conversation, and says yes only when they have.
 
 mod auth;
+mod burl;
 pub mod command;
 mod data;
 mod door;

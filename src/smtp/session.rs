@@ -144,6 +144,13 @@ impl Session {
             }
             Command::Data => self.data().await?,
             Command::Bdat(chunk) => self.bdat(chunk).await?,
+            Command::Burl(reference) if self.door.role == Role::Submission => {
+                self.burl(*reference).await?;
+            }
+            Command::Burl(_) => {
+                self.faults.count();
+                self.say(&Reply::from(&Syntax::Unknown));
+            }
             Command::Rset => {
                 self.transaction = None;
                 self.say(&Reply::new(250, "2.0.0", "forgotten"));

@@ -16,7 +16,10 @@ use crate::{
     delivery::{self, Delivery},
     events::{self, Bus, Origin},
     ids::{AccountId, Uid},
-    mail::{self, Mail},
+    mail::{
+        self, Mail,
+        urls::{Here, Urls},
+    },
     metrics::Metrics,
     net::{Connection, ConnectionLimits, Connections, Memory, MemoryLimits, Stream},
     sessions::Sessions,
@@ -74,6 +77,7 @@ impl House {
             quota_refused_after: std::time::Duration::from_hours(7 * 24),
             metrics: Arc::clone(&metrics),
         };
+        let urls = Urls::new(&mail, Here::default());
         let delivery = Delivery::new(mail, settings);
         let settings = submission::Settings {
             hostname: hostname.clone(),
@@ -90,6 +94,7 @@ impl House {
             source_url: None,
             delivery,
             submission,
+            urls,
             logins: Arc::new(logins),
             tls: None,
             connections: Connections::new(ConnectionLimits::default(), &metrics),

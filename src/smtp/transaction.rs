@@ -39,6 +39,8 @@ pub(super) struct Chunks {
     pub(super) intake: Intake,
     pub(super) number: usize,
     pub(super) longest: LongestLine,
+    /// How many parts came by reference.
+    pub(super) references: usize,
 }
 
 /// Octets on their way into a spool, until a fault: from there on they are only counted.
@@ -83,6 +85,18 @@ impl Intake {
             _ => {}
         }
         self.spool = Err(Reply::from(error));
+    }
+
+    /// Refuses the message for this reason, if nothing else was wrong before.
+    pub(super) fn fail_by(&mut self, reply: Reply) {
+        if self.spool.is_ok() {
+            self.spool = Err(reply);
+        }
+    }
+
+    /// The message so far, if nothing is wrong.
+    pub(super) fn spool(&mut self) -> Option<&mut Spool> {
+        self.spool.as_mut().ok()
     }
 
     /// What is wrong so far.

@@ -14,13 +14,13 @@ const QUANTA: usize = COLUMNS / 4 * 3;
 
 /// Octets to lines of base64.
 #[derive(Debug, Default)]
-pub(super) struct Base64 {
+pub(in crate::mail) struct Base64 {
     held: Vec<u8>,
     begun: bool,
 }
 
 impl Base64 {
-    pub(super) fn feed(&mut self, octets: &[u8], out: &mut Vec<u8>) {
+    pub(in crate::mail) fn feed(&mut self, octets: &[u8], out: &mut Vec<u8>) {
         let mut rest = octets;
         if !self.held.is_empty() {
             let wanted = QUANTA.saturating_sub(self.held.len()).min(rest.len());
@@ -38,7 +38,7 @@ impl Base64 {
         lines.for_each(|line| self.line(line, out));
     }
 
-    pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
+    pub(in crate::mail) fn finish(&mut self, out: &mut Vec<u8>) {
         let line = std::mem::take(&mut self.held);
         if !line.is_empty() {
             self.line(&line, out);
@@ -58,20 +58,20 @@ impl Base64 {
 
 /// Lines of text to quoted-printable; line ends stay, everything comes back octet for octet.
 #[derive(Debug, Default)]
-pub(super) struct Quoted {
+pub(in crate::mail) struct Quoted {
     column: usize,
     /// A blank or CR of which the next octet tells whether it must be escaped.
     held: Option<u8>,
 }
 
 impl Quoted {
-    pub(super) fn feed(&mut self, octets: &[u8], out: &mut Vec<u8>) {
+    pub(in crate::mail) fn feed(&mut self, octets: &[u8], out: &mut Vec<u8>) {
         for octet in octets {
             self.octet(*octet, out);
         }
     }
 
-    pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
+    pub(in crate::mail) fn finish(&mut self, out: &mut Vec<u8>) {
         if let Some(held) = self.held.take() {
             self.escape(held, out);
         }
