@@ -197,8 +197,9 @@ section! {
         comment_depth_max: usize = 50,
         /// Encoded words of a message that are decoded.
         encoded_words_max: usize = 10_000,
-        /// Octets of a message's decoded text that a search looks at, and that the full-text index
-        /// holds. A change takes effect at once; the index follows at the next start.
+        /// Octets of text in a message's header, and in its body, up to which the full-text index
+        /// takes them in. A search finds more than that too: it reads the message. A change holds for
+        /// mail that comes from then on.
         text_indexed_max: Size = Size::mib(1),
 
         /// Octets that CONVERT reads.

@@ -1,7 +1,9 @@
 //! The collation `i;unicode-casemap` (RFC 5051): how names, searches and sort keys are compared.
 
 use icu_casemap::CaseMapper;
-use icu_normalizer::{ComposingNormalizer, DecomposingNormalizer};
+use icu_normalizer::{
+    ComposingNormalizer, DecomposingNormalizer, properties::CanonicalCombiningClassMap,
+};
 
 /// Text prepared for comparison (RFC 5051 §2): each character to simple titlecase, then NFKD.
 ///
@@ -24,6 +26,22 @@ pub fn casemap(text: &str) -> String {
         rest = behind;
     }
     out
+}
+
+/// The last place where a text can be parted so that its parts, prepared each by itself, are the whole
+/// prepared; its beginning when there is none. More text may follow.
+///
+/// That is before a letter which begins with no mark: marks are put in order among themselves, and
+/// nothing is composed.
+pub(super) fn last_seam(text: &str) -> usize {
+    let (mapper, normalizer) = (CaseMapper::new(), DecomposingNormalizer::new_nfkd());
+    let classes = CanonicalCombiningClassMap::new();
+    let begins_anew = |letter: char| {
+        let titled = mapper.simple_titlecase(letter);
+        let first = normalizer.normalize_iter(std::iter::once(titled)).next();
+        letter.is_ascii() || first.is_some_and(|first| classes.get_u8(first) == 0)
+    };
+    text.char_indices().rev().find(|(_, letter)| begins_anew(*letter)).map_or(0, |(place, _)| place)
 }
 
 /// Tells whether texts that were prepared before compare with texts that are prepared now: another
@@ -73,6 +91,14 @@ mod tests {
             let titled = text.chars().map(|character| mapper.simple_titlecase(character));
             let whole: String = DecomposingNormalizer::new_nfkd().normalize_iter(titled).collect();
             prop_assert_eq!(casemap(&text), whole);
+        }
+
+        #[test]
+        fn parts_at_a_seam_are_as_the_whole(
+            text in "[a-zé\\u{300}-\\u{316}\\u{f73}\\u{344}ßŉＡ가-깋각]{0,24}",
+        ) {
+            let (head, tail) = text.split_at(last_seam(&text));
+            prop_assert_eq!(casemap(head) + &casemap(tail), casemap(&text));
         }
     }
 }

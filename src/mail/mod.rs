@@ -11,6 +11,7 @@ mod appending;
 pub mod assemble;
 pub mod binary;
 pub mod casemap;
+mod charset;
 mod collation;
 mod content;
 mod deeds;
@@ -99,7 +100,7 @@ pub struct Limits {
     pub metadata_value: usize,
     /// Metadata entries of a mailbox, or of the server, that one user sees.
     pub metadata_entries: usize,
-    /// Octets of a message's decoded text that a search looks at and the full-text index holds.
+    /// Octets of text for which the full-text index takes a message in; a search reads one with more.
     pub text_indexed: u64,
     /// How much of a message is read; what lies beyond is opaque and kept all the same.
     pub parsing: structure::Limits,
@@ -129,8 +130,8 @@ pub struct Mail {
     store: Store,
     views: Arc<views::Views>,
     fetched: Arc<fetched::Fetched>,
-    /// What the full-text index was opened for.
-    indexed_reach: Arc<OnceLock<search::Reach>>,
+    /// With how many decoded words the full-text index was opened.
+    indexed_words: Arc<OnceLock<usize>>,
     limits: Limits,
     metrics: Arc<Metrics>,
 }
@@ -140,8 +141,8 @@ impl Mail {
     pub fn new(store: Store, limits: Limits) -> Self {
         let views = Arc::new(views::Views::default());
         store.bus().observe(vec![Arc::clone(&views) as Arc<dyn crate::events::Observer>]);
-        let (fetched, indexed_reach) = Default::default();
-        Self { store, views, fetched, indexed_reach, limits, metrics: Metrics::new() }
+        let (fetched, indexed_words) = Default::default();
+        Self { store, views, fetched, indexed_words, limits, metrics: Metrics::new() }
     }
 
     /// The same room with other limits.

@@ -5,8 +5,8 @@ use super::{
     date::sent_day,
     decide::Facts,
     key::{Days, Field, Key},
-    needle::Needle,
-    text::{self, Reach, Source},
+    needle::{Needle, Seeker},
+    text::{self, Scope, Source},
 };
 use crate::{
     events::Entry,
@@ -53,15 +53,15 @@ pub(super) struct Stored<'m> {
     entry: &'m Entry,
     listing: Option<ContentParts>,
     header: Option<ContentParts>,
-    /// How much is looked at for one key.
-    reach: Reach,
+    /// Encoded words that are decoded for one key.
+    encoded_words: usize,
     /// How many octets were read for this message.
     pub(super) weight: u64,
 }
 
 impl<'m> Stored<'m> {
-    pub(super) fn new(r: &'m Reader<'m>, entry: &'m Entry, reach: Reach) -> Self {
-        Self { r, entry, listing: None, header: None, reach, weight: 0 }
+    pub(super) fn new(r: &'m Reader<'m>, entry: &'m Entry, encoded_words: usize) -> Self {
+        Self { r, entry, listing: None, header: None, encoded_words, weight: 0 }
     }
 
     /// Summary and structure.
@@ -86,13 +86,13 @@ impl<'m> Stored<'m> {
     }
 
     fn field(&mut self, field: Field, needle: &Needle) -> Result<bool> {
-        let mut left = self.reach.encoded_words;
+        let mut left = self.encoded_words;
         let text = field_text(&self.summary()?, field, &mut left);
         Ok(text.is_some_and(|text| needle.is_in(&text)))
     }
 
     fn header_field(&mut self, name: &[u8], needle: &Needle) -> Result<bool> {
-        let mut left = self.reach.encoded_words;
+        let mut left = self.encoded_words;
         let mut of_name = fields(&self.header()?.header).filter(|field| field.is(name));
         Ok(of_name.any(|field| needle.is_in(&words::decode(&unfold(field.value), &mut left))))
     }
@@ -101,16 +101,18 @@ impl<'m> Stored<'m> {
         if needle.is_empty() {
             return Ok(true);
         }
-        let (mut left, most) = (self.reach.encoded_words, self.reach.text);
+        let mut left = self.encoded_words;
         if with_header && needle.is_in(&text::header(&self.header()?.header, &mut left)) {
             return Ok(true);
         }
         let source = Source { r: self.r, content: self.entry.content, size: self.entry.size };
         let structure = &self.listing()?.structure;
         let structure = StructureRef::parse(structure).map_err(|_| damaged())?;
-        let (found, read) = text::in_body(needle, source, structure, most, &mut left)?;
+        let scope = if with_header { Scope::BodyAndHeaderBeyond } else { Scope::Body };
+        let mut seeker = Seeker::new(needle);
+        let read = text::each_text(source, structure, scope, &mut left, &mut seeker)?;
         self.weight = self.weight.saturating_add(read);
-        Ok(found)
+        Ok(seeker.found)
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     facts::{self, Known},
     key::{Field, Key, Program},
     needle::Needle,
-    text::{self, Reach, Source},
+    text::{self, Scope, See, Source},
 };
 use crate::{
     events::Entry,
@@ -27,9 +27,18 @@ use crate::{
 /// Texts of one search that are looked up; the others are looked for.
 const MOST_PROBES: usize = 16;
 
-/// The texts of a message as the index has them; None when it is not like others and is better looked
-/// at each time: damaged, with too large a header, or with so many encoded words that not all are
-/// decoded.
+/// How much of a message is taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reach {
+    /// Octets of text in the header, and in the body, of a message that the index holds.
+    pub(super) text: u64,
+    /// Encoded words that are decoded.
+    pub(super) encoded_words: usize,
+}
+
+/// The texts of a message as the index has them, without its body where that is too much. None when it
+/// is not like others and is better looked at each time: damaged, with too large a header, or with so
+/// many encoded words that not all are decoded.
 pub(super) fn texts(
     r: &Reader<'_>,
     content: ContentId,
@@ -47,7 +56,8 @@ pub(super) fn texts(
 
 fn try_texts(r: &Reader<'_>, content: ContentId, size: u64, reach: Reach) -> Result<Option<Texts>> {
     let parts = r.content(content, Want { summary: true, header: true, ..Want::default() })?;
-    if parts.header.len() as u64 > reach.text {
+    let structure = StructureRef::parse(&parts.structure).map_err(|_| facts::damaged())?;
+    if parts.header.len() as u64 > reach.text || text::header_is_beyond(structure) {
         return Ok(None);
     }
     let mut left = reach.encoded_words;
@@ -66,14 +76,29 @@ fn try_texts(r: &Reader<'_>, content: ContentId, size: u64, reach: Reach) -> Res
             head.push('\n');
         }
     }
-    let structure = StructureRef::parse(&parts.structure).map_err(|_| facts::damaged())?;
-    let mut body = String::new();
-    text::each_of_body(Source { r, content, size }, structure, reach.text, &mut left, |text| {
-        body.push_str(&casemap(text));
-        body.push('\n');
-        ControlFlow::Continue(())
-    })?;
+    let mut body = Gathered { text: String::new(), most: reach.text, is_cut: false };
+    let source = Source { r, content, size };
+    text::each_text(source, structure, Scope::Body, &mut left, &mut body)?;
+    let body = (!body.is_cut).then_some(body.text);
     Ok((left > 0).then_some(Texts { head, body }))
+}
+
+/// The texts of a body, up to a bound.
+struct Gathered {
+    text: String,
+    most: u64,
+    is_cut: bool,
+}
+
+impl See for Gathered {
+    fn see(&mut self, piece: &str, last: bool) -> ControlFlow<()> {
+        self.text.push_str(&casemap(piece));
+        if last {
+            self.text.push('\n');
+        }
+        self.is_cut = self.text.len() as u64 > self.most;
+        if self.is_cut { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
 }
 
 impl Program {

@@ -8,7 +8,7 @@ use std::{collections::HashMap, time::Duration};
 
 use tokio::time::sleep;
 
-use super::{indexed, text::Reach};
+use super::indexed::{self, Reach};
 use crate::{
     events::{Door, Interest, News, Origin},
     ids::ContentId,
@@ -16,7 +16,7 @@ use crate::{
         Mail, casemap,
         error::{Error, Result},
     },
-    store::{self, Fulltext, Hash, Index, Reader},
+    store::{self, Fulltext, Hash, Index, Reader, Texts},
 };
 
 /// How long news are gathered before the index looks for new mail.
@@ -125,23 +125,16 @@ impl Mail {
         Ok(findings.into_iter().map(say).collect())
     }
 
-    /// The index, if it holds what a search by these limits looks at.
+    /// The index, if it was made with as many decoded words as a search by these limits sees.
     pub(super) fn fitting_index(&self) -> Option<&Fulltext> {
         let index = self.store().fulltext()?;
-        (self.indexed_reach.get() == Some(&self.reach())).then_some(index)
-    }
-
-    /// How much of a message is looked at.
-    pub(super) fn reach(&self) -> Reach {
-        let text = self.limits().text_indexed;
-        Reach { text, encoded_words: self.limits().parsing.encoded_words }
+        (self.indexed_words.get() == Some(&self.limits().parsing.encoded_words)).then_some(index)
     }
 
     async fn index(&self) -> Result<Fulltext> {
-        let reach = *self.indexed_reach.get_or_init(|| self.reach());
+        let words = *self.indexed_words.get_or_init(|| self.limits().parsing.encoded_words);
         let mut stamp = casemap::fingerprint().to_vec();
-        stamp.extend(reach.text.to_le_bytes());
-        stamp.extend((reach.encoded_words as u64).to_le_bytes());
+        stamp.extend((words as u64).to_le_bytes());
         // Nobody hears of it, so the time does not matter.
         let origin = Origin::new(Door::House, 0);
         Ok(self.store().open_fulltext(origin, &stamp).await?)
@@ -149,7 +142,9 @@ impl Mail {
 
     async fn catch_up(&self, gently: bool) -> Result<()> {
         let index = self.index().await?;
-        let reach = self.indexed_reach.get().copied().unwrap_or_else(|| self.reach());
+        let parsed = self.limits().parsing.encoded_words;
+        let encoded_words = self.indexed_words.get().copied().unwrap_or(parsed);
+        let reach = Reach { text: self.limits().text_indexed, encoded_words };
         let mut commits = self.store().commits();
         loop {
             self.store().check_adding()?;
@@ -185,7 +180,7 @@ fn step(r: &Reader<'_>, index: &mut Index, reach: Reach, octets: usize) -> Resul
     for (content, size) in r.contents_behind(index.mark()?, STEP_MESSAGES)? {
         r.check_cancelled()?;
         let texts = indexed::texts(r, content, size, reach)?;
-        taken += texts.as_ref().map_or(0, |texts| texts.head.len() + texts.body.len());
+        taken += texts.as_ref().map_or(0, Texts::len);
         index.add(content, texts.as_ref())?;
         last = Some(content);
         if taken >= octets {

@@ -21,7 +21,6 @@ mod text;
 #[cfg(test)]
 pub(super) mod tests;
 
-pub(super) use self::text::Reach;
 pub use self::{
     key::{Days, Field, Key, Keyword, Program},
     needle::Needle,

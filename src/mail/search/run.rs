@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, mem, ops::RangeInclusive, sync::Arc};
 
-use super::{columns::AT_ONCE, facts::Stored, indexed::RuledOut, key::Program, text::Reach};
+use super::{columns::AT_ONCE, facts::Stored, indexed::RuledOut, key::Program};
 use crate::{
     events::Entry,
     ids::Uid,
@@ -59,12 +59,12 @@ impl Mail {
         mut open: Vec<Entry>,
     ) -> Result<Vec<Uid>> {
         self.rule_out(&mut program, &mut found, &mut open).await?;
-        let (program, reach) = (Arc::new(program), self.reach());
+        let (program, words) = (Arc::new(program), self.limits().parsing.encoded_words);
         let mut open = VecDeque::from(open);
         while !open.is_empty() {
             let now: Vec<Entry> = open.drain(..open.len().min(PER_JOB)).collect();
             let program = Arc::clone(&program);
-            let job = move |r: &Reader<'_>| read(r, &program, now, reach);
+            let job = move |r: &Reader<'_>| read(r, &program, now, words);
             let (matching, left) = self.store.read(job).await?;
             found.extend(matching);
             left.into_iter().rev().for_each(|entry| open.push_front(entry));
@@ -131,7 +131,7 @@ fn read(
     r: &Reader<'_>,
     program: &Program,
     entries: Vec<Entry>,
-    reach: Reach,
+    encoded_words: usize,
 ) -> Result<(Vec<Uid>, Vec<Entry>)> {
     let mut matching = Vec::new();
     let mut weight = 0_u64;
@@ -140,7 +140,7 @@ fn read(
         && let Some(entry) = entries.next()
     {
         r.check_cancelled()?;
-        let mut facts = Stored::new(r, &entry, reach);
+        let mut facts = Stored::new(r, &entry, encoded_words);
         match program.matches(&mut facts) {
             Ok(Some(true)) => matching.push(entry.uid),
             Ok(_) => {}

@@ -1,13 +1,14 @@
 //! The texts of a message that a search looks at: its header, and its text parts without their
-//! encodings.
+//! encodings. All of them, to their ends; what is long comes in pieces.
 
 use std::{borrow::Cow, ops::ControlFlow, ops::Range};
 
-use super::needle::Needle;
 use crate::{
     ids::ContentId,
     mail::{
-        binary::decode::decode_all,
+        binary::{Decoder, decode::decode_all},
+        casemap::last_seam,
+        charset::{Charset, TextDecoder, Utf8Check},
         encoding::Encoding,
         error::Result,
         field::{fields, unfold},
@@ -17,18 +18,32 @@ use crate::{
     store::Reader,
 };
 
-/// A message of at most this size is read at once.
+/// A message or a text of at most this size is read at once.
 const AT_ONCE: u64 = 256 << 10;
-/// So much of a part's header is looked at.
-const MOST_HEADER: u64 = 64 << 10;
+/// Octets of a longer one that are read at a time.
+const CHUNK: u64 = 128 << 10;
+/// More text than this is not held back for a place where it may be parted: no letter has so many
+/// marks.
+const HELD_MAX: usize = 64 << 10;
+/// So much of a header is decoded as one; what follows is text as it stands.
+const HEADER_MAX: u64 = 1 << 20;
+/// And so much of it is both, so that nothing is parted there that a client can ask for.
+const BOTH: u64 = 64 << 10;
 
-/// How much of a message is looked at.
+/// Sees the texts of a message one after the other, each in pieces that can be prepared for
+/// comparison each by itself.
+pub(super) trait See {
+    /// The next piece of a text, which ends with the `last` one.
+    fn see(&mut self, piece: &str, last: bool) -> ControlFlow<()>;
+}
+
+/// What is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::mail) struct Reach {
-    /// Octets of decoded text.
-    pub(in crate::mail) text: u64,
-    /// Encoded words that are decoded.
-    pub(in crate::mail) encoded_words: usize,
+pub(super) enum Scope {
+    /// Text parts, and headers of parts.
+    Body,
+    /// That, and what of the message's header is beyond the part that is kept by itself.
+    BodyAndHeaderBeyond,
 }
 
 /// Where the octets of a message are.
@@ -52,70 +67,113 @@ pub(super) fn header(header: &[u8], words_left: &mut usize) -> String {
     text
 }
 
-/// Is it in a body: in a text part, or in the header of a part? Says too how much was read.
-pub(super) fn in_body(
-    needle: &Needle,
-    source: Source<'_>,
-    structure: StructureRef<'_>,
-    most: u64,
-    words_left: &mut usize,
-) -> Result<(bool, u64)> {
-    let mut found = false;
-    let read = each_of_body(source, structure, most, words_left, |text| {
-        found = needle.is_in(text);
-        if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
-    Ok((found, read?))
+/// Is the message's header too long to be kept by itself?
+pub(super) fn header_is_beyond(structure: StructureRef<'_>) -> bool {
+    structure.parts().next().is_some_and(|part| length(&part.header_range()) > HEADER_MAX)
 }
 
-/// Shows the texts of a body one by one: text parts, and headers of parts. Says how much was read.
-pub(super) fn each_of_body(
+/// Shows the texts of a body one by one until all are seen or enough is. Says how much was read.
+pub(super) fn each_text(
     source: Source<'_>,
     structure: StructureRef<'_>,
-    most: u64,
+    scope: Scope,
     words_left: &mut usize,
-    mut see: impl FnMut(&str) -> ControlFlow<()>,
+    see: &mut impl See,
 ) -> Result<u64> {
     let mut octets = Octets { source, whole: None, read: 0 };
     if source.size <= AT_ONCE {
         octets.whole = Some(octets.read(0..source.size)?);
     }
-    let mut left = most;
     for (index, part) in structure.parts().enumerate() {
-        if left == 0 {
+        let header = match index {
+            0 if scope == Scope::Body => ControlFlow::Continue(()),
+            0 => beyond(part.header_range(), &mut octets, see)?,
+            _ => part_header(part.header_range(), &mut octets, words_left, see)?,
+        };
+        if header.is_break() || part_text(&part, &mut octets, see)?.is_break() {
             break;
-        }
-        if index > 0 && !part.header_range().is_empty() {
-            let range = at_most(part.header_range(), MOST_HEADER);
-            left = left.saturating_sub(range.end - range.start);
-            if see(&header(&octets.get(range)?, words_left)).is_break() {
-                break;
-            }
-        }
-        if part.kind == Kind::Leaf && part.is_text() {
-            let text = decoded(&part, &mut octets, left)?;
-            left = left.saturating_sub(text.len() as u64);
-            if see(&text).is_break() {
-                break;
-            }
         }
     }
     Ok(octets.read)
 }
 
-/// The first octets of a text part, decoded.
-fn decoded(part: &PartRef<'_>, octets: &mut Octets<'_>, left: u64) -> Result<String> {
-    let encoding = Encoding::of(part.encoding);
-    // Three octets of quoted-printable may stand for one.
-    let encoded = octets.get(at_most(part.body_range(), left.saturating_mul(3)))?;
-    let mut plain =
-        if encoding.is_identity() { encoded.into_owned() } else { decode_all(encoding, &encoded) };
-    plain.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-    Ok(words::text_in(part.param("charset").unwrap_or_default(), &plain))
+/// The header of a part.
+fn part_header(
+    range: Range<u64>,
+    octets: &mut Octets<'_>,
+    words_left: &mut usize,
+    see: &mut impl See,
+) -> Result<ControlFlow<()>> {
+    if range.is_empty() {
+        return Ok(ControlFlow::Continue(()));
+    }
+    let decoded = range.start..range.end.min(range.start.saturating_add(HEADER_MAX));
+    if see.see(&header(&octets.get(decoded)?, words_left), true).is_break() {
+        return Ok(ControlFlow::Break(()));
+    }
+    beyond(range, octets, see)
 }
 
-fn at_most(range: Range<u64>, length: u64) -> Range<u64> {
-    range.start..range.end.min(range.start.saturating_add(length))
+/// What of a header is too much to be decoded.
+fn beyond(
+    range: Range<u64>,
+    octets: &mut Octets<'_>,
+    see: &mut impl See,
+) -> Result<ControlFlow<()>> {
+    if length(&range) <= HEADER_MAX {
+        return Ok(ControlFlow::Continue(()));
+    }
+    let start = range.start.saturating_add(HEADER_MAX - BOTH);
+    long_text(start..range.end, Encoding::Lines, &Charset::Plain, octets, see)
+}
+
+/// The text of a part, if it has one.
+fn part_text(
+    part: &PartRef<'_>,
+    octets: &mut Octets<'_>,
+    see: &mut impl See,
+) -> Result<ControlFlow<()>> {
+    if part.kind != Kind::Leaf || !part.is_text() {
+        return Ok(ControlFlow::Continue(()));
+    }
+    let (encoding, range) = (Encoding::of(part.encoding), part.body_range());
+    let charset = part.param("charset").unwrap_or_default();
+    if length(&range) > AT_ONCE {
+        return long_text(range, encoding, &Charset::of(charset), octets, see);
+    }
+    let encoded = octets.get(range)?;
+    let plain =
+        if encoding.is_identity() { encoded } else { Cow::Owned(decode_all(encoding, &encoded)) };
+    Ok(see.see(&words::text_in(charset, &plain), true))
+}
+
+/// A text that is not held whole. One that may be UTF-8 is read twice, first to know whether it is.
+fn long_text(
+    range: Range<u64>,
+    encoding: Encoding,
+    charset: &Charset,
+    octets: &mut Octets<'_>,
+    see: &mut impl See,
+) -> Result<ControlFlow<()>> {
+    let is_utf8 = matches!(charset, Charset::Plain) && octets.are_utf8(range.clone(), encoding)?;
+    let mut decoder = TextDecoder::new(charset, is_utf8);
+    let mut held = String::new();
+    octets.each_decoded(range, encoding, |plain, last| {
+        decoder.feed(plain, last, &mut held);
+        let seam = match last_seam(&held) {
+            _ if last => held.len(),
+            0 if held.len() > HELD_MAX => held.len(),
+            seam => seam,
+        };
+        let (piece, _) = held.split_at_checked(seam).unwrap_or_default();
+        let seen = see.see(piece, last);
+        held.drain(..seam);
+        seen
+    })
+}
+
+fn length(range: &Range<u64>) -> u64 {
+    range.end.saturating_sub(range.start)
 }
 
 /// The octets of one message.
@@ -126,13 +184,56 @@ struct Octets<'m> {
 }
 
 impl Octets<'_> {
+    /// A bounded range.
     fn get(&mut self, range: Range<u64>) -> Result<Cow<'_, [u8]>> {
-        let place = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
-        let here = self.whole.as_deref().zip(place);
-        if let Some(octets) = here.and_then(|(whole, (start, end))| whole.get(start..end)) {
-            return Ok(Cow::Owned(octets.to_vec()));
+        if self.whole.is_none() {
+            return self.read(range).map(Cow::Owned);
         }
-        self.read(range).map(Cow::Owned)
+        let whole = self.whole.as_deref().unwrap_or_default();
+        let at = |place| usize::try_from(place).unwrap_or(usize::MAX).min(whole.len());
+        Ok(Cow::Borrowed(whole.get(at(range.start)..at(range.end)).unwrap_or_default()))
+    }
+
+    /// Are they UTF-8, without their encoding?
+    fn are_utf8(&mut self, range: Range<u64>, encoding: Encoding) -> Result<bool> {
+        let mut check = Utf8Check::default();
+        let _ = self.each_decoded(range, encoding, |plain, _| {
+            if check.feed(plain) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(check.finish())
+    }
+
+    /// Shows octets without their encoding, in pieces, until the last one or one that is enough.
+    fn each_decoded(
+        &mut self,
+        range: Range<u64>,
+        encoding: Encoding,
+        mut see: impl FnMut(&[u8], bool) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
+        // What is in an unknown encoding is text as it stands.
+        let mut decoder = Decoder::new(encoding).ok();
+        let (mut at, mut plain) = (range.start, Vec::new());
+        while at < range.end {
+            let encoded = self.read(at..range.end.min(at.saturating_add(CHUNK)))?;
+            if encoded.is_empty() {
+                break;
+            }
+            at = at.saturating_add(encoded.len() as u64);
+            plain.clear();
+            match &mut decoder {
+                Some(decoder) => decoder.feed(&encoded, &mut plain),
+                None => plain = encoded,
+            }
+            if see(&plain, false).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        plain.clear();
+        if let Some(decoder) = decoder {
+            // What a damaged end leaves is better than nothing.
+            let _ = decoder.finish(&mut plain);
+        }
+        Ok(see(&plain, true))
     }
 
     fn read(&mut self, range: Range<u64>) -> Result<Vec<u8>> {

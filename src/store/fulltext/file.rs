@@ -1,7 +1,8 @@
 //! The file of the index: two tables of trigrams, one of header fields and one of bodies.
 //!
 //! Contents enter in the order of their ids, which are never used twice: up to the mark every content
-//! is in both tables, or in `unindexed`, or gone. Texts are prepared for comparison by who gives them.
+//! is in both tables, or in `head` and `cut`, or in `unindexed`, or gone. Texts are prepared for
+//! comparison by who gives them.
 
 use std::{cell::Cell, fs, io, os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -18,13 +19,14 @@ use crate::{
 /// Marks the file as ours: "Mtxt" in ASCII.
 const APPLICATION_ID: i64 = 0x4d74_7874;
 /// Goes up when the tables change.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 /// Octets of trigrams that are gathered in memory before they are written.
 const GATHERED: i64 = 4 << 20;
 
 const SCHEMA: &str = "
     CREATE TABLE state (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE unindexed (content INTEGER PRIMARY KEY) STRICT;
+    CREATE TABLE cut (content INTEGER PRIMARY KEY) STRICT;
     CREATE VIRTUAL TABLE head USING fts5 (text, content = '', contentless_delete = 1,
         detail = none, tokenize = 'trigram case_sensitive 1');
     CREATE VIRTUAL TABLE body USING fts5 (text, content = '', contentless_delete = 1,
@@ -36,8 +38,15 @@ const SCHEMA: &str = "
 pub struct Texts {
     /// Header fields.
     pub head: String,
-    /// Text of the body.
-    pub body: String,
+    /// Text of the body; None where there is too much of it, which is for others to look at.
+    pub body: Option<String>,
+}
+
+impl Texts {
+    /// In octets.
+    pub fn len(&self) -> usize {
+        self.head.len().saturating_add(self.body.as_ref().map_or(0, String::len))
+    }
 }
 
 /// The index, as its own thread sees it.
@@ -123,8 +132,13 @@ impl Index {
             if let Some(Texts { head, body }) = texts {
                 let row = "INSERT INTO head (rowid, text) VALUES (?1, ?2)";
                 self.sql.prepare_cached(row)?.execute((content, head))?;
-                let row = "INSERT INTO body (rowid, text) VALUES (?1, ?2)";
-                self.sql.prepare_cached(row)?.execute((content, body))?;
+                if let Some(body) = body {
+                    let row = "INSERT INTO body (rowid, text) VALUES (?1, ?2)";
+                    self.sql.prepare_cached(row)?.execute((content, body))?;
+                } else {
+                    let row = "INSERT INTO cut (content) VALUES (?1)";
+                    self.sql.prepare_cached(row)?.execute([content])?;
+                }
             } else {
                 let row = "INSERT INTO unindexed (content) VALUES (?1)";
                 self.sql.prepare_cached(row)?.execute([content])?;
@@ -156,6 +170,7 @@ impl Index {
                 for sql in [
                     "DELETE FROM head WHERE rowid = ?1",
                     "DELETE FROM body WHERE rowid = ?1",
+                    "DELETE FROM cut WHERE content = ?1",
                     "DELETE FROM unindexed WHERE content = ?1",
                 ] {
                     self.sql.prepare_cached(sql)?.execute([content])?;
@@ -170,8 +185,9 @@ impl Index {
     pub fn known_after(&self, after: ContentId, limit: u32) -> Result<Vec<ContentId>> {
         let known = || {
             // What stands in one table only is no whole entry, and shall not look like one.
-            let sql = "SELECT id FROM head_docsize JOIN body_docsize USING (id)
-                WHERE id > ?1 UNION ALL SELECT content FROM unindexed WHERE content > ?1
+            let sql = "SELECT id FROM head_docsize JOIN body_docsize USING (id) WHERE id > ?1
+                UNION ALL SELECT id FROM head_docsize JOIN cut ON content = id WHERE id > ?1
+                UNION ALL SELECT content FROM unindexed WHERE content > ?1
                 ORDER BY 1 LIMIT ?2";
             self.sql.prepare_cached(sql)?.query_map((after, limit), |row| row.get(0))?.collect()
         };

@@ -40,10 +40,8 @@ pub struct Probe {
 /// What is known of some contents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidates {
-    /// Of contents behind this one nothing is known,
+    /// Of contents behind this one nothing is known.
     mark: ContentId,
-    /// and nothing of these.
-    unindexed: Vec<ContentId>,
     /// By probe: which may hold it. None where that cannot be told.
     found: Vec<Option<Vec<ContentId>>>,
 }
@@ -52,9 +50,7 @@ impl Candidates {
     /// Is it certain that a content does not hold the text of this probe?
     pub fn rule_out(&self, probe: usize, content: ContentId) -> bool {
         let found = self.found.get(probe).and_then(Option::as_ref);
-        content <= self.mark
-            && found.is_some_and(|found| found.binary_search(&content).is_err())
-            && self.unindexed.binary_search(&content).is_err()
+        content <= self.mark && found.is_some_and(|found| found.binary_search(&content).is_err())
     }
 }
 
@@ -164,17 +160,12 @@ fn snapshot(
 ) -> Result<Candidates> {
     let step = sql.unchecked_transaction()?;
     let mark = mark(sql)?;
-    let unindexed = "SELECT content FROM unindexed ORDER BY content";
-    let unindexed = sql
-        .prepare_cached(unindexed)?
-        .query_map([], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
     let mut found = Vec::with_capacity(probes.len());
     for probe in probes {
         found.push(look_for(sql, probe, contents, cancelled)?);
     }
     step.commit()?;
-    Ok(Candidates { mark, unindexed, found })
+    Ok(Candidates { mark, found })
 }
 
 /// The contents among these that may hold a text; None when so many others do that looking at these
@@ -191,6 +182,15 @@ fn look_for(
     let expression = probe.expression();
     let mut left = contents.len().saturating_mul(PASSED_EACH).saturating_add(PASSED);
     let mut found = Vec::new();
+    for (table, _) in
+        [("unindexed", true), ("cut", probe.body)].iter().filter(|(_, wanted)| *wanted)
+    {
+        // Whatever they hold.
+        let all = format!("SELECT content FROM {table} WHERE content BETWEEN ?1 AND ?2");
+        let mut statement = sql.prepare_cached(&all)?;
+        let some = statement.query_map((first, last), |row| row.get(0))?;
+        found.extend(some.collect::<rusqlite::Result<Vec<ContentId>>>()?);
+    }
     let tables = [("head", probe.head), ("body", probe.body)];
     for (table, _) in tables.iter().filter(|(_, wanted)| *wanted) {
         let look =

@@ -112,7 +112,7 @@ impl House {
     /// The same without the index.
     pub(in crate::mail) async fn scanned(&self, key: Key) -> Vec<u32> {
         // An index of which it is not known what it was made for is not asked.
-        let mail = Mail { indexed_reach: Arc::default(), ..self.mail.clone() };
+        let mail = Mail { indexed_words: Arc::default(), ..self.mail.clone() };
         Self::found_by(&mail, &self.inbox, key).await
     }
 
@@ -123,22 +123,32 @@ impl House {
 
     /// How many messages the index would have a search for this text in headers read.
     pub(in crate::mail) async fn candidates(&self, text: &str) -> Option<usize> {
+        self.candidates_in(text, false).await
+    }
+
+    /// The same for bodies too.
+    pub(in crate::mail) async fn candidates_in(&self, text: &str, body: bool) -> Option<usize> {
         let view = self.mail.view(&self.inbox).await.unwrap();
         let mut contents: Vec<_> = view.messages().entries(0).map(|entry| entry.content).collect();
         contents.sort_unstable();
-        self.not_ruled_out(text, contents).await
+        self.not_ruled_out(text, body, contents).await
     }
 
     /// In how many of all contents there ever were the index knows this text.
     pub(in crate::mail) async fn known(&self, text: &str) -> usize {
-        self.not_ruled_out(text, (1..1_000).map(ContentId).collect()).await.unwrap()
+        self.not_ruled_out(text, false, (1..1_000).map(ContentId).collect()).await.unwrap()
     }
 
-    async fn not_ruled_out(&self, text: &str, contents: Vec<ContentId>) -> Option<usize> {
+    async fn not_ruled_out(
+        &self,
+        text: &str,
+        body: bool,
+        contents: Vec<ContentId>,
+    ) -> Option<usize> {
         let last = self.mail.store().read(|r| r.last_content().map_err(Error::from)).await.unwrap();
         let contents: Vec<_> = contents.into_iter().filter(|content| *content <= last).collect();
         let text = crate::mail::casemap::casemap(text);
-        let probe = store::Probe { text, head: true, body: false };
+        let probe = store::Probe { text, head: true, body };
         let index = self.mail.store().fulltext()?;
         let candidates = index.candidates(vec![probe], contents.clone()).await?;
         Some(contents.iter().filter(|content| !candidates.rule_out(0, **content)).count())

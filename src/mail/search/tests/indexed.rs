@@ -248,22 +248,111 @@ async fn what_is_not_like_others_is_looked_at_each_time() {
     }
 }
 
-/// What a search looks at ends at the limit, with the index and without.
+fn body(text: &str) -> Key {
+    Key::Body(Needle::new(text, Collation::default()))
+}
+
+fn not(key: Key) -> Key {
+    Key::Not(Box::new(key))
+}
+
+/// A message whose text the index does not hold whole is looked at each time, to its end.
 #[tokio::test]
-async fn text_beyond_the_limit_is_not_looked_at() {
+async fn text_beyond_the_limit_is_found() {
     let house = House::open().await;
     house.add_many("plain", 40).await;
     let most = usize::try_from(house.mail.limits().text_indexed).unwrap();
-    for (behind, found) in [(0, true), (1, false)] {
-        let mut message = b"Subject: long\r\n\r\n".to_vec();
-        message.resize(message.len() + most - 6 + behind, b'-');
-        message.extend(format!("end{behind}xx and more").bytes());
+    // The last letter is a line end of the index's own.
+    for (number, behind) in [(41, 0), (42, 1), (43, most)] {
+        let mut message = format!("Subject: long {behind}\r\n\r\n").into_bytes();
+        let end = format!("end{behind}xx");
+        message.resize(message.len() + most - 1 - end.len() + behind, b'-');
+        message.extend(end.bytes());
         house.add(message, MarkNames::default()).await;
         house.mail.index_all().await.unwrap();
-        let key = Key::Body(Needle::new(&format!("end{behind}xx"), Collation::default()));
-        assert_eq!(house.found(key.clone()).await.len(), usize::from(found), "{behind}");
-        assert_eq!(house.scanned(key).await.len(), usize::from(found), "{behind}");
+        for key in [body(&end), Key::Text(Needle::new(&end, Collation::Octet))] {
+            assert_eq!(house.found(key.clone()).await, [number], "{behind}");
+            assert_eq!(house.scanned(key.clone()).await, [number], "{behind}");
+            assert_eq!(house.found(not(key)).await.len(), usize::try_from(number).unwrap() - 1);
+        }
+        assert_eq!(house.found(not(body("---"))).await.len(), 40);
     }
+    // Headers are known all the same: only the two that were cut are read for the others' texts.
+    assert_eq!(house.candidates_in("nowhere", false).await, Some(0));
+    assert_eq!(house.candidates("nowhere").await, Some(0));
+    assert_eq!(house.candidates_in("nowhere", true).await, Some(2));
+}
+
+/// Long texts come in pieces; what is parted between two is found all the same.
+#[tokio::test]
+async fn what_is_parted_between_two_pieces_of_a_long_text_is_found() {
+    let house = House::open().await;
+    // A word of two letters and two marks stands across each place where octets are parted.
+    let word = "gr\u{fc}\u{df}e\u{323}\u{307}";
+    let plain = "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: ";
+    for shift in 0..word.len() {
+        let mut message = format!("{plain}8bit\r\n\r\n").into_bytes();
+        let first = message.len();
+        for n in 1..=3 {
+            message.resize(first + n * (128 << 10) - word.len() + shift, b'-');
+            message.extend(format!("{word}{n}").bytes());
+        }
+        house.add(&message, MarkNames::default()).await;
+    }
+    let all: Vec<u32> = (1..=u32::try_from(word.len()).unwrap()).collect();
+    for n in 1..=3 {
+        let needle = format!("-GR\u{dc}\u{df}E\u{307}\u{323}{n}");
+        assert_eq!(house.found(body(&needle)).await, all, "{needle}");
+    }
+    assert!(house.found(not(body(&format!("{word}2")))).await.is_empty());
+}
+
+/// Octets that are not UTF-8 to the last one are none at all, wherever that one is.
+#[tokio::test]
+async fn a_long_text_is_in_one_character_set() {
+    let house = House::open().await;
+    let text = format!("{}\r\n", "Gr\u{fc}\u{df}e ".repeat(8)).repeat(5_000);
+    let base64 = BASE64_STANDARD.encode(&text).into_bytes();
+    let mut wrapped = b"Content-Transfer-Encoding: base64\r\n\r\n".to_vec();
+    base64.chunks(76).for_each(|line| wrapped.extend([line, b"\r\n"].concat()));
+    house.add(wrapped, MarkNames::default()).await;
+    let mixed = [b"Subject: s\r\n\r\n", text.as_bytes(), b"\xff"].concat();
+    house.add(mixed, MarkNames::default()).await;
+    assert_eq!(house.found(body("GR\u{dc}\u{df}E gr")).await, [1]);
+    assert_eq!(house.found(body("gr\u{c3}\u{bc}\u{c3}\u{178}e")).await, [2]);
+    assert_eq!(house.found(body("\u{ff}")).await, [2]);
+}
+
+/// Whatever lengths they have: headers, headers of parts, single fields.
+#[tokio::test]
+async fn headers_are_looked_at_to_their_ends() {
+    let house = House::open().await;
+    house.add_many("plain", 40).await;
+    let long = "x".repeat(70_000);
+    let field = format!("Subject: s\r\nX-Long: {long}fieldend\r\n\r\n");
+    let part = format!(
+        "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nX-Long: {long}partend\r\n\r\n\
+         --b--\r\n"
+    );
+    let lines = format!("X-Line: {}\r\n", "y".repeat(900)).repeat(1_300);
+    let header = format!("Subject: s\r\n{lines}X-Last: headerend\r\n\r\nbodyend\r\n");
+    for message in [field, part, header] {
+        house.add(message, MarkNames::default()).await;
+    }
+    house.mail.index_all().await.unwrap();
+    let text = |text: &str| Key::Text(Needle::new(text, Collation::default()));
+    for (key, number) in [
+        (text("xfieldend"), 41),
+        (Key::Header(b"x-long".to_vec(), Needle::new("xfieldend", Collation::Octet)), 41),
+        (text("xpartend"), 42),
+        (body("xpartend"), 42),
+        (text("headerend"), 43),
+        (body("bodyend"), 43),
+    ] {
+        assert_eq!(house.found(key.clone()).await, [number], "{key:?}");
+        assert_eq!(house.scanned(key.clone()).await, [number], "{key:?}");
+    }
+    assert!(house.found(body("headerend")).await.is_empty());
 }
 
 /// Who no longer waits stops the search.
