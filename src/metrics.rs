@@ -169,6 +169,8 @@ counted! {
         MimePartsMax = "mime_parts_max",
         /// What parts them was too long.
         MimeBoundaryMax = "mime_boundary_max",
+        /// There was too much text in a message for the full-text index: each search reads it.
+        TextIndexedMax = "text_indexed_max",
         /// A message was sent back for its age.
         QueueLife = "queue_life",
         /// A bounce was dropped for its age.
@@ -211,6 +213,8 @@ counted! {
         Deferred = "mailade_attempts_total{outcome=\"deferred\"}",
         /// A recipient elsewhere was given up.
         Failed = "mailade_attempts_total{outcome=\"failed\"}",
+        /// The full-text index began anew, since it was damaged or not of this store.
+        FulltextRebuild = "mailade_fulltext_rebuilds_total",
         /// A conversation or a task ended by a panic: a bug.
         Panic = "mailade_panics_total",
     }
@@ -224,6 +228,7 @@ impl Count {
             Self::Delivery | Self::DeliveryRefused => "Recipients of mail for users here.",
             Self::Submission | Self::SubmissionRefused => "Messages that users submitted.",
             Self::Sent | Self::Deferred | Self::Failed => "Attempts to send, by recipient.",
+            Self::FulltextRebuild => "How often the full-text index had to begin anew.",
             Self::Panic => "Panics; each one is a bug.",
         }
     }

@@ -48,6 +48,8 @@ const HOUR: Duration = Duration::from_hours(1);
 
 /// In so many hours everything that is stored is read once to see whether it is still whole.
 const SCRUB_HOURS: u32 = 30 * 24;
+/// In so many hours the full-text index is: one that rots hides mail as long as nobody knows.
+const INDEX_SCRUB_HOURS: u32 = 24;
 
 /// The addresses of each service that is open.
 pub type Services = BTreeMap<&'static str, Vec<SocketAddr>>;
@@ -310,6 +312,9 @@ async fn keep_house(house: Arc<House>, tls: ServerTls) {
         }
         if let Err(error) = house.mail.compare_index().await {
             tracing::warn!(%error, "what was swept is still in the full-text index");
+        }
+        if let Err(error) = house.mail.scrub_index(INDEX_SCRUB_HOURS).await {
+            tracing::warn!(%error, "the full-text index could not be looked at");
         }
         match house.store.scrub(origin, SCRUB_HOURS).await {
             Ok(scrubbed) => tracing::debug!(?scrubbed, "scrubbed"),

@@ -210,6 +210,14 @@ impl Reader<'_> {
         self.rows(sql, (after, limit), |row| Ok((row.get(0)?, unsigned(row.get(1)?))))
     }
 
+    /// How many contents there are behind one, and their octets.
+    pub fn sum_behind(&self, mark: ContentId) -> Result<(u64, u64)> {
+        let sql = "SELECT count(*), coalesce(sum(size), 0) FROM content WHERE id > ?1";
+        let sum =
+            self.row(sql, [mark], |row| Ok((unsigned(row.get(0)?), unsigned(row.get(1)?))))?;
+        Ok(sum.unwrap_or_default())
+    }
+
     /// The hash of a content's octets, if it is there.
     pub fn content_hash(&self, content: ContentId) -> Result<Option<Hash>> {
         self.row("SELECT hash FROM content WHERE id = ?1", [content], |row| row.get(0))

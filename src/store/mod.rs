@@ -46,6 +46,8 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
+#[cfg(test)]
+pub(crate) use self::fulltext::rot;
 pub use self::{
     accounts::{Account, Domain, NewAccount, ScramKeys},
     acl::{AclEntry, Identifier},

@@ -7,6 +7,7 @@
 //! others.
 
 mod among;
+mod checking;
 mod columns;
 mod date;
 mod decide;
@@ -22,6 +23,7 @@ mod text;
 pub(super) mod tests;
 
 pub use self::{
+    indexing::IndexState,
     key::{Days, Field, Key, Keyword, Program},
     needle::Needle,
 };

@@ -4,10 +4,20 @@
 //! is in both tables, or in `head` and `cut`, or in `unindexed`, or gone. Texts are prepared for
 //! comparison by who gives them.
 
-use std::{cell::Cell, fs, io, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    cell::Cell,
+    fs, io,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, config::DbConfig};
 
+use super::sums::{self, Changed};
 use crate::{
     ids::ContentId,
     store::{
@@ -43,38 +53,44 @@ pub struct Texts {
 }
 
 impl Texts {
-    /// In octets.
-    pub fn len(&self) -> usize {
+    /// Octets of all of it.
+    pub fn octets(&self) -> usize {
         self.head.len().saturating_add(self.body.as_ref().map_or(0, String::len))
     }
 }
 
+/// Instructions of SQLite between two looks at whether the house closes.
+const LOOK_EVERY: i32 = 10_000;
+
 /// The index, as its own thread sees it.
 pub struct Index {
     pub(super) sql: Connection,
+    changed: Changed,
     /// A statement failed in a way that lets nobody trust the file any more.
     damaged: Cell<bool>,
     resting: Cell<bool>,
+    /// It is known to be of this store, and whole.
+    trusted: Cell<bool>,
 }
 
 impl Index {
-    /// Opens the file; one that is not this store's, is of another format or is damaged begins anew.
-    pub(super) fn open(path: &Path, stamp: &[u8]) -> Result<Self> {
-        match Self::open_known(path, stamp) {
-            Ok(Some(index)) => return Ok(index),
-            Ok(None) => {}
+    /// Opens the file; None for one that is not this store's, is of another format or is damaged. Long
+    /// statements end when `closing` is set.
+    pub(super) fn open(
+        path: &Path,
+        stamp: &[u8],
+        closing: &Arc<AtomicBool>,
+    ) -> Result<Option<Self>> {
+        match Self::open_known(path, stamp, closing) {
             Err(Error::Corrupt(cause)) => {
                 tracing::warn!(cause, "the full-text index is damaged and begins anew");
+                Ok(None)
             }
-            Err(error) => return Err(error),
+            other => other,
         }
-        Self::make(path, stamp)
     }
 
-    fn open_known(path: &Path, stamp: &[u8]) -> Result<Option<Self>> {
-        if !path.exists() {
-            return Ok(None);
-        }
+    fn open_known(path: &Path, stamp: &[u8], closing: &Arc<AtomicBool>) -> Result<Option<Self>> {
         let sql = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         let number = |name| sql.query_row(name, [], |row| row.get::<_, i64>(0));
         if number("PRAGMA application_id")? != APPLICATION_ID
@@ -84,17 +100,19 @@ impl Index {
         }
         let known = "SELECT value FROM state WHERE name = 'stamp'";
         let known = sql.query_row(known, [], |row| row.get::<_, Vec<u8>>(0)).optional()?;
-        Ok((known.as_deref() == Some(stamp)).then_some(Self::new(sql)))
+        if known.as_deref() == Some(stamp) { Self::new(sql, closing).map(Some) } else { Ok(None) }
     }
 
     /// A new file in place of any that is there.
-    pub(super) fn make(path: &Path, stamp: &[u8]) -> Result<Self> {
+    pub(super) fn make(path: &Path, stamp: &[u8], closing: &Arc<AtomicBool>) -> Result<Self> {
         remove(path)?;
         let create = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let mut sql = connect(path, create)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        let changed = Changed::watch(&mut sql)?;
         let step = sql.transaction()?;
         step.execute_batch(SCHEMA)?;
+        step.execute_batch(sums::SCHEMA)?;
         for table in ["head", "body"] {
             let set = format!("INSERT INTO {table} ({table}, rank) VALUES ('hashsize', ?1)");
             step.execute(&set, [GATHERED])?;
@@ -102,12 +120,19 @@ impl Index {
         step.execute("INSERT INTO state (name, value) VALUES ('stamp', ?1)", [stamp])?;
         step.pragma_update(None, "user_version", FORMAT)?;
         step.pragma_update(None, "application_id", APPLICATION_ID)?;
+        changed.sum(&step)?;
         step.commit()?;
-        Ok(Self::new(sql))
+        let index = Self::new(sql, closing)?;
+        index.trust();
+        Ok(index)
     }
 
-    fn new(sql: Connection) -> Self {
-        Self { sql, damaged: Cell::new(false), resting: Cell::new(false) }
+    fn new(mut sql: Connection, closing: &Arc<AtomicBool>) -> Result<Self> {
+        let changed = Changed::watch(&mut sql)?;
+        let closing = Arc::clone(closing);
+        sql.progress_handler(LOOK_EVERY, Some(move || closing.load(Ordering::Relaxed)))?;
+        let (damaged, resting, trusted) = Default::default();
+        Ok(Self { sql, changed, damaged, resting, trusted })
     }
 
     pub(super) fn is_damaged(&self) -> bool {
@@ -150,17 +175,14 @@ impl Index {
 
     /// Up to this content, which has this hash, all that there are have been added.
     pub fn set_mark(&mut self, content: ContentId, hash: &Hash) -> Result<()> {
-        let set = |name: &str, value: &[u8]| {
-            let set = "INSERT INTO state (name, value) VALUES (?1, ?2)
-                ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-            self.sql.prepare_cached(set)?.execute((name, value))
-        };
-        let both = || {
-            set("mark", &content.0.to_le_bytes())?;
-            set("mark_hash", hash)?;
-            Ok(())
-        };
-        self.seen(both())
+        let mark = self.set("mark", &content.0.to_le_bytes());
+        self.seen(mark.and_then(|()| self.set("mark_hash", hash)))
+    }
+
+    fn set(&self, name: &str, value: &[u8]) -> rusqlite::Result<()> {
+        let set = "INSERT INTO state (name, value) VALUES (?1, ?2)
+            ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        self.sql.prepare_cached(set)?.execute((name, value)).map(|_| ())
     }
 
     /// Forgets contents.
@@ -199,29 +221,64 @@ impl Index {
         self.damaged.set(true);
     }
 
-    /// What is wrong with the file, as far as it can be told from itself; slow.
+    /// It holds what the store does: from now on it may be asked.
+    pub fn trust(&self) {
+        self.trusted.set(true);
+    }
+
+    pub(super) fn is_trusted(&self) -> bool {
+        self.trusted.get() && !self.is_damaged()
+    }
+
+    /// How many blocks there are.
+    pub fn blocks(&self) -> Result<u64> {
+        self.seen(sums::count(&self.sql))
+    }
+
+    /// The next look at blocks begins with the first one.
+    pub fn begin_with_first_block(&self) -> Result<()> {
+        self.seen(self.set("compared", &[]))
+    }
+
+    /// Looks whether some blocks are still what was written, going on where it ended the last time.
+    /// Says whether there are more, and what is wrong.
+    pub fn check_blocks(&self, limit: u32) -> Result<(bool, Vec<String>)> {
+        let known = "SELECT value FROM state WHERE name = 'compared'";
+        let known = self.sql.query_row(known, [], |row| row.get::<_, Vec<u8>>(0)).optional();
+        let after = sums::Place::from_octets(&self.seen(known)?.unwrap_or_default());
+        let (last, findings) = self.seen(sums::compare(&self.sql, after, limit))?;
+        self.seen(self.set("compared", &last.unwrap_or_default().to_octets()))?;
+        self.believe(&findings);
+        Ok((last.is_some(), findings))
+    }
+
+    /// What is wrong with the file, as far as it can be told from how it hangs together; slow.
     pub fn check(&self) -> Result<Vec<String>> {
+        // The engine adds whether its inner nodes lead to its blocks.
         let pages = || {
             let mut found = self.sql.prepare("PRAGMA integrity_check")?;
             found.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()
         };
         let mut findings = self.seen(pages())?;
         findings.retain(|finding| finding != "ok");
-        for table in ["head", "body"] {
-            let check = format!("INSERT INTO {table} ({table}) VALUES ('integrity-check')");
-            if let Err(error) = self.seen(self.sql.execute(&check, [])) {
-                findings.push(format!("{table}: {error}"));
-            }
-        }
-        if !findings.is_empty() {
-            self.distrust();
-        }
+        self.believe(&findings);
         Ok(findings)
     }
 
-    /// Ends the transaction of a job.
-    pub(super) fn end(&self, how: &str) -> Result<()> {
-        self.seen(self.sql.execute_batch(how))
+    fn believe(&self, findings: &[String]) {
+        for finding in findings {
+            tracing::warn!(finding, "the full-text index is damaged and begins anew");
+            self.distrust();
+        }
+    }
+
+    /// Ends the transaction of a job, whose changes are kept or not.
+    pub(super) fn end(&self, keep: bool) -> Result<()> {
+        if !keep {
+            self.changed.forget();
+            return self.seen(self.sql.execute_batch("ROLLBACK"));
+        }
+        self.seen(self.changed.sum(&self.sql).and_then(|()| self.sql.execute_batch("COMMIT")))
     }
 
     /// There is nothing to do for a while: memory that only work needs is given back when this job is

@@ -110,12 +110,21 @@ impl Lookups {
 
     /// From now on the file may be used.
     pub(super) fn open(&self) {
+        if self.gate.read().unwrap_or_else(PoisonError::into_inner).open {
+            return;
+        }
         self.gate.write().unwrap_or_else(PoisonError::into_inner).open = true;
     }
 
     /// Nobody uses the file any more when this comes back.
     pub(super) fn close(&self) {
         *self.gate.write().unwrap_or_else(PoisonError::into_inner) = Gate::default();
+    }
+
+    /// Octets of the file and of its log.
+    pub(super) fn size(&self) -> u64 {
+        let paths = [self.path.clone(), self.path.with_extension("db-wal")];
+        paths.iter().filter_map(|path| path.metadata().ok()).map(|file| file.len()).sum()
     }
 
     pub(super) async fn candidates(
@@ -145,7 +154,14 @@ impl Lookups {
             Some(sql) => sql,
             None => connect(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
         };
-        let found = snapshot(&sql, probes, contents, cancelled)?;
+        let found = match snapshot(&sql, probes, contents, cancelled) {
+            Err(Error::Corrupt(cause)) => {
+                drop(gate);
+                self.close();
+                return Err(Error::Corrupt(cause));
+            }
+            found => found?,
+        };
         gate.idle.lock().unwrap_or_else(PoisonError::into_inner).push(sql);
         Ok(Some(found))
     }

@@ -8,6 +8,9 @@
 
 mod file;
 mod lookup;
+#[cfg(test)]
+pub(crate) mod rot;
+mod sums;
 mod work;
 
 use std::{
@@ -33,7 +36,7 @@ use super::{
     health::Health,
     reader::Reader,
 };
-use crate::{events::Origin, ids::ContentId};
+use crate::{events::Origin, ids::ContentId, metrics::Metrics};
 
 /// The setting that an index must know to be this store's.
 const TAG: &str = "fulltext";
@@ -60,8 +63,13 @@ struct Inner {
 
 impl Store {
     /// Opens the index, once; it begins anew unless it was made from this store and with this stamp,
-    /// which tells how texts were prepared.
-    pub async fn open_fulltext(&self, origin: Origin, stamp: &[u8]) -> Result<Fulltext> {
+    /// which tells how texts were prepared. How often that was is counted.
+    pub async fn open_fulltext(
+        &self,
+        origin: Origin,
+        stamp: &[u8],
+        metrics: &Arc<Metrics>,
+    ) -> Result<Fulltext> {
         if let Some(open) = self.fulltext() {
             return Ok(open.clone());
         }
@@ -90,6 +98,7 @@ impl Store {
                 health,
                 snapshots: Arc::clone(&self.0.snapshots),
                 lookups: Arc::clone(&lookups),
+                metrics: Arc::clone(metrics),
             };
             let worker = Worker::start(means)?;
             let _ = self.0.fulltext.set(Fulltext(Arc::new(Inner { worker, lookups })));
@@ -133,6 +142,21 @@ impl Fulltext {
             self.0.worker.begin_anew();
         }
         found.ok().flatten()
+    }
+
+    /// Up to this content everything is known.
+    pub fn mark(&self) -> ContentId {
+        self.0.worker.mark()
+    }
+
+    /// Octets of its files.
+    pub fn size(&self) -> u64 {
+        self.0.lookups.size()
+    }
+
+    /// Waits until the index was found to be wrong, and is empty from then on.
+    pub async fn begins_anew(&self) {
+        self.0.worker.begins_anew().await;
     }
 
     /// Ends the thread.

@@ -4,21 +4,25 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     thread,
 };
 
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{file::Index, lookup::Lookups};
-use crate::store::{
-    blobs::Blobs,
-    error::{Error, Result},
-    health::Health,
-    reader::{self, Reader},
-    snapshots::Snapshots,
+use crate::{
+    ids::ContentId,
+    metrics::{Count, Metrics},
+    store::{
+        blobs::Blobs,
+        error::{Error, Result},
+        health::Health,
+        reader::{self, Reader},
+        snapshots::Snapshots,
+    },
 };
 
 /// Jobs that wait before their askers do.
@@ -45,6 +49,7 @@ pub(super) struct Means {
     pub(super) health: Arc<Health>,
     pub(super) snapshots: Arc<Snapshots>,
     pub(super) lookups: Arc<Lookups>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// The handle on the thread.
@@ -53,6 +58,11 @@ pub(super) struct Worker {
     /// The file cannot be trusted.
     distrusted: Arc<AtomicBool>,
     current: Arc<Mutex<Current>>,
+    /// Ends what the index's own statements do.
+    closing: Arc<AtomicBool>,
+    anew: Arc<Notify>,
+    /// Up to this content everything is known.
+    mark: Arc<AtomicI64>,
 }
 
 /// What the thread does now.
@@ -69,9 +79,14 @@ impl Worker {
         let (jobs, mut inbox) = mpsc::channel(WAITING);
         let distrusted = Arc::new(AtomicBool::new(false));
         let current = Arc::new(Mutex::new(Current::default()));
+        let closing = Arc::new(AtomicBool::new(false));
+        let (anew, mark) = (Arc::new(Notify::new()), Arc::default());
         let mut thread = Thread {
             means,
             index: None,
+            closing: Arc::clone(&closing),
+            anew: Arc::clone(&anew),
+            mark: Arc::clone(&mark),
             distrusted: Arc::clone(&distrusted),
             current: Arc::clone(&current),
         };
@@ -94,7 +109,7 @@ impl Worker {
                 }
             }
         })?;
-        Ok(Self { jobs, distrusted, current })
+        Ok(Self { jobs, distrusted, current, closing, anew, mark })
     }
 
     pub(super) async fn run<T, E, F>(&self, job: F) -> Result<T, E>
@@ -114,6 +129,16 @@ impl Worker {
     /// The next job finds an empty index.
     pub(super) fn begin_anew(&self) {
         self.distrusted.store(true, Ordering::Relaxed);
+        self.anew.notify_one();
+    }
+
+    pub(super) fn mark(&self) -> ContentId {
+        ContentId(self.mark.load(Ordering::Relaxed))
+    }
+
+    /// Waits for the moment from which on the index is empty.
+    pub(super) async fn begins_anew(&self) {
+        self.anew.notified().await;
     }
 
     /// Ends the job at hand, which is rolled back, and the thread.
@@ -122,6 +147,7 @@ impl Worker {
             let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
             current.closing = true;
             current.cancelled.store(true, Ordering::Relaxed);
+            self.closing.store(true, Ordering::Relaxed);
         }
         let (done, closed) = oneshot::channel();
         if self.jobs.send(Message::Close(done)).await.is_ok() {
@@ -133,6 +159,9 @@ impl Worker {
 struct Thread {
     means: Means,
     index: Option<Index>,
+    closing: Arc<AtomicBool>,
+    anew: Arc<Notify>,
+    mark: Arc<AtomicI64>,
     distrusted: Arc<AtomicBool>,
     current: Arc<Mutex<Current>>,
 }
@@ -154,22 +183,32 @@ impl Thread {
         let outcome = self.transaction(index, &cancelled, job);
         if self.index.as_ref().is_some_and(Index::is_damaged) {
             self.distrusted.store(true, Ordering::Relaxed);
+            self.abandon();
+            self.anew.notify_one();
         }
         outcome
     }
 
     /// Opens the index where it is not, anew where it must be.
     fn ready(&mut self) -> Result<Index> {
-        if self.distrusted.swap(false, Ordering::Relaxed) {
+        if self.distrusted.load(Ordering::Relaxed) {
             self.abandon();
-            self.index = Some(Index::make(&self.means.path, &self.means.stamp)?);
-            self.means.lookups.open();
-        }
-        if let Some(index) = self.index.take() {
+        } else if let Some(index) = self.index.take() {
             return Ok(index);
         }
-        let index = Index::open(&self.means.path, &self.means.stamp)?;
-        self.means.lookups.open();
+        let Means { path, stamp, metrics, .. } = &self.means;
+        let was_there = path.exists();
+        if was_there
+            && !self.distrusted.load(Ordering::Relaxed)
+            && let Some(index) = Index::open(path, stamp, &self.closing)?
+        {
+            return Ok(index);
+        }
+        let index = Index::make(path, stamp, &self.closing)?;
+        if was_there {
+            metrics.count(Count::FulltextRebuild);
+        }
+        self.distrusted.store(false, Ordering::Relaxed);
         Ok(index)
     }
 
@@ -186,12 +225,15 @@ impl Thread {
             let reader = Reader::new(sql, blobs, health, cancelled);
             reader::snapshot(&reader, |r| job(r, &mut index))
         };
-        let end = if outcome.is_ok() && !index.is_damaged() { "COMMIT" } else { "ROLLBACK" };
-        let ended = index.end(end);
+        let ended = index.end(outcome.is_ok() && !index.is_damaged());
         if index.is_resting() {
             for sql in [&index.sql, sql] {
                 let _ = sql.execute_batch("PRAGMA shrink_memory");
             }
+        }
+        self.mark.store(index.mark().map_or(0, |mark| mark.0), Ordering::Relaxed);
+        if index.is_trusted() {
+            self.means.lookups.open();
         }
         self.index = Some(index);
         let value = outcome?;
@@ -201,6 +243,7 @@ impl Thread {
 
     /// Lets go of a file that cannot be trusted.
     fn abandon(&mut self) {
+        self.mark.store(0, Ordering::Relaxed);
         self.means.lookups.close();
         self.index = None;
         let _ = self.means.sql.execute_batch("ROLLBACK");

@@ -4,7 +4,11 @@ use crate::mail::Collation;
 use std::{fs, path::Path};
 
 use super::house::House;
-use crate::mail::search::{Field, Key, Needle};
+use crate::{
+    mail::search::{Field, Key, Needle},
+    metrics::Count,
+    store::{self, MarkNames, rot},
+};
 
 fn subject(text: &str) -> Key {
     Key::Field(Field::Subject, Needle::new(text, Collation::default()))
@@ -75,4 +79,63 @@ async fn the_index_of_another_store_is_made_anew() {
         .await;
     finds_all(&house).await;
     assert!(house.found(subject("foreign")).await.is_empty());
+}
+
+/// What rots without anybody's notice lies until the next look at it, and no longer.
+#[tokio::test]
+async fn an_index_that_rots_is_found_out_and_made_anew() {
+    let house = indexed().await;
+    house.add("Subject: zqx\r\n\r\n", MarkNames::default()).await;
+    house.mail.index_all().await.unwrap();
+    house.mail.scrub_index(1).await.unwrap();
+    assert_eq!(house.candidates("zqx").await, Some(1));
+    let house = house.reopen(|path| rot::hide(&path, "ZQX")).await;
+    house.mail.index_all().await.unwrap();
+    assert!(house.found(subject("zqx")).await.is_empty(), "it lies");
+    house.mail.scrub_index(1).await.unwrap();
+    assert_eq!(house.found(subject("zqx")).await, [41]);
+    house.mail.index_all().await.unwrap();
+    assert_eq!(house.candidates("zqx").await, Some(1));
+    assert_eq!(house.mail.metrics.counted(Count::FulltextRebuild), 1);
+    assert_eq!(house.mail.check_index().await.unwrap(), Vec::<String>::new());
+}
+
+/// A message of letters that are nowhere else, enough of them for some blocks.
+fn letters(number: u32) -> String {
+    let mut state = number;
+    let mut letter = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from(b'a' + u8::try_from((state >> 24) % 26).unwrap())
+    };
+    let letters: String = (0..2_000).map(|_| letter()).collect();
+    format!("Subject: letters {number}\r\n\r\n{letters}\r\n")
+}
+
+#[tokio::test]
+async fn an_index_that_has_lost_its_way_is_found_out() {
+    let house = House::open().await;
+    house.add_all((0..60).map(letters), MarkNames::default()).await;
+    house.mail.index_all().await.unwrap();
+    house.mail.scrub_index(24).await.unwrap();
+    assert_eq!(house.mail.check_index().await.unwrap(), Vec::<String>::new());
+    let house = house.reopen(|path| rot::lose_the_way(&path)).await;
+    house.mail.index_all().await.unwrap();
+    house.mail.scrub_index(1).await.unwrap();
+    assert_eq!(house.candidates("letters").await, None);
+    house.mail.index_all().await.unwrap();
+    assert_eq!(house.candidates("letters 7").await, Some(1));
+}
+
+/// As long as it is not known whether an index is whole, nobody asks it.
+#[tokio::test]
+async fn an_index_is_asked_only_when_it_is_known_to_be_whole() {
+    let house = indexed().await;
+    let house = house.reopen(|path| rot::forget(&path, 40)).await;
+    let index = house.mail.index().await.unwrap();
+    index.work(|_, _| Ok::<_, store::Error>(())).await.unwrap();
+    assert_eq!(house.candidates("steady").await, None);
+    assert_eq!(house.found(subject("steady 39")).await, [40]);
+    assert!(!house.mail.compare_index().await.unwrap());
+    assert_eq!(house.candidates("steady").await, None);
+    finds_all(&house).await;
 }
