@@ -25,6 +25,7 @@ mod faults;
 mod fetched;
 mod house;
 mod imap_limits;
+mod index;
 mod injection;
 mod limits;
 mod log;
