@@ -193,8 +193,9 @@ pub static EXTENSIONS: &[Extension] = &[
         any("LOGOUT", logout::parse),
         before("LOGIN", login::parse),
         before("AUTHENTICATE", authenticate::parse),
-        logged_in("SELECT", select::parse).reads(),
-        logged_in("EXAMINE", select::parse_examine).reads(),
+        // Clients take an EXPUNGE in their answer for one of the mailbox before.
+        logged_in("SELECT", select::parse).still().reads(),
+        logged_in("EXAMINE", select::parse_examine).still().reads(),
         logged_in("CREATE", create::parse),
         logged_in("DELETE", delete::parse),
         logged_in("RENAME", rename::parse),
@@ -397,6 +398,13 @@ mod tests {
         assert!(after.contains(" LITERAL+ ") && !after.contains(" LITERAL- "));
         assert!(after.contains(" MESSAGELIMIT=1000000 "));
         assert!(after.contains(" APPENDLIMIT=52428800 ") && !after.contains(" AUTH="));
+    }
+
+    #[test]
+    fn a_mailbox_is_not_renumbered_while_it_is_opened() {
+        let rows = EXTENSIONS.iter().flat_map(|extension| extension.rows);
+        let opening = rows.filter(|row| ["SELECT", "EXAMINE"].contains(&row.name));
+        assert!(opening.map(|row| row.numbers).eq([Numbers::Still; 2]));
     }
 
     proptest! {
