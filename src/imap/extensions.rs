@@ -128,6 +128,24 @@ pub struct Facts {
     pub messages_max: u64,
 }
 
+/// Where an extension is defined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// An RFC.
+    Rfc(u16),
+    /// A draft that never became one.
+    Draft(&'static str),
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rfc(number) => write!(f, "{number}"),
+            Self::Draft(name) => f.write_str(name),
+        }
+    }
+}
+
 /// One extension: its word, its RFC, when its word is shown, and what commands it brings.
 pub struct Extension {
     /// The capability word; it ends with `=` when a number follows.
@@ -135,7 +153,7 @@ pub struct Extension {
     /// The number that follows.
     pub number: Option<fn(&Facts) -> u64>,
     /// Where it is defined.
-    pub rfc: u16,
+    pub source: Source,
     /// Is the word shown now?
     pub shown: fn(&Facts) -> bool,
     /// The commands it brings.
@@ -148,12 +166,18 @@ const fn extension(
     shown: fn(&Facts) -> bool,
     rows: &'static [Row],
 ) -> Extension {
-    Extension { capability, number: None, rfc, shown, rows }
+    Extension { capability, number: None, source: Source::Rfc(rfc), shown, rows }
+}
+
+/// One that a draft defines.
+const fn drafted(capability: &'static str, draft: &'static str, rows: &'static [Row]) -> Extension {
+    Extension { capability, number: None, source: Source::Draft(draft), shown: always, rows }
 }
 
 /// One whose word ends with a number.
 const fn numbered(capability: &'static str, rfc: u16, number: fn(&Facts) -> u64) -> Extension {
-    Extension { capability, number: Some(number), rfc, shown: always, rows: &[] }
+    let source = Source::Rfc(rfc);
+    Extension { capability, number: Some(number), source, shown: always, rows: &[] }
 }
 
 fn always(_: &Facts) -> bool {
@@ -324,6 +348,12 @@ pub static EXTENSIONS: &[Extension] = &[
     ]),
     extension("URLAUTH=BINARY", 5524, always, &[]),
     extension("URL-PARTIAL", 5550, always, &[]),
+    drafted("COMPOSE", "draft-ietf-lemonade-submit-01", &[
+        logged_in("COMPOSE", compose::parse).data(compose::is_data),
+    ]),
+    drafted("CAN-SUBMIT", "draft-royer-lemonade-submit-01", &[
+        logged_in("SUBMIT", submit::parse).data(submit::is_data),
+    ]),
     numbered("MESSAGELIMIT=", 9738, |facts| facts.messages_max),
 ];
 

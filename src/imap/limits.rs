@@ -39,6 +39,8 @@ pub struct Limits {
     pub message: u64,
     /// Messages one command may touch.
     pub messages_per_command: usize,
+    /// Recipients of a message that is submitted here.
+    pub recipients: usize,
     /// Parts of one CATENATE.
     pub catenate_parts: usize,
     /// Searches that are kept up to date in one session.
@@ -76,6 +78,7 @@ impl Default for Limits {
             bad: 20,
             message: 50 * 1024 * 1024,
             messages_per_command: 1_000_000,
+            recipients: 500,
             catenate_parts: 100,
             contexts: 32,
             notify_groups: 32,

@@ -30,6 +30,7 @@ use crate::{
     metrics::{Limit, Metrics},
     net::{self, Connection, Input, LineEnds, Memory, Permit, ServerTls},
     sessions::{Entry, Sessions},
+    submission::Submission,
     wire::Names,
 };
 
@@ -39,6 +40,8 @@ pub struct Door {
     pub mail: Mail,
     /// URLs of messages, followed and authorised.
     pub urls: Urls,
+    /// Mail from our users.
+    pub submission: Submission,
     /// Passwords and SASL exchanges.
     pub logins: Arc<Logins>,
     /// What one connection may ask.

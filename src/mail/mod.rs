@@ -37,6 +37,7 @@ pub mod rewrite;
 mod rights;
 pub mod search;
 pub mod section;
+pub mod skeleton;
 mod sort;
 mod spool;
 pub mod structure;

@@ -146,7 +146,7 @@ fn preview(spool: &Spool, structure: &[u8], header: &[u8], head: u64) -> Result<
     Ok(String::new())
 }
 
-fn scan(spool: &mut Spool, limits: &Limits) -> Result<Scanned> {
+pub(super) fn scan(spool: &mut Spool, limits: &Limits) -> Result<Scanned> {
     let mut scanner = Scanner::with_limits(*limits);
     spool.each_chunk::<Error>(|octets| {
         scanner.feed(octets);

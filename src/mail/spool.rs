@@ -9,6 +9,8 @@ use std::ops::Range;
 use super::error::{Error, Result};
 use crate::store::{self, BlobWriter, NewPiece, Shared, Store};
 
+/// Octets of a header that are looked at.
+const HEADER_MAX: u64 = 1 << 20;
 /// How many octets of a shared part are read at once.
 const STEP: u64 = 64 << 10;
 
@@ -191,6 +193,38 @@ impl Spool {
             start = end;
         }
         Ok(octets)
+    }
+
+    /// Adds a range of its octets to another spool; what is shared stays shared.
+    pub(super) fn copy(&self, range: Range<u64>, to: &mut Self) -> Result<()> {
+        let own = [Segment::Own(0..self.length)];
+        let segments = if self.segments.is_empty() { &own[..] } else { &self.segments };
+        let mut start = 0_u64;
+        for segment in segments {
+            let end = start.saturating_add(segment.len());
+            let within = range.start.max(start)..range.end.min(end);
+            let within = within.start.saturating_sub(start)..within.end.saturating_sub(start);
+            start = end;
+            if within.start >= within.end {
+                continue;
+            }
+            if let Segment::Shared(shared) = segment {
+                to.share(shared.part(within))?;
+                continue;
+            }
+            let mut at = within.start;
+            while at < within.end {
+                let step = at..within.end.min(at.saturating_add(STEP));
+                at = step.end;
+                to.write(&self.read_of(segment, step)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Its first octets, among them all of its header that is ever looked at.
+    pub fn header(&self) -> Result<Vec<u8>> {
+        self.read(0..HEADER_MAX)
     }
 
     /// An empty spool with the same bound.

@@ -145,6 +145,7 @@ pub(super) fn imap(limits: &Limits) -> imap::Limits {
         notify_groups: limits.notify_groups_max,
         messages_per_command: limits.imap_messages_per_command_max,
         catenate_parts: limits.catenate_parts_max,
+        recipients: limits.submission_recipients_max,
         commands_waiting: limits.imap_commands_waiting_max,
         sasl: limits.sasl_exchange_max.len(),
         sasl_steps: limits.sasl_steps_max,

@@ -106,6 +106,7 @@ impl Leaves {
             imap: Arc::new(imap::Door {
                 mail: house.mail.clone(),
                 urls: house.urls.clone(),
+                submission: house.submission.clone(),
                 logins: Arc::clone(&house.logins),
                 limits: bounds::imap(limits),
                 tls: Some(Arc::new(tls.speaking(Protocol::Imap))),

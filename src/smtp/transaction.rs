@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::{
     Reply, Role,
     door::Door,
@@ -13,6 +15,7 @@ use super::{
 use crate::{
     delivery::{self, Addressee, Refusal},
     events::Origin,
+    ids::trace_id,
     mail::{self, Spool},
     metrics::{Limit, Metrics},
     wire::{
@@ -137,7 +140,7 @@ impl Session {
             utf8: mail.utf8,
         };
         self.transaction = Some(Transaction {
-            trace: trace_id(),
+            trace: trace_id(Timestamp::now()),
             envelope,
             size: mail.size.unwrap_or(0),
             addressees: Vec::new(),
@@ -294,17 +297,4 @@ impl Transaction {
 
 fn is_ascii(address: &Address) -> bool {
     address.local().as_str().is_ascii() && address.domain().as_str().is_ascii()
-}
-
-/// An id that was never given before: the time in milliseconds, so that the rows of one hour stand
-/// together in the store, then 40 bits of chance, or of the finer clock where there is none.
-fn trace_id() -> String {
-    let now = jiff::Timestamp::now();
-    let mut random = [0; 5];
-    if aws_lc_rs::rand::fill(&mut random).is_err() {
-        let nanoseconds = now.as_nanosecond().to_be_bytes();
-        random.iter_mut().zip(nanoseconds.iter().rev()).for_each(|(to, from)| *to = *from);
-    }
-    let id = format!("{:012x}", now.as_millisecond());
-    random.iter().fold(id, |id, octet| format!("{id}{octet:02x}"))
 }

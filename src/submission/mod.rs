@@ -5,6 +5,7 @@
 //! local ones have it, the others stand in the queue, all by one store job. [`Submission::parcel`]
 //! is the same cut in two, for who has more to do in that job. The queue does the sending.
 
+mod addressed;
 mod headers;
 mod parcel;
 mod submit;
@@ -12,6 +13,7 @@ mod submit;
 mod tests;
 
 pub use self::{
+    addressed::{Addressed, Unaddressed, addressed},
     parcel::Parcel,
     submit::{Author, Error, Outcome, Outgoing, Settings, Submission, Taken},
 };

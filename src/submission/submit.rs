@@ -155,6 +155,13 @@ impl Submission {
         }
     }
 
+    /// The field that says how a message came that did not come by SMTP (RFC 5321 §4.4): by which
+    /// protocol, under which trace, and when (seconds since 1970).
+    pub fn received(&self, protocol: &str, trace: &str, now: i64) -> Vec<u8> {
+        let (host, date) = (self.settings.hostname.ascii(), headers::date(now));
+        format!("Received: by {host} with {protocol} id {trace};\r\n\t{date}\r\n").into_bytes()
+    }
+
     /// Takes a message: one outcome for each recipient, in order, once all of it is on the disk.
     pub async fn submit(
         &self,

@@ -14,7 +14,7 @@ fn page() -> String {
     );
     for extension in imap::extensions::EXTENSIONS {
         let commands: Vec<_> = extension.rows.iter().map(|row| row.name).collect();
-        let (word, rfc) = (extension.capability, extension.rfc);
+        let (word, rfc) = (extension.capability, extension.source);
         let _infallible = writeln!(out, "| {word} | {rfc} | {} |", commands.join(", "));
     }
     out.push_str("\n## SMTP, submission, LMTP\n\n| keyword | RFC |\n|---|---|\n");

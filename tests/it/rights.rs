@@ -30,6 +30,7 @@ const WITHOUT_RIGHTS: &[&str] = &[
     "SETQUOTA",
     "SUBSCRIBE",
     "UNSUBSCRIBE",
+    "SUBMIT",
 ];
 
 /// Commands whose mailboxes have rights, but that are never refused for want of one: what they leave
@@ -131,6 +132,7 @@ const ROWS: &[Row] = &[
     row("APPEND", &["APPEND @ (\\Seen) ~"], "i").stranger(Stranger::TryCreate),
     row("APPEND", &["APPEND @ ~ (\\Flagged) ~"], "i").stranger(Stranger::TryCreate),
     row("APPEND", &["APPEND @ ANNOTATION (/comment (value.shared \"x\")) ~"], "in").stranger(Stranger::TryCreate),
+    row("COMPOSE", &["COMPOSE @ ~"], "i").stranger(Stranger::TryCreate),
     row("SETACL", &["SETACL @ anyone l"], "a"),
     row("SETACL", &["SETACL @ -bob@demo.example +p"], "a"),
     row("DELETEACL", &["DELETEACL @ anyone"], "a"),

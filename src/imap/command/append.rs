@@ -69,7 +69,7 @@ pub(super) fn append_uid(appended: Appended) -> Option<Code> {
 }
 
 /// Looks whether there is a place for a message before its client is asked to send it.
-async fn asked_for(
+pub(super) async fn asked_for(
     session: &mut Session,
     actor: &Actor,
     name: &str,

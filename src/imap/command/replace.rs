@@ -11,7 +11,7 @@ use crate::{
     ids::Uid,
     imap::{
         error::Error,
-        incoming::{self, Data, Head, Tail, following, head, message},
+        incoming::{self, Data, Head, head, message, nothing_more},
         picture::By,
         reply::{Code, Done, Replies},
         session::Session,
@@ -76,7 +76,7 @@ impl Command for Replace {
                 }
             };
             let (message, tail) = message(session, data, out).await?;
-            end(session, tail, out).await?;
+            nothing_more(session, tail, out).await?;
             let new = about.mail(message);
             let mail = session.mail();
             let from = &session.selected()?.mailbox;
@@ -121,17 +121,6 @@ async fn look(
     }
     check_room(quota, data, 0)?;
     Ok((uid, to))
-}
-
-/// Nothing follows the one message.
-async fn end(session: &mut Session, tail: Tail, out: &mut Replies) -> Result<(), Error> {
-    match following(session, tail, out).await? {
-        None => Ok(()),
-        Some(further) => {
-            further.data.swallow(session).await?;
-            Err(Syntax::Expected("the end behind the one message").into())
-        }
-    }
 }
 
 #[cfg(test)]

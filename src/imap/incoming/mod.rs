@@ -11,5 +11,5 @@ mod read;
 pub use self::{
     head::{About, Data, Head, head, is_data},
     parts::Parts,
-    read::{Tail, following, message},
+    read::{Tail, following, message, nothing_more},
 };

@@ -12,9 +12,19 @@ use crate::{
 pub struct Parts {
     text: Vec<u8>,
     at: usize,
+    grammar: Grammar,
     place: Place,
     /// The last step broke off within a URL.
     in_url: bool,
+}
+
+/// How parts are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Grammar {
+    /// `"TEXT" SP literal / "URL" SP astring`, to a closing bracket.
+    Catenate,
+    /// `SP (literal / literal8 / quoted)`, to the end of the command.
+    Compose,
 }
 
 /// What has to stand next.
@@ -42,26 +52,23 @@ pub(super) enum Step {
 impl Parts {
     /// The parts of a CATENATE, behind the first bracket.
     pub(super) fn catenate(text: Vec<u8>) -> Self {
-        Self { text, at: 0, place: Place::First, in_url: false }
+        Self { text, at: 0, grammar: Grammar::Catenate, place: Place::First, in_url: false }
+    }
+
+    /// The parts of a COMPOSE, from the space before the first one on, which is looked at.
+    pub(in crate::imap) fn compose(text: Vec<u8>) -> Result<Self, Syntax> {
+        let parts = Self { grammar: Grammar::Compose, ..Self::catenate(text) };
+        parts.clone().step()?;
+        Ok(parts)
     }
 
     /// Takes the next part.
     pub(super) fn step(&mut self) -> Result<Step, Syntax> {
         self.in_url = false;
         let mut args = Cursor::new(self.text.get(self.at..).unwrap_or_default());
-        let mut place = self.place;
-        if place == Place::Closing {
-            args.expect(b')', "\")\" behind a literal8 in UTF-8")?;
-            place = Place::Next;
-        }
-        let ended = place == Place::Next && args.take(b')');
-        let step = if ended {
-            Step::End
-        } else {
-            if place == Place::Next {
-                args.space()?;
-            }
-            part(&mut args, &mut self.in_url)?
+        let step = match self.grammar {
+            Grammar::Catenate => of_catenate(&mut args, self.place, &mut self.in_url)?,
+            Grammar::Compose => of_compose(&mut args, self.place)?,
         };
         let marked = matches!(step, Step::Data { utf8: true, .. });
         self.place = if marked { Place::Closing } else { Place::Next };
@@ -93,6 +100,35 @@ impl Parts {
     pub(super) fn into_rest(mut self) -> Vec<u8> {
         self.text.split_off(self.at.min(self.text.len()))
     }
+}
+
+/// `*(SP cat-part) ")"`, without the space before the first.
+fn of_catenate(args: &mut Cursor<'_>, mut place: Place, in_url: &mut bool) -> Result<Step, Syntax> {
+    if place == Place::Closing {
+        args.expect(b')', "\")\" behind a literal8 in UTF-8")?;
+        place = Place::Next;
+    }
+    if place == Place::Next {
+        if args.take(b')') {
+            return Ok(Step::End);
+        }
+        args.space()?;
+    }
+    part(args, in_url)
+}
+
+/// `*(SP (literal / literal8 / quoted))`
+fn of_compose(args: &mut Cursor<'_>, place: Place) -> Result<Step, Syntax> {
+    if place != Place::First && args.is_empty() {
+        return Ok(Step::End);
+    }
+    args.space()?;
+    if args.peek() == Some(b'"') {
+        let url = String::from_utf8(args.quoted()?.into_owned());
+        return url.map(Step::Url).map_err(|_| Syntax::Expected("a URL"));
+    }
+    let literal = waiting(args, "a literal, or a URL in quotes")?;
+    Ok(Step::Data { literal, utf8: false })
 }
 
 /// `cat-part = "TEXT" SP literal / "URL" SP astring / "UTF8" SP "(" literal8 ")"`
@@ -165,6 +201,20 @@ mod tests {
         assert_eq!(parts.step(), Ok(Step::Url("/a".into())));
         assert_eq!(parts.step(), Ok(Step::End));
         assert_eq!(parts.into_rest(), b" {5}");
+    }
+
+    #[test]
+    fn parts_of_a_compose_are_literals_and_quoted_urls() {
+        let mut parts = Parts::compose(b" \"/a\" \"/b\" {5}".to_vec()).unwrap();
+        assert_eq!(parts.step(), Ok(url("/a")));
+        assert_eq!(parts.step(), Ok(url("/b")));
+        assert!(matches!(parts.step(), Ok(Step::Data { utf8: false, .. })));
+        parts.go_on(b" \"/c\"".to_vec());
+        assert_eq!(parts.step(), Ok(url("/c")));
+        assert_eq!(parts.step(), Ok(Step::End));
+        for bad in ["", " ", " /a", "{5}", " {5} x"] {
+            assert!(Parts::compose(bad.as_bytes().to_vec()).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -164,6 +164,21 @@ pub async fn following(
     }
 }
 
+/// Nothing may follow a message. When something does the command is read to its end.
+pub async fn nothing_more(
+    session: &mut Session,
+    tail: Tail,
+    out: &mut Replies,
+) -> Result<(), Error> {
+    match following(session, tail, out).await? {
+        None => Ok(()),
+        Some(further) => {
+            further.data.swallow(session).await?;
+            Err(Syntax::Expected("the end behind the one message").into())
+        }
+    }
+}
+
 /// The rest of the line behind a literal, and more of it as long as it ends in a value that is a
 /// literal itself.
 async fn line_behind(

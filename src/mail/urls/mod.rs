@@ -103,6 +103,11 @@ impl Urls {
         Self { mail: mail.clone(), here: Arc::new(here) }
     }
 
+    /// The room whose messages they name.
+    pub(super) fn mail(&self) -> &Mail {
+        &self.mail
+    }
+
     /// A user, or a submission server outside when the login is one's.
     pub fn follower(&self, account: AccountId, login: &str) -> Follower {
         if self.here.is_submitter(login) {

@@ -1,0 +1,180 @@
+//! Skeletons: messages some of whose parts are named instead of being there
+//! (draft-ietf-lemonade-submit-01 §4.1.3). On their way out the named octets are put in.
+//!
+//! A part of type `message/external-body` with an access type of URL (RFC 2017) and an IMAP URL becomes
+//! the header that stands inside it, with the octets that the URL names behind it. Multiparts are
+//! walked, messages within are not, and what is put in is not looked into.
+
+use super::{
+    Spool,
+    error::{Error, Result},
+    field::fields,
+    prepare::scan,
+    structure::{Kind, PartRef, StructureRef},
+    urls::{LinkError, Urls},
+};
+use crate::mail::{Actor, Mailbox};
+
+/// Octets of the header inside a part; more of it is not read.
+const HEADER_MAX: u64 = 64 << 10;
+
+/// Why a skeleton can't become a message.
+#[derive(Debug, thiserror::Error)]
+pub enum SkeletonError {
+    /// A part names what can't be had.
+    #[error("a part of the message names {0}, which cannot be had")]
+    Part(String),
+    /// The message itself.
+    #[error(transparent)]
+    Mail(#[from] Error),
+}
+
+/// A part to be replaced.
+#[derive(Debug, PartialEq, Eq)]
+struct External {
+    /// Where its header begins, where the header inside it does, and where it ends.
+    header: u64,
+    body: u64,
+    end: u64,
+    /// It is the message itself, whose own fields stay.
+    is_root: bool,
+    url: String,
+}
+
+impl Urls {
+    /// A message with what its external parts name in their place; the same message when it has none.
+    ///
+    /// # Errors
+    /// [`SkeletonError::Part`] for the first that names nothing of the actor's; [`Error::TooBig`].
+    pub async fn expand(
+        &self,
+        actor: &Actor,
+        open: Option<&Mailbox>,
+        mut spool: Spool,
+    ) -> Result<Spool, SkeletonError> {
+        let parts = externals(&mut spool, self)?;
+        if parts.is_empty() {
+            return Ok(spool);
+        }
+        let (mut whole, mut at) = (spool.sibling(), 0);
+        for part in parts {
+            spool.copy(at..part.header, &mut whole)?;
+            if part.is_root {
+                let own = spool.read(part.header..part.body)?;
+                whole.write(&without_content_fields(&own))?;
+            }
+            let inside =
+                spool.read(part.body..part.end.min(part.body.saturating_add(HEADER_MAX)))?;
+            whole.write(&header_inside(&inside))?;
+            let refused = || SkeletonError::Part(part.url.chars().take(200).collect());
+            let linked = match self.own(actor, open, &part.url).await {
+                Ok(linked) => linked,
+                Err(LinkError::Mail(error)) => return Err(error.into()),
+                Err(_) => return Err(refused()),
+            };
+            if !self.mail().add_linked(&mut whole, linked).await? {
+                return Err(refused());
+            }
+            at = part.end;
+        }
+        let end = spool.len();
+        spool.copy(at..end, &mut whole)?;
+        Ok(whole)
+    }
+}
+
+/// The external parts of a message, in their order.
+fn externals(spool: &mut Spool, urls: &Urls) -> Result<Vec<External>> {
+    let scanned = scan(spool, &urls.mail().limits().parsing)?;
+    let structure = scanned.structure.encode();
+    let Ok(structure) = StructureRef::parse(&structure) else { return Ok(Vec::new()) };
+    let (mut externals, mut within) = (Vec::new(), 0_usize);
+    for (index, part) in structure.parts().enumerate() {
+        if index < within {
+            continue;
+        }
+        if part.kind == Kind::Message {
+            within = index.saturating_add(part.size);
+        }
+        externals.extend(url(&part).map(|url| External {
+            header: part.header,
+            body: part.body,
+            end: part.end,
+            is_root: index == 0,
+            url,
+        }));
+    }
+    Ok(externals)
+}
+
+/// The IMAP URL that a part stands for; white space in it means nothing (RFC 2017 §3).
+fn url(part: &PartRef<'_>) -> Option<String> {
+    if part.kind != Kind::Leaf || !part.is("message", "external-body") {
+        return None;
+    }
+    let value = |wanted: &str| {
+        let mut params = part.params.into_iter();
+        let found = params.find(|(name, _)| name.eq_ignore_ascii_case(wanted.as_bytes()));
+        found.map(|(_, value)| value)
+    };
+    if !value("access-type")?.eq_ignore_ascii_case(b"url") {
+        return None;
+    }
+    let url = String::from_utf8(value("url")?.to_vec()).ok()?;
+    let url: String = url.chars().filter(|c| !c.is_whitespace()).collect();
+    let scheme = url.get(..5).unwrap_or_default();
+    (scheme.eq_ignore_ascii_case("imap:") || url.starts_with(['/', ';'])).then_some(url)
+}
+
+/// The header inside an external part, with one empty line behind it.
+fn header_inside(body: &[u8]) -> Vec<u8> {
+    let mut header: Vec<u8> = Vec::new();
+    if !body.starts_with(b"\r\n") {
+        for field in fields(body) {
+            header.extend_from_slice(field.raw);
+        }
+    }
+    if !header.is_empty() && !header.ends_with(b"\n") {
+        header.extend_from_slice(b"\r\n");
+    }
+    header.extend_from_slice(b"\r\n");
+    header
+}
+
+/// The fields of a header that say nothing of its content.
+fn without_content_fields(header: &[u8]) -> Vec<u8> {
+    const PREFIX: &[u8] = b"content-";
+    let mut kept = Vec::new();
+    for field in fields(header) {
+        let prefix = field.name.get(..PREFIX.len()).unwrap_or_default();
+        if !prefix.eq_ignore_ascii_case(PREFIX) {
+            kept.extend_from_slice(field.raw);
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_inside_ends_with_one_empty_line() {
+        for (body, header) in [
+            ("Content-Type: image/gif\r\n\r\nphantom", "Content-Type: image/gif\r\n\r\n"),
+            ("A: b\r\n c\r\nD: e\r\n\r\n", "A: b\r\n c\r\nD: e\r\n\r\n"),
+            ("A: b", "A: b\r\n\r\n"),
+            ("A: b\r\n", "A: b\r\n\r\n"),
+            ("\r\nphantom", "\r\n"),
+            ("", "\r\n"),
+        ] {
+            assert_eq!(String::from_utf8(header_inside(body.as_bytes())).unwrap(), header);
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_external_itself_keeps_what_is_not_about_its_content() {
+        let header = b"From: a\r\nCONTENT-type: x;\r\n y=z\r\nTo: b\r\nContent-ID: <1>\r\n\r\n";
+        assert_eq!(without_content_fields(header), b"From: a\r\nTo: b\r\n");
+    }
+}

@@ -1,0 +1,91 @@
+//! Whom a message says it is from and for: the envelope of what is sent without one.
+
+use mail_parser::HeaderName;
+
+use super::headers::{self, Writers};
+use crate::{mail::field, wire::address::Address};
+
+/// The envelope that a header stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addressed {
+    /// From's address, or Sender's when From has several.
+    pub sender: Address,
+    /// Those of To, Cc and Bcc, groups opened, each once.
+    pub recipients: Vec<Address>,
+}
+
+/// Why a header stands for no envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unaddressed {
+    /// From is missing, or does not say who it was.
+    #[error("From and Sender do not name one author")]
+    NoSender,
+    /// An address of To, Cc or Bcc can't be read.
+    #[error("an address in To, Cc or Bcc cannot be read")]
+    BadRecipient,
+    /// There is none.
+    #[error("no recipients")]
+    NoRecipients,
+}
+
+/// Reads the envelope of a message from its header; the fields of a resent one mean nothing here.
+pub fn addressed(header: &[u8]) -> Result<Addressed, Unaddressed> {
+    let Writers::These(writers) = headers::writers(header) else {
+        return Err(Unaddressed::NoSender);
+    };
+    let sender = writers.into_iter().next().ok_or(Unaddressed::NoSender)?;
+    let mut recipients: Vec<Address> = Vec::new();
+    let mut known = std::collections::HashSet::new();
+    for found in field::fields(header) {
+        let name =
+            [(&b"To"[..], HeaderName::To), (b"Cc", HeaderName::Cc), (b"Bcc", HeaderName::Bcc)];
+        let Some((_, name)) = name.into_iter().find(|(name, _)| found.is(name)) else { continue };
+        if field::unfold(found.value).trim_ascii().is_empty() {
+            continue;
+        }
+        let addresses = headers::addresses(found.raw, &name).ok_or(Unaddressed::BadRecipient)?;
+        for address in addresses {
+            // Elsewhere case may matter in front of the @.
+            let key = format!("{}@{}", address.local(), address.domain().ascii());
+            if known.insert(key) {
+                recipients.push(address);
+            }
+        }
+    }
+    if recipients.is_empty() {
+        Err(Unaddressed::NoRecipients)
+    } else {
+        Ok(Addressed { sender, recipients })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(header: &str) -> Result<(String, Vec<String>), Unaddressed> {
+        let found = addressed(format!("{header}\r\n").as_bytes())?;
+        let recipients = found.recipients.iter().map(ToString::to_string);
+        Ok((found.sender.to_string(), recipients.collect()))
+    }
+
+    #[test]
+    fn the_envelope_is_what_the_fields_say() {
+        let header = "From: \"A, B\" <a@x>\r\nTo: b@x, Team: c@x, \"d e\"@x;, b@X\r\nCC: c@x\r\n\
+            Bcc: f@x\r\nResent-To: g@x\r\nResent-From: h@x\r\n";
+        let recipients = ["b@x", "c@x", "\"d e\"@x", "f@x"].map(str::to_owned).to_vec();
+        assert_eq!(read(header), Ok(("a@x".to_owned(), recipients)));
+        let several = "From: a@x, b@x\r\nSender: b@x\r\nTo: c@x\r\n";
+        assert_eq!(read(several).map(|(sender, _)| sender), Ok("b@x".to_owned()));
+    }
+
+    #[test]
+    fn what_names_nobody_has_no_envelope() {
+        assert_eq!(read("To: a@x\r\n"), Err(Unaddressed::NoSender));
+        assert_eq!(read("From: a@x, b@x\r\nTo: a@x\r\n"), Err(Unaddressed::NoSender));
+        assert_eq!(read("From: a@x\r\n"), Err(Unaddressed::NoRecipients));
+        assert_eq!(read("From: a@x\r\nTo:\r\nCc: \r\n"), Err(Unaddressed::NoRecipients));
+        assert_eq!(read("From: a@x\r\nTo: Undisclosed:;\r\n"), Err(Unaddressed::NoRecipients));
+        assert_eq!(read("From: a@x\r\nTo: b@x, nobody\r\n"), Err(Unaddressed::BadRecipient));
+    }
+}
