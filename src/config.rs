@@ -14,7 +14,7 @@ mod sections;
 mod values;
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
@@ -76,13 +76,16 @@ section! {
     }
 }
 
+/// Where a value stands that nobody has set.
+const DEFAULTS: &str = "the defaults";
+
 /// A configuration, and how it came to be.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// The checked values.
     pub config: Config,
-    /// Keys that were set, with their sections; all others have their defaults.
-    pub explicit: BTreeSet<String>,
+    /// Keys that were set, with their sections, and where; all others have their defaults.
+    pub explicit: BTreeMap<String, String>,
     /// Variables that begin like ours but are no settings.
     pub ignored: Vec<String>,
     /// What was loaded, to load it once more.
@@ -107,7 +110,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Error> {
     for (key, value) in &sources.flags {
         layers.push(layers::flag(Config::KEYS, key, value)?);
     }
-    let mut explicit = BTreeSet::new();
+    let mut explicit = BTreeMap::new();
     for layer in &layers {
         layer.paths(&mut explicit);
     }
@@ -115,11 +118,19 @@ pub fn load(sources: &Sources) -> Result<Loaded, Error> {
     let config: Config = figment.extract().map_err(|fault| error::explain(Config::KEYS, fault))?;
     if let Err(fault) = config.check() {
         let known = figment.find_metadata(&fault.key).map(|from| from.name.to_string());
-        let place = known.unwrap_or_else(|| "the defaults".to_owned());
+        let place = known.unwrap_or_else(|| DEFAULTS.to_owned());
         return Err(Error::Key { place, key: fault.key, what: fault.what, allowed: fault.allowed });
     }
     let folder = sources.file.as_deref().and_then(Path::parent).unwrap_or_else(|| Path::new(""));
     Ok(Loaded { config: config.rooted(folder), explicit, ignored, sources: sources.clone() })
+}
+
+impl Loaded {
+    /// A key's value is right by itself, but what it names cannot be used; `remedy` is what to do.
+    pub fn unusable(&self, key: &str, what: String, remedy: &str) -> Error {
+        let place = self.explicit.get(key).map_or(DEFAULTS, String::as_str).to_owned();
+        Error::Unusable { place, key: key.to_owned(), what, remedy: remedy.to_owned() }
+    }
 }
 
 impl Config {

@@ -4,6 +4,7 @@
 
 mod bounds;
 mod doors;
+mod fitness;
 mod house;
 mod outbound;
 mod reload;
@@ -23,8 +24,11 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::house::{House, HouseError};
 use self::{doors::Hinges, outbound::Outbound};
+pub use self::{
+    fitness::{check, check_house},
+    house::{House, HouseError},
+};
 use crate::{
     config::{self, Config, Loaded, Sources},
     control,
@@ -60,20 +64,15 @@ pub enum Error {
     /// The house cannot be opened.
     #[error(transparent)]
     House(#[from] HouseError),
-    /// The certificate.
-    #[error("the certificate: {0}")]
+    /// What the configuration names cannot be used.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The library that makes connections secure.
+    #[error(transparent)]
     Tls(#[from] TlsError),
     /// The name servers.
     #[error("dns.servers: {0}")]
     Dns(#[from] DnsError),
-    /// An address cannot be listened on.
-    #[error("listen.{service}: {cause}")]
-    Listen {
-        /// The key's name.
-        service: &'static str,
-        /// Why not.
-        cause: io::Error,
-    },
     /// The control socket.
     #[error("the control socket in {}: {cause}", data_dir.display())]
     Control {
@@ -96,6 +95,8 @@ pub struct Server {
     house: Arc<House>,
     /// What the server was started with.
     started: Arc<Config>,
+    /// Where the keys stand of the configuration that holds now.
+    explicit: BTreeMap<String, String>,
     sources: Sources,
     /// The same house, for the control socket.
     current: Arc<RwLock<Arc<House>>>,
@@ -132,17 +133,19 @@ impl Server {
         let signals = Signals::listen()?;
         net::tls::install_provider();
         let config = &loaded.config;
-        tell_what_is_odd(&loaded);
         let house = Arc::new(open_house(&loaded).await?);
         bounds::log_peers(&config.limits, &house.metrics).install();
         let tls = if let (Some(cert), Some(key)) = (&config.tls.cert, &config.tls.key) {
-            ServerTls::load(cert, key)?
+            ServerTls::load(cert, key)
         } else {
-            ServerTls::own(&config.data_dir, config.hostname.as_str(), SystemTime::now())?
+            ServerTls::own(&config.data_dir, config.hostname.as_str(), SystemTime::now())
         };
+        let tls = tls.map_err(|error| fitness::certificate(&loaded, &error))?;
         let tasks = TaskTracker::new();
         let outbound = Outbound::new(&house)?;
-        let doors = doors::bind(&house, &tls)?;
+        let doors = doors::bind(&house, &tls)
+            .map_err(|(service, fault)| fitness::address(&loaded, service, &fault))?;
+        tell_what_is_odd(&loaded);
         let services = doors.services();
         let socket = control::Socket::open(&config.data_dir);
         let data_dir = config.data_dir.clone();
@@ -160,10 +163,12 @@ impl Server {
         for (service, addresses) in &services {
             tracing::info!(service, ?addresses, "open");
         }
-        let (started, sources) = (Arc::clone(&house.config), loaded.sources);
+        let Loaded { explicit, sources, .. } = loaded;
+        let started = Arc::clone(&house.config);
         Ok(Self {
             house,
             started,
+            explicit,
             sources,
             current,
             tls,
@@ -208,21 +213,30 @@ impl Server {
     /// Loads configuration and certificates anew; after a fault all stays as it was.
     pub fn reload(&mut self) {
         let anew = match config::load(&self.sources) {
-            Ok(anew) => anew.config,
+            Ok(anew) => anew,
             Err(error) => {
                 tracing::error!(%error, "the configuration stays as it was");
-                self.reload_certificate(&Arc::clone(&self.house.config));
+                self.reload_certificate(&self.holding());
                 return;
             }
         };
         self.reload_certificate(&anew);
-        if let Err(error) = self.renew(&anew) {
-            tracing::error!(%error, "the configuration stays as it was");
+        match self.renew(&anew.config) {
+            Ok(()) => self.explicit = anew.explicit,
+            Err(error) => tracing::error!(%error, "the configuration stays as it was"),
         }
     }
 
+    /// The configuration that holds now.
+    fn holding(&self) -> Loaded {
+        let config = Config::clone(&self.house.config);
+        let (explicit, sources) = (self.explicit.clone(), self.sources.clone());
+        Loaded { config, explicit, ignored: Vec::new(), sources }
+    }
+
     /// The certificate of this configuration, whether its files are the same or others.
-    fn reload_certificate(&self, config: &Config) {
+    fn reload_certificate(&self, anew: &Loaded) {
+        let config = &anew.config;
         let loaded = if let (Some(cert), Some(key)) = (&config.tls.cert, &config.tls.key) {
             self.tls.load_anew(cert, key)
         } else {
@@ -231,7 +245,10 @@ impl Server {
         };
         match loaded {
             Ok(()) => tracing::info!("certificate loaded anew"),
-            Err(error) => tracing::error!(%error, "the certificate stays as it was"),
+            Err(error) => {
+                let error = fitness::certificate(anew, &error);
+                tracing::error!(%error, "the certificate stays as it was");
+            }
         }
     }
 
@@ -338,7 +355,7 @@ fn tell_what_is_odd(loaded: &Loaded) {
         );
     }
     let later = ["immp", "managesieve", "admin", "https", "http"];
-    let wanted = |service: &&str| explicit.contains(&format!("listen.{service}"));
+    let wanted = |service: &&str| explicit.contains_key(&format!("listen.{service}"));
     for (service, addresses) in config.services() {
         if later.contains(&service) && wanted(&service) && !addresses.is_empty() {
             tracing::warn!(service, "listen.{service} is set, but this service is not there yet");

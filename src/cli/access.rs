@@ -4,7 +4,7 @@
 use std::future::Future;
 
 use super::{Settings, process};
-use crate::{config::Config, control::Access};
+use crate::{config::Config, control::Access, server};
 
 /// Runs a command that needs the house, whoever has it open.
 pub(super) fn with<F, R>(settings: &Settings, command: F) -> anyhow::Result<()>
@@ -15,6 +15,7 @@ where
     let loaded = settings.load()?;
     process::keep_files_private();
     process::become_owner(&loaded.config.data_dir)?;
+    server::check_house(&loaded)?;
     crate::logging::start(&crate::config::Log {
         level: crate::config::LogLevel::Warn,
         ..loaded.config.log.clone()

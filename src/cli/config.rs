@@ -2,11 +2,13 @@
 
 use clap::Subcommand;
 
-use super::{Settings, out};
+use super::{Settings, out, process};
+use crate::server;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Config {
-    /// Says whether the configuration can be used; exit status 2 when it can't.
+    /// Says whether the configuration can be used, with the files that it names; exit status 2 when
+    /// it can't. Whether its addresses are free only a start shows.
     Check,
     /// Prints an example with every key, its description and its default.
     Example,
@@ -17,6 +19,8 @@ impl Config {
         match self {
             Self::Check => {
                 let loaded = settings.load()?;
+                process::become_owner(&loaded.config.data_dir)?;
+                server::check(&loaded)?;
                 for name in &loaded.ignored {
                     out::line(format_args!("ignored: {name} is no key of the configuration"));
                 }

@@ -26,7 +26,10 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Error as ConfigError, Loaded, Sources, load};
+use crate::{
+    config::{Error as ConfigError, Loaded, Sources, load},
+    server,
+};
 
 /// Where the configuration is looked for when nobody says.
 const USUAL_FILE: &str = "/etc/mailade/mailade.toml";
@@ -117,12 +120,28 @@ pub fn run() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
-            out::complain(&causes.join(": "));
-            let ours = error.is::<ConfigError>();
-            if ours { ExitCode::from(2) } else { ExitCode::FAILURE }
+            out::complain(&in_one_line(&error));
+            if is_of_configuration(&error) { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// An error and its causes; what an error has said of its cause is not said again.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let mut line = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !line.contains(&cause) {
+            line.push_str(": ");
+            line.push_str(&cause);
+        }
+    }
+    line
+}
+
+/// Is it a fault that the configuration's owner mends?
+fn is_of_configuration(error: &anyhow::Error) -> bool {
+    let at_start = error.downcast_ref::<server::Error>();
+    error.is::<ConfigError>() || matches!(at_start, Some(server::Error::Config(_)))
 }
 
 impl Settings {
@@ -149,6 +168,13 @@ mod tests {
     fn the_arguments_do_not_contradict_each_other() {
         use clap::CommandFactory as _;
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = std::io::Error::other("no room");
+        let error = anyhow::Error::from(cause).context("box: no room").context("import");
+        assert_eq!(in_one_line(&error), "import: box: no room");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use clap::Args;
 use super::{Settings, out, process};
 use crate::{
     logging,
-    server::{Server, Services},
+    server::{self, Server, Services},
 };
 
 /// Runs the server until it is told to stop (SIGTERM); SIGHUP loads certificates and configuration
@@ -25,11 +25,13 @@ impl Serve {
         process::keep_files_private();
         process::keep_memory_small();
         process::become_owner_with_ports(&config.data_dir)?;
+        server::check(&loaded)?;
         logging::start(&config.log);
-        tell_open_files(config.limits.connections_max);
+        let connections = config.limits.connections_max;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let outcome = runtime.block_on(async {
             let server = Server::start(loaded).await?;
+            tell_open_files(connections);
             if self.announce {
                 announce(server.services());
             }

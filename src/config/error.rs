@@ -38,6 +38,18 @@ pub enum Error {
         /// What would be right.
         allowed: String,
     },
+    /// A value that is right by itself, but names something that cannot be used.
+    #[error("{place}: {key}: {what}; {remedy}")]
+    Unusable {
+        /// The file, variable or flag that says so.
+        place: String,
+        /// The key with its sections.
+        key: String,
+        /// The file, folder or address, and what is wrong with it.
+        what: String,
+        /// What to do.
+        remedy: String,
+    },
 }
 
 /// Says a fault that figment or serde found.

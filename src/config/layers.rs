@@ -2,7 +2,7 @@
 //! own, so that an error can name the place.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
@@ -55,19 +55,20 @@ impl Provider for Layer {
 }
 
 impl Layer {
-    /// Adds the keys that are set here, with their sections.
-    pub(super) fn paths(&self, paths: &mut BTreeSet<String>) {
-        fn add(prefix: &str, values: &Dict, depth: usize, paths: &mut BTreeSet<String>) {
+    /// Adds the keys that are set here, with their sections and the name of this place.
+    pub(super) fn paths(&self, paths: &mut BTreeMap<String, String>) {
+        fn each(prefix: &str, values: &Dict, depth: usize, add: &mut impl FnMut(String)) {
             for (name, value) in values {
                 let path =
                     if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
                 match value.as_dict() {
-                    Some(inner) if depth > 0 => add(&path, inner, depth - 1, paths),
-                    _ => drop(paths.insert(path)),
+                    Some(inner) if depth > 0 => each(&path, inner, depth - 1, add),
+                    _ => add(path),
                 }
             }
         }
-        add("", &self.values, 4, paths);
+        let mut add = |path| drop(paths.insert(path, self.place.clone()));
+        each("", &self.values, 4, &mut add);
     }
 }
 

@@ -64,7 +64,9 @@ fn a_whole_file_is_read() {
     assert_eq!(config.limits.queue_retry_after, [Span::mins(1), Span::mins(2)]);
     assert!(config.tls.cert.unwrap().is_absolute());
     assert_eq!(config.tls.key.unwrap(), Path::new("/etc/key.pem"));
-    assert!(loaded.explicit.contains("listen.immp") && !loaded.explicit.contains("listen.smtp"));
+    assert!(
+        loaded.explicit.contains_key("listen.immp") && !loaded.explicit.contains_key("listen.smtp")
+    );
 }
 
 #[test]

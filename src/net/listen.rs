@@ -39,6 +39,14 @@ pub struct Listener {
     door: Door,
 }
 
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("{address}: {cause}")]
+pub struct BindError {
+    pub address: SocketAddr,
+    pub cause: io::Error,
+}
+
 /// What every connection passes.
 #[derive(Clone, Debug)]
 struct Door {
@@ -56,8 +64,8 @@ impl Listener {
         addresses: &[SocketAddr],
         connections: &Arc<Connections>,
         refusal: fn(Refusal) -> &'static str,
-    ) -> io::Result<Self> {
-        let sockets = addresses.iter().copied().map(bind).collect::<io::Result<_>>()?;
+    ) -> Result<Self, BindError> {
+        let sockets = addresses.iter().copied().map(bind).collect::<Result<_, _>>()?;
         let door = Door { connections: Arc::clone(connections), tls: None, refusal };
         Ok(Self { service, sockets, door })
     }
@@ -96,14 +104,14 @@ impl Listener {
     }
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
     let bound = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
-    bound().map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
+    bound().map_err(|cause| BindError { address, cause })
 }
 
 /// Takes connections for ever.

@@ -20,7 +20,7 @@ pub use dns::{DnsError, Exchange, MailHosts, Resolver};
 pub use frame::{BadLine, Damage, Data, LineEnds, Literal};
 pub use input::{DataBody, Input, InputError, Octets};
 pub use limits::{ConnectionLimits, Connections, Permit, Refusal};
-pub use listen::{Connection, Listener};
+pub use listen::{BindError, Connection, Listener};
 pub use memory::{Memory, MemoryLimits, OutputLimits, Share};
 pub use output::{Output, OutputError};
 pub use pace::Rate;

@@ -16,13 +16,19 @@ use std::{
 
 use rustls::{
     crypto::{CryptoProvider, aws_lc_rs},
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
 };
 
 pub use self::{
     client::ClientTls,
     server::{Protocol, ServerTls},
 };
+
+/// What the mode of a private key's file must not have: nothing for others, a group may read.
+const BEYOND_0640: u32 = 0o037;
 
 /// How long a handshake may take.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -32,13 +38,17 @@ pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
 pub enum TlsError {
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
-    #[error("{}: not a PEM file as expected here: {source}", path.display())]
-    Pem { path: PathBuf, source: rustls::pki_types::pem::Error },
+    #[error("{}: no PEM file: {source}", path.display())]
+    Pem { path: PathBuf, source: pem::Error },
     #[error("{}: no certificate in it", .0.display())]
     NoCertificate(PathBuf),
-    #[error("{}: readable by others than its owner and group; chmod it to 0600", .0.display())]
-    OpenKey(PathBuf),
-    #[error("{}: certificate and key cannot be used: {source}", path.display())]
+    #[error("{}: no private key in it", .0.display())]
+    NoKey(PathBuf),
+    #[error("{}: open to others by its mode {mode:04o}", path.display())]
+    OpenKey { path: PathBuf, mode: u32 },
+    #[error("{}: not the key of the certificate in {}", key.display(), cert.display())]
+    Mismatch { cert: PathBuf, key: PathBuf },
+    #[error("{}: cannot be used: {source}", path.display())]
     Pair { path: PathBuf, source: rustls::Error },
     #[error("cannot make a certificate: {0}")]
     Make(#[from] rcgen::Error),
@@ -67,12 +77,14 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     let file = |source| TlsError::File { path: path.to_owned(), source };
-    let mode = fs::metadata(path).map_err(file)?.permissions().mode();
-    if mode & 0o007 != 0 {
-        return Err(TlsError::OpenKey(path.to_owned()));
+    let mode = fs::metadata(path).map_err(file)?.permissions().mode() & 0o777;
+    if mode & BEYOND_0640 != 0 {
+        return Err(TlsError::OpenKey { path: path.to_owned(), mode });
     }
-    PrivateKeyDer::from_pem_slice(&read(path)?)
-        .map_err(|source| TlsError::Pem { path: path.to_owned(), source })
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|source| match source {
+        pem::Error::NoItemsFound => TlsError::NoKey(path.to_owned()),
+        source => TlsError::Pem { path: path.to_owned(), source },
+    })
 }
 
 #[cfg(test)]

@@ -13,11 +13,11 @@ use std::{
 
 use tokio_util::task::TaskTracker;
 
-use super::{Error, House, Services, bounds};
+use super::{House, Services, bounds};
 use crate::{
     config::Address,
     imap,
-    net::{Connection, Connections, Listener, Protocol, Refusal, ServerTls},
+    net::{BindError, Connection, Connections, Listener, Protocol, Refusal, ServerTls},
     smtp::{self, Role},
 };
 
@@ -55,8 +55,11 @@ struct Leaves {
     submission: Arc<smtp::Door>,
 }
 
+/// A service, and the address of it that cannot be bound.
+pub(super) type Unbound = (&'static str, BindError);
+
 /// Binds all addresses of all services.
-pub(super) fn bind(house: &House, tls: &ServerTls) -> Result<Doors, Error> {
+pub(super) fn bind(house: &House, tls: &ServerTls) -> Result<Doors, Unbound> {
     let connections = Arc::clone(&house.connections);
     let now = Arc::new(RwLock::new(Leaves::new(house, tls)));
     let hinges = Hinges { now, tls: tls.clone(), connections };
@@ -137,10 +140,10 @@ impl Hinges {
         addresses: &[Address],
         refusal: fn(Refusal) -> &'static str,
         greet: &Greet,
-    ) -> Result<Door, Error> {
+    ) -> Result<Door, Unbound> {
         let addresses: Vec<SocketAddr> = addresses.iter().map(|address| address.0).collect();
         let listener = Listener::bind(service, &addresses, &self.connections, refusal)
-            .map_err(|cause| Error::Listen { service, cause })?;
+            .map_err(|fault| (service, fault))?;
         Ok(Door { service, listener, greet: Arc::clone(greet) })
     }
 

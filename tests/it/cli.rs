@@ -17,13 +17,13 @@ use tempfile::TempDir;
 use crate::house::House;
 
 /// A data directory of its own, and the program to work on it.
-struct Place {
-    dir: TempDir,
-    data: PathBuf,
+pub(crate) struct Place {
+    pub(crate) dir: TempDir,
+    pub(crate) data: PathBuf,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::named("data")
     }
 
@@ -51,7 +51,7 @@ impl Place {
     }
 
     /// Runs a command that must succeed; gives what it prints.
-    fn run(&self, arguments: &[&str]) -> String {
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
         let output = self.run_with(arguments, "");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {said}");
@@ -59,7 +59,7 @@ impl Place {
     }
 
     /// Runs a command that must fail; gives its exit status and its complaint.
-    fn refused(&self, arguments: &[&str]) -> (i32, String) {
+    pub(crate) fn refused(&self, arguments: &[&str]) -> (i32, String) {
         let output = self.run_with(arguments, "");
         let said = String::from_utf8(output.stderr).unwrap();
         (output.status.code().unwrap(), said)
@@ -321,18 +321,6 @@ fn nobody_else_looks_into_the_data() {
     let server = place.serve();
     assert_eq!(fs::metadata(&place.data).unwrap().permissions().mode() & 0o777, 0o700);
     assert!(server.end(Signal::TERM).success());
-}
-
-#[test]
-fn an_address_in_use_stops_the_start() {
-    let place = Place::new();
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let set = format!("listen.imap={address}");
-    let (status, said) = place.refused(&["serve", "--set", &set]);
-    assert_eq!(status, 1);
-    let last = said.lines().last().unwrap();
-    assert!(last.starts_with(&format!("mailade: listen.imap: {address}: ")), "{said}");
 }
 
 /// A maildir with flags, dates and a subfolder; gives its messages by mailbox.

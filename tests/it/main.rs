@@ -49,4 +49,5 @@ mod structure;
 mod sync;
 mod traces;
 mod transcripts;
+mod unusable;
 mod views;

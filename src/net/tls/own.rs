@@ -35,6 +35,15 @@ pub(super) fn pair(
     Ok((cert, key))
 }
 
+/// Is the key in `folder`, if there is one, hidden from others?
+pub(super) fn check(folder: &Path) -> Result<(), TlsError> {
+    match private_key(&folder.join("self-signed.key")) {
+        Err(open @ TlsError::OpenKey { .. }) => Err(open),
+        // What cannot be used for another reason is made anew.
+        _ => Ok(()),
+    }
+}
+
 fn params(host: &str, now: SystemTime) -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::new(vec!["localhost".to_owned()])?;
     if host != "localhost" {
@@ -68,7 +77,7 @@ fn is_good(cert: &Path, key: &Path, host: &str, now: SystemTime) -> bool {
         Ok(Ok(key)) => {
             key.public_key_raw() == certificate.public_key().subject_public_key.data.as_ref()
         }
-        Err(TlsError::OpenKey(_)) => true,
+        Err(TlsError::OpenKey { .. }) => true,
         Ok(Err(_)) | Err(_) => false,
     };
     names_host && same_key && ends > seconds(now + TOO_OLD)

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustls::{
-    ServerConfig,
+    InconsistentKeys, ServerConfig,
     crypto::aws_lc_rs,
     server::{NoServerSessionStorage, ProducesTickets},
 };
@@ -83,6 +83,11 @@ impl ServerTls {
     pub fn own(folder: &Path, host: &str, now: SystemTime) -> Result<Self, TlsError> {
         let (cert, key) = own::pair(folder, host, now)?;
         Self::load(&cert, &key)
+    }
+
+    /// Could [`Self::own`] use this folder? Makes nothing.
+    pub fn check_own(folder: &Path) -> Result<(), TlsError> {
+        own::check(folder)
     }
 
     /// The same for one protocol alone.
@@ -170,7 +175,7 @@ fn load(cert: &Path, key: &Path, tickets: &Arc<dyn ProducesTickets>) -> Result<L
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(chain, private)
-        .map_err(|source| TlsError::Pair { path: cert.to_owned(), source })?;
+        .map_err(|source| unfit(cert, key, source))?;
     // A ticket is kept by the client; one is enough, and we keep nothing for anybody.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = Arc::clone(tickets);
@@ -182,6 +187,16 @@ fn load(cert: &Path, key: &Path, tickets: &Arc<dyn ProducesTickets>) -> Result<L
     });
     let (cert, key) = (cert.to_owned(), key.to_owned());
     Ok(Loaded { cert, key, stamp, any: Arc::new(config), each })
+}
+
+/// Why a pair cannot be used, each file of which could be read.
+fn unfit(cert: &Path, key: &Path, source: rustls::Error) -> TlsError {
+    match source {
+        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+            TlsError::Mismatch { cert: cert.to_owned(), key: key.to_owned() }
+        }
+        source => TlsError::Pair { path: cert.to_owned(), source },
+    }
 }
 
 fn stamp(cert: &Path, key: &Path) -> Stamp {

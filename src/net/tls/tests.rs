@@ -136,8 +136,14 @@ fn a_key_that_others_can_read_is_refused_and_a_group_may() {
     let key = folder.path().join("self-signed.key");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
     server.reload().unwrap();
-    fs::set_permissions(&key, fs::Permissions::from_mode(0o604)).unwrap();
-    assert!(matches!(server.reload(), Err(TlsError::OpenKey(_))));
+    for mode in [0o604, 0o602, 0o601, 0o660, 0o650] {
+        fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+        let told = server.reload();
+        assert!(matches!(told, Err(TlsError::OpenKey { mode: m, .. }) if m == mode), "{told:?}");
+        assert!(ServerTls::check_own(folder.path()).is_err());
+    }
+    fs::remove_file(&key).unwrap();
+    ServerTls::check_own(folder.path()).unwrap();
 }
 
 #[test]
@@ -151,6 +157,6 @@ fn a_faulty_pair_leaves_the_old_one_in_use() {
     assert!(matches!(server.reload_if_changed(), Err(TlsError::NoCertificate(_))));
     let other = tempfile::tempdir().unwrap();
     fs::copy(own(other.path()).cert_path(), &cert).unwrap();
-    assert!(matches!(server.reload(), Err(TlsError::Pair { .. })));
+    assert!(matches!(server.reload(), Err(TlsError::Mismatch { .. })));
     let _still_there = server.acceptor();
 }
