@@ -75,6 +75,8 @@ counted! {
         AuthFailuresPerAddressPerDay = "auth_failures_per_address_per_day",
         /// A stranger was made to wait after failed logins of one account.
         AuthFailuresPerAccountPerHour = "auth_failures_per_account_per_hour",
+        /// Failed logins ended a connection.
+        AuthFailuresPerConnection = "auth_failures_per_connection",
         /// An exchange was too long.
         SaslExchangeMax = "sasl_exchange_max",
         /// An exchange had too many steps.

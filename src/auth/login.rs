@@ -9,6 +9,7 @@
 
 mod attempt;
 mod exchange;
+mod slot;
 
 use std::{
     io,
@@ -25,11 +26,11 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
-use self::attempt::Attempt;
 pub use self::exchange::{Exchange, Step};
+use self::{attempt::Attempt, slot::Slot};
 pub use super::sasl::Mechanism;
 use super::{
-    Identity, Keyring, Passwords, Secret, Throttle, ThrottleLimits, Verdict,
+    Claim, Identity, Keyring, Passwords, Secret, Throttle, ThrottleLimits, Verdict,
     fresh::ROUNDS,
     password::{PasswordError, random},
     sasl::acts_for_itself,
@@ -175,7 +176,8 @@ impl Logins {
         let Credentials { authorization, name, password } = credentials;
         let attempt = Attempt { name: &name, mechanism: Mechanism::Login, visitor };
         if acts_for_itself(&authorization, &name).is_err() {
-            return Err(self.failed(attempt));
+            let slot = self.admit(attempt).await?;
+            return Err(self.failed(attempt, slot));
         }
         self.verify(attempt, &Secret::new(password.to_string())).await
     }
@@ -193,42 +195,65 @@ impl Logins {
     }
 
     async fn verify(&self, attempt: Attempt<'_>, password: &Secret) -> Result<LoggedIn, Refused> {
-        self.admit(attempt).await?;
+        let slot = self.admit(attempt).await?;
+        match self.judge(attempt, password).await {
+            Ok(Some((identity, account))) => {
+                slot.give_back();
+                Ok(self.welcome(attempt, identity, account))
+            }
+            Ok(None) => Err(self.failed(attempt, slot)),
+            Err(ours) => {
+                slot.give_back();
+                Err(ours)
+            }
+        }
+    }
+
+    /// Whose password it is, if it is the right one.
+    async fn judge(
+        &self,
+        attempt: Attempt<'_>,
+        password: &Secret,
+    ) -> Result<Option<(Identity, Account)>, Refused> {
         let found = self.find(attempt.name).await?;
         let keyring = found.as_ref().map(|(_, keyring)| keyring);
         let now = attempt.visitor.now.into_std();
         let identity = self.passwords.verify(keyring, password, now).await?;
-        match (identity, found) {
-            (Some(identity), Some((account, _))) => Ok(self.welcome(attempt, identity, account)),
-            _ => Err(self.failed(attempt)),
-        }
+        Ok(identity.zip(found.map(|(account, _)| account)))
     }
 
-    /// Lets somebody try: at once, or after a while, or not at all.
-    async fn admit(&self, attempt: Attempt<'_>) -> Result<(), Refused> {
-        let Attempt { name, visitor, .. } = attempt;
-        let verdict = {
-            let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
-            throttle.verdict(visitor.ip, name, visitor.now.into_std())
+    /// Lets somebody try: at once, or when others from there were judged, or after a while, or not at
+    /// all.
+    async fn admit(&self, attempt: Attempt<'_>) -> Result<Slot<'_>, Refused> {
+        let claim = Claim::new(attempt.visitor.ip, attempt.name);
+        let now = attempt.visitor.now.into_std();
+        let (delay, limit) = loop {
+            let turn = {
+                let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
+                match throttle.begin(claim, now) {
+                    Verdict::Go => return Ok(Slot::new(&self.throttle, claim, now)),
+                    Verdict::Wait(delay, limit) => break (Some(delay), limit),
+                    Verdict::Refuse(limit) => break (None, limit),
+                    Verdict::Queue => throttle.turn(claim),
+                }
+            };
+            turn.await;
         };
-        let seat = match verdict {
-            Verdict::Go => return Ok(()),
-            Verdict::Wait(delay, limit) => {
-                self.metrics.exceeded(limit);
-                self.waiting.try_acquire().ok().map(|seat| (seat, delay))
-            }
-            Verdict::Refuse(limit) => {
-                self.metrics.exceeded(limit);
-                None
-            }
-        };
-        let Some((_seat, delay)) = seat else {
-            self.metrics.count(Count::LoginRefused);
-            attempt.refused("too many failed logins");
-            return Err(Refused::TooMany);
+        self.metrics.exceeded(limit);
+        let Some(delay) = delay else { return Err(self.too_many(attempt)) };
+        let slot = Slot::new(&self.throttle, claim, now + delay);
+        let Ok(_seat) = self.waiting.try_acquire() else {
+            slot.give_back();
+            return Err(self.too_many(attempt));
         };
         sleep(delay).await;
-        Ok(())
+        Ok(slot)
+    }
+
+    fn too_many(&self, attempt: Attempt<'_>) -> Refused {
+        self.metrics.count(Count::LoginRefused);
+        attempt.refused("too many failed logins");
+        Refused::TooMany
     }
 
     /// The account of a login name, and what it can be known by.
@@ -249,12 +274,9 @@ impl Logins {
         }))
     }
 
-    fn failed(&self, attempt: Attempt<'_>) -> Refused {
-        let Attempt { name, visitor, .. } = attempt;
+    fn failed(&self, attempt: Attempt<'_>, slot: Slot<'_>) -> Refused {
+        drop(slot);
         self.metrics.count(Count::LoginRefused);
-        let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
-        throttle.failed(visitor.ip, name, visitor.now.into_std());
-        drop(throttle);
         attempt.refused("authentication failed");
         Refused::Wrong
     }
@@ -262,7 +284,7 @@ impl Logins {
     fn welcome(&self, attempt: Attempt<'_>, identity: Identity, account: Account) -> LoggedIn {
         let Attempt { name, visitor, .. } = attempt;
         let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
-        throttle.succeeded(visitor.ip, name, visitor.now.into_std());
+        throttle.succeeded(Claim::new(visitor.ip, name), visitor.now.into_std());
         drop(throttle);
         self.metrics.count(Count::Login);
         self.note(identity, name, visitor);

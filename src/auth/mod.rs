@@ -14,4 +14,4 @@ pub mod throttle;
 
 pub use keyring::{DeviceKeys, Identity, Keyring, Secret};
 pub use password::Passwords;
-pub use throttle::{Throttle, ThrottleLimits, Verdict};
+pub use throttle::{Claim, Throttle, ThrottleLimits, Verdict};

@@ -153,6 +153,11 @@ impl Sasl {
         })
     }
 
+    /// Will the client's next message be judged here, as a proof?
+    pub fn judges_next(&self) -> bool {
+        matches!(self.state, State::ScramFinal(_))
+    }
+
     /// Goes on after [`Step::Find`] with what was found. `nobody` is shown if it was nothing.
     pub fn found(&mut self, credentials: Option<&Keyring>, nobody: &Nobody) -> Step {
         let State::ScramFind(hash, first) = std::mem::replace(&mut self.state, State::Over) else {

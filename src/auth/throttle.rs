@@ -1,8 +1,13 @@
 //! Patience with those who guess: who fails often waits longer, and is sent away in the end.
 //!
 //! Values in, values out: the time is passed in, and waiting is the caller's. Failures are counted
-//! per address (IPv4 address, IPv6 network of 64 bits) and per account. An address from which
-//! the account's owner logged in lately is never sent away, so that nobody can lock others out.
+//! per address (IPv4 address, IPv6 network of 64 bits) and per account. An attempt counts from its
+//! beginning, and what it counted is given back when it was right: so many tries at once are no way
+//! around. An address from which the account's owner logged in lately is never sent away, so that
+//! nobody can lock others out.
+
+mod underway;
+mod window;
 
 use std::{
     net::IpAddr,
@@ -12,6 +17,11 @@ use std::{
 
 use lru::LruCache;
 
+pub use self::underway::Turn;
+use self::{
+    underway::Underway,
+    window::{DAY, HOUR, MINUTE, Window},
+};
 use crate::{ids::Neighbour, metrics::Limit};
 
 /// Addresses, accounts and pairs of both that are remembered at most, the latest ones.
@@ -58,49 +68,41 @@ pub enum Verdict {
     Go,
     /// Judge it, after so long, because of this bound.
     Wait(Duration, Limit),
+    /// As many others are under way as may still fail: ask again when one of them has ended.
+    Queue,
     /// Send the client away unjudged, because of this bound.
     Refuse(Limit),
 }
 
-/// Failures since the window was opened.
-#[derive(Clone, Copy)]
-struct Window {
-    opened: Instant,
-    failures: u32,
-}
-
-impl Window {
-    fn new(now: Instant) -> Self {
-        Self { opened: now, failures: 0 }
-    }
-
-    fn failures(&self, length: Duration, now: Instant) -> u32 {
-        if now.duration_since(self.opened) < length { self.failures } else { 0 }
-    }
-
-    fn failed(&mut self, length: Duration, now: Instant) {
-        let failures = self.failures(length, now);
-        if failures == 0 {
-            self.opened = now;
-        }
-        self.failures = failures.saturating_add(1);
-    }
-}
-
-const MINUTE: Duration = Duration::from_mins(1);
-const HOUR: Duration = Duration::from_hours(1);
-const DAY: Duration = Duration::from_hours(24);
-
 /// A login name that may be as long as it likes, in little.
 pub(super) type AccountKey = [u8; 32];
 
-/// All failures that are remembered.
+pub(super) fn key(login: &str) -> AccountKey {
+    *blake3::hash(login.to_lowercase().as_bytes()).as_bytes()
+}
+
+/// From where somebody claims to be whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    who: Neighbour,
+    account: AccountKey,
+}
+
+impl Claim {
+    /// Of a login name, from an address.
+    pub fn new(ip: IpAddr, login: &str) -> Self {
+        Self { who: ip.into(), account: key(login) }
+    }
+}
+
+/// All failures that are remembered, and the attempts that are under way.
 pub struct Throttle {
     limits: ThrottleLimits,
     addresses: LruCache<Neighbour, (Window, Window)>,
     accounts: LruCache<AccountKey, Window>,
     /// Until when an address is its owner's.
     known: LruCache<(Neighbour, AccountKey), Instant>,
+    underway: Underway,
 }
 
 impl Throttle {
@@ -111,6 +113,7 @@ impl Throttle {
             addresses: LruCache::new(MOST),
             accounts: LruCache::new(MOST),
             known: LruCache::new(MOST),
+            underway: Underway::default(),
         }
     }
 
@@ -119,17 +122,33 @@ impl Throttle {
         self.limits = limits;
     }
 
+    /// Begins an attempt, unless it has to queue or is refused. Each that has begun ends with
+    /// [`Self::failed`] or [`Self::give_back`].
+    pub fn begin(&mut self, claim: Claim, now: Instant) -> Verdict {
+        let verdict = self.verdict(claim, now);
+        if let Verdict::Go | Verdict::Wait(..) = verdict {
+            self.underway.begin(claim.who, claim.account);
+        }
+        verdict
+    }
+
+    /// The turn of one that was told to queue.
+    pub fn turn(&mut self, claim: Claim) -> Turn {
+        self.underway.turn(claim.who)
+    }
+
     /// May this address try to log in under this name?
-    pub fn verdict(&mut self, ip: IpAddr, login: &str, now: Instant) -> Verdict {
-        let (who, account) = (Neighbour::from(ip), key(login));
-        let known = self.is_known(who, account, now);
+    fn verdict(&mut self, claim: Claim, now: Instant) -> Verdict {
         let limits = self.limits;
-        let (minute, day) = self
-            .addresses
-            .get(&who)
-            .map_or((0, 0), |(minute, day)| (minute.failures(MINUTE, now), day.failures(DAY, now)));
-        let minute = over_limit(minute, limits.address_minute);
-        let day = over_limit(day, limits.address_day);
+        let known = self.is_known(claim, now);
+        let (minute, day) = self.failures(claim.who, now);
+        let (others, alike) = self.underway.number(claim.who, claim.account);
+        let left = self.left(claim.who, now);
+        if left > 0 && others >= left {
+            return Verdict::Queue;
+        }
+        let minute = over_limit(minute, others, limits.address_minute);
+        let day = over_limit(day, others, limits.address_day);
         let (over, address) = if day > minute {
             (day, Limit::AuthFailuresPerAddressPerDay)
         } else {
@@ -139,8 +158,8 @@ impl Throttle {
         if had_the_longest && !known {
             return Verdict::Refuse(address);
         }
-        let hour = self.accounts.get(&account).map_or(0, |hour| hour.failures(HOUR, now));
-        let guessed = if known { 0 } else { over_limit(hour, limits.account_hour) };
+        let hour = self.accounts.get(&claim.account).map_or(0, |hour| hour.failures(HOUR, now));
+        let guessed = if known { 0 } else { over_limit(hour, alike, limits.account_hour) };
         match over.max(guessed) {
             0 => Verdict::Go,
             times if times == over => Verdict::Wait(limits.delay(times), address),
@@ -148,18 +167,26 @@ impl Throttle {
         }
     }
 
-    /// It was wrong.
-    pub fn failed(&mut self, ip: IpAddr, login: &str, now: Instant) {
+    /// An attempt was wrong, or nobody waited for the answer.
+    pub fn failed(&mut self, claim: Claim, now: Instant) {
         let fresh = || (Window::new(now), Window::new(now));
-        let (minute, day) = self.addresses.get_or_insert_mut(Neighbour::from(ip), fresh);
-        minute.failed(MINUTE, now);
+        let (minute, day) = self.addresses.get_or_insert_mut(claim.who, fresh);
+        minute.failed_until_quiet(MINUTE, self.limits.address_minute, now);
         day.failed(DAY, now);
-        self.accounts.get_or_insert_mut(key(login), || Window::new(now)).failed(HOUR, now);
+        let hour = self.accounts.get_or_insert_mut(claim.account, || Window::new(now));
+        hour.failed(HOUR, now);
+        let left = self.left(claim.who, now);
+        self.underway.end(claim.who, claim.account, left > 0);
+    }
+
+    /// An attempt was right, or could not be judged.
+    pub fn give_back(&mut self, claim: Claim) {
+        self.underway.end(claim.who, claim.account, true);
     }
 
     /// It was right: the address is known as this account's owner's.
-    pub fn succeeded(&mut self, ip: IpAddr, login: &str, now: Instant) {
-        self.know(Neighbour::from(ip), key(login), now + KNOWN);
+    pub fn succeeded(&mut self, claim: Claim, now: Instant) {
+        self.know(claim.who, claim.account, now + KNOWN);
     }
 
     /// The address is known as this account's owner's until then.
@@ -167,89 +194,31 @@ impl Throttle {
         self.known.put((who, account), until);
     }
 
-    fn is_known(&mut self, who: Neighbour, account: AccountKey, now: Instant) -> bool {
-        self.known.get(&(who, account)).is_some_and(|until| now < *until)
+    fn is_known(&mut self, claim: Claim, now: Instant) -> bool {
+        self.known.get(&(claim.who, claim.account)).is_some_and(|until| now < *until)
+    }
+
+    /// Of an address within the minute and within the day. Beyond the mishaps a minute ends only when
+    /// nobody has failed for so long, or the delays would begin anew while somebody guesses.
+    fn failures(&mut self, who: Neighbour, now: Instant) -> (u32, u32) {
+        let full = self.limits.address_minute;
+        self.addresses.get(&who).map_or((0, 0), |(minute, day)| {
+            (minute.failures_until_quiet(MINUTE, full, now), day.failures(DAY, now))
+        })
+    }
+
+    /// How many mishaps an address has left.
+    fn left(&mut self, who: Neighbour, now: Instant) -> u32 {
+        let (minute, day) = self.failures(who, now);
+        let ThrottleLimits { address_minute, address_day, .. } = self.limits;
+        address_minute.saturating_sub(minute).min(address_day.saturating_sub(day))
     }
 }
 
-/// Which attempt this is beyond those that are taken as mishaps.
-fn over_limit(failures: u32, limit: u32) -> u32 {
-    failures.saturating_add(1).saturating_sub(limit)
-}
-
-pub(super) fn key(login: &str) -> AccountKey {
-    *blake3::hash(login.to_lowercase().as_bytes()).as_bytes()
+/// Which attempt this is beyond those that are taken as mishaps, when all under way fail.
+fn over_limit(failures: u32, underway: u32, limit: u32) -> u32 {
+    failures.saturating_add(underway).saturating_add(1).saturating_sub(limit)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HERE: &str = "192.0.2.1";
-
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
-    fn fail(throttle: &mut Throttle, times: u32, login: &str, now: Instant) {
-        for _ in 0..times {
-            throttle.failed(ip(HERE), login, now);
-        }
-    }
-
-    #[test]
-    fn ten_mishaps_a_minute_are_free_then_delays_double_and_end() {
-        let (mut throttle, now) = (Throttle::new(ThrottleLimits::default()), Instant::now());
-        fail(&mut throttle, 9, "a", now);
-        assert_eq!(throttle.verdict(ip(HERE), "b", now), Verdict::Go);
-        for seconds in [1, 2, 4, 8, 15] {
-            fail(&mut throttle, 1, "a", now);
-            let limit = Limit::AuthFailuresPerAddressPerMinute;
-            let wait = Verdict::Wait(Duration::from_secs(seconds), limit);
-            assert_eq!(throttle.verdict(ip(HERE), "b", now), wait);
-        }
-        fail(&mut throttle, 1, "a", now);
-        let refused = Verdict::Refuse(Limit::AuthFailuresPerAddressPerMinute);
-        assert_eq!(throttle.verdict(ip(HERE), "b", now), refused);
-        assert_eq!(throttle.verdict(ip("192.0.2.2"), "b", now), Verdict::Go);
-        assert_eq!(throttle.verdict(ip(HERE), "b", now + MINUTE), Verdict::Go);
-    }
-
-    #[test]
-    fn fifty_failures_are_enough_for_a_day() {
-        let (mut throttle, start) = (Throttle::new(ThrottleLimits::default()), Instant::now());
-        for minute in 0..49 {
-            fail(&mut throttle, 1, "a", start + MINUTE * minute);
-        }
-        let now = start + HOUR;
-        assert_eq!(throttle.verdict(ip(HERE), "b", now), Verdict::Go);
-        fail(&mut throttle, 1, "b", now);
-        let wait = Verdict::Wait(Duration::from_secs(1), Limit::AuthFailuresPerAddressPerDay);
-        assert_eq!(throttle.verdict(ip(HERE), "c", now), wait);
-        assert_eq!(throttle.verdict(ip(HERE), "c", start + DAY), Verdict::Go);
-    }
-
-    #[test]
-    fn an_account_under_attack_delays_strangers_and_never_its_owner() {
-        let (mut throttle, now) = (Throttle::new(ThrottleLimits::default()), Instant::now());
-        throttle.succeeded(ip("2001:db8::1"), "Alice@x", now);
-        for last in 0..20 {
-            throttle.failed(ip(&format!("198.51.100.{last}")), "alice@x", now);
-        }
-        let wait = Verdict::Wait(Duration::from_secs(1), Limit::AuthFailuresPerAccountPerHour);
-        assert_eq!(throttle.verdict(ip("203.0.113.9"), "alice@x", now), wait);
-        assert_eq!(throttle.verdict(ip("203.0.113.9"), "bob@x", now), Verdict::Go);
-        assert_eq!(throttle.verdict(ip("2001:db8::2"), "alice@x", now), Verdict::Go);
-    }
-
-    #[test]
-    fn an_owner_behind_a_shared_address_waits_but_is_not_sent_away() {
-        let (mut throttle, now) = (Throttle::new(ThrottleLimits::default()), Instant::now());
-        throttle.succeeded(ip(HERE), "alice@x", now);
-        fail(&mut throttle, 40, "bob@x", now);
-        let limit = Limit::AuthFailuresPerAddressPerMinute;
-        let wait = Verdict::Wait(Duration::from_secs(15), limit);
-        assert_eq!(throttle.verdict(ip(HERE), "alice@x", now), wait);
-        assert_eq!(throttle.verdict(ip(HERE), "eve@x", now), Verdict::Refuse(limit));
-    }
-}
+mod tests;

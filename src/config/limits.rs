@@ -72,6 +72,8 @@ section! {
         auth_failures_per_address_per_day: usize = 50,
         /// Failed logins of one account in an hour; beyond, unknown addresses are delayed.
         auth_failures_per_account_per_hour: usize = 20,
+        /// Failed logins in one connection that end it.
+        auth_failures_per_connection: usize = 10,
         /// The first delay after too many failures; it doubles each time.
         auth_delay_first: Span = Span::secs(1),
         /// The longest delay.

@@ -35,6 +35,8 @@ pub struct Limits {
     pub bad_before_login: u32,
     /// Commands that make no sense, after login.
     pub bad: u32,
+    /// Failed logins that end a connection.
+    pub failed_logins: u32,
     /// Octets of a message.
     pub message: u64,
     /// Messages one command may touch.
@@ -76,6 +78,7 @@ impl Default for Limits {
             literals: 200,
             bad_before_login: 3,
             bad: 20,
+            failed_logins: 10,
             message: 50 * 1024 * 1024,
             messages_per_command: 1_000_000,
             recipients: 500,

@@ -120,6 +120,8 @@ pub struct Session {
     /// Until when the client has to log in.
     login_by: Option<Instant>,
     bad: u32,
+    /// Logins that failed, whatever came between them.
+    failed_logins: u32,
 }
 
 /// Serves one connection to its end.
@@ -143,6 +145,7 @@ pub async fn serve(door: Arc<Door>, connection: Connection) {
         input: Some(input),
         permit,
         bad: 0,
+        failed_logins: 0,
         door,
     };
     let ended = session.converse(&mut out).await;
@@ -310,6 +313,7 @@ impl Session {
         if let Some(limit) = outcome.as_ref().err().and_then(Error::limit) {
             self.door.metrics.exceeded(limit);
         }
+        let failed_login = matches!(outcome, Err(Error::No(Some(Code::AuthenticationFailed), _)));
         out.finish(tag, outcome)?;
         if bad {
             self.bad += 1;
@@ -324,7 +328,16 @@ impl Session {
                 return Err(Error::Bye(None, "too many bad commands"));
             }
         }
+        if failed_login && self.failed_logins >= self.door.limits.failed_logins {
+            self.door.metrics.exceeded(Limit::AuthFailuresPerConnection);
+            return Err(Error::Bye(None, "too many failed logins"));
+        }
         out.flush().await
+    }
+
+    /// The client has not shown who it is; too often, and the connection ends behind the answer.
+    pub fn login_failed(&mut self) {
+        self.failed_logins = self.failed_logins.saturating_add(1);
     }
 
     /// The client wants mod-sequences from now on. The first time it is told up to which one it knows

@@ -148,7 +148,13 @@ impl Session {
         match refused {
             Refused::Wrong => {
                 self.say(&Reply::new(535, "5.7.8", "authentication failed"));
-                Ok(Ok(()))
+                self.failed_logins = self.failed_logins.saturating_add(1);
+                if self.failed_logins < self.door.limits.failed_logins {
+                    return Ok(Ok(()));
+                }
+                self.door.exceeded(Limit::AuthFailuresPerConnection);
+                self.log_end("too many failed logins");
+                self.end(&Reply::new(421, "4.7.0", "too many failed logins"))
             }
             Refused::TooMany => self.end(&Reply::new(421, "4.7.0", "too many failed logins")),
             Refused::Malformed => Ok(Err(Reply::new(501, "5.5.2", "malformed response"))),

@@ -50,6 +50,8 @@ pub struct Limits {
     pub bad_commands_at_first: usize,
     /// Commands in error afterwards.
     pub bad_commands: usize,
+    /// Failed logins that end a connection.
+    pub failed_logins: usize,
     /// Time to log in, in sum.
     pub login: Duration,
     /// Octets per second that a message must come with, and from when on.
@@ -81,6 +83,7 @@ impl Default for Limits {
             references: 100,
             bad_commands_at_first: 3,
             bad_commands: 20,
+            failed_logins: 10,
             login: Duration::from_mins(1),
             least_rate: 500,
             rate_grace: Duration::from_secs(30),

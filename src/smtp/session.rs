@@ -60,6 +60,7 @@ pub(super) struct Session {
     /// Until when something is waited for, and what ends the wait.
     until: (Instant, Limit),
     pub(super) faults: Faults,
+    pub(super) failed_logins: usize,
     pub(super) unknown_recipients: usize,
     pub(super) messages: usize,
 }
@@ -86,6 +87,7 @@ impl Session {
             started,
             until: (started, Limit::SmtpCommandTime),
             faults: Faults::default(),
+            failed_logins: 0,
             unknown_recipients: 0,
             messages: 0,
         }
@@ -296,7 +298,7 @@ impl Session {
         }
     }
 
-    fn log_end(&self, why: &str) {
+    pub(super) fn log_end(&self, why: &str) {
         let (session, role) = (self.entry.id(), self.door.role);
         tracing::info!(%session, ?role, peer = %self.peer, why, "conversation ended");
     }

@@ -1,7 +1,7 @@
 //! Every limit of the doors that take mail, one below it, at it and one beyond it: what is answered,
 //! and that it is counted. The limits are low, so that they are soon reached.
 
-use std::io;
+use std::{io, sync::mpsc, thread};
 
 use crate::{
     connection::Connection,
@@ -581,6 +581,89 @@ fn who_fails_to_log_in_too_often_waits_and_is_sent_away() {
         let text = String::from_utf8_lossy(&imap.read_line().unwrap()).into_owned();
         assert!(text.starts_with("* BYE"), "{text}");
     }
+}
+
+#[test]
+fn tries_at_once_are_no_way_around() {
+    let settings = [
+        ("limits.auth_failures_per_address_per_minute", "3"),
+        ("limits.auth_delay_first", "1 h"),
+        ("limits.auth_delay_max", "1 h"),
+    ];
+    let house = House::with(&settings);
+    let (tell, hear) = mpsc::channel();
+    let submission = house.address(Service::Submission);
+    let imap = house.address(Service::Imap);
+    let all: Vec<_> = (0..12)
+        .map(|number| {
+            let tell = tell.clone();
+            thread::spawn(move || {
+                let (address, login) = match number % 2 {
+                    0 => (imap, "a LOGIN alice@demo.example wrong"),
+                    _ => (submission, WRONG),
+                };
+                let mut connection = Connection::open(address);
+                connection.read_line().unwrap();
+                if number % 2 == 1 {
+                    connection.command("EHLO test.example").unwrap();
+                }
+                connection.send_line(login).unwrap();
+                let Ok(answer) = connection.read_line() else { return };
+                let _heard = tell.send(String::from_utf8(answer).unwrap());
+            })
+        })
+        .collect();
+    // One waits for an hour; all others are answered.
+    let answers: Vec<String> = hear.iter().take(11).collect();
+    let judged =
+        |answer: &&String| answer.starts_with("535") || answer.starts_with("a NO [AUTHENTICATION");
+    let sent_away = |answer: &&String| answer.starts_with("421") || answer.starts_with("* BYE");
+    assert_eq!(answers.iter().filter(judged).count(), 3, "{answers:?}");
+    assert_eq!(answers.iter().filter(sent_away).count(), 8, "{answers:?}");
+    assert_eq!(exceeded(&house, "auth_failures_per_address_per_minute"), 9);
+    drop(house);
+    for one in all {
+        one.join().unwrap();
+    }
+}
+
+#[test]
+fn a_connection_bears_so_many_failed_logins_at_every_door() {
+    let key = "auth_failures_per_connection";
+    let house = House::with(&[("limits.auth_failures_per_connection", "3")]);
+    for login in [WRONG, "AUTH PLAIN AG5vYm9keUBkZW1vLmV4YW1wbGUAd3Jvbmc="] {
+        for (times, ends) in [(2, false), (3, true)] {
+            let before = exceeded(&house, key);
+            let mut smtp = house.connect(Service::Submission);
+            smtp.read_reply().unwrap();
+            smtp.command("EHLO test.example").unwrap();
+            for _ in 0..times {
+                let answer = smtp.command(login).unwrap();
+                assert!(answer.starts_with("535 5.7.8"), "{answer}");
+            }
+            smtp.send_line("NOOP").unwrap();
+            let next = smtp.read_reply().unwrap();
+            assert_eq!(next.starts_with("421 4.7.0"), ends, "{next}");
+            assert_eq!(exceeded(&house, key) - before, u64::from(ends));
+        }
+    }
+    // More than the mishaps of a minute: a house of its own.
+    let house = House::with(&[("limits.auth_failures_per_connection", "3")]);
+    for user in ["alice", "nobody"] {
+        for (times, ends) in [(2, false), (3, true)] {
+            let mut imap = house.connect(Service::Imap);
+            imap.read_line().unwrap();
+            for _ in 0..times {
+                imap.send_line(&format!("a LOGIN {user}@demo.example wrong")).unwrap();
+                let answer = imap.read_line().unwrap();
+                assert!(answer.starts_with(b"a NO [AUTHENTICATIONFAILED]"), "{answer:?}");
+            }
+            imap.send_line("b NOOP").unwrap();
+            let next = imap.read_line().unwrap();
+            assert_eq!(next.starts_with(b"* BYE"), ends, "{}", next.escape_ascii());
+        }
+    }
+    assert_eq!(exceeded(&house, key), 2);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{LoggedIn, Logins, Mechanism, Refused, Visitor, attempt::Attempt};
+use super::{LoggedIn, Logins, Mechanism, Refused, Visitor, attempt::Attempt, slot::Slot};
 use crate::{
     auth::sasl::{self, Fault, Sasl},
     store::Account,
@@ -37,21 +37,28 @@ impl Exchange<'_> {
     ) -> Result<Step, Refused> {
         let (sasl, step) = Sasl::start(self.mechanism, initial, self.binding);
         self.sasl = Some(sasl);
-        self.follow(step, visitor).await
+        self.follow(step, None, visitor).await
     }
 
     /// Each following step. After a refusal there is none.
     pub async fn respond(&mut self, response: &[u8], visitor: Visitor) -> Result<Step, Refused> {
+        let judges = self.sasl.as_ref().is_some_and(Sasl::judges_next);
+        let logins = self.logins;
+        let slot = if judges { Some(logins.admit(self.attempt(visitor)).await?) } else { None };
         let step = self.sasl.as_mut().ok_or(Refused::Malformed)?.step(response);
-        self.follow(step, visitor).await
+        self.follow(step, slot, visitor).await
     }
 
     /// Does what the mechanism asks for, until it is the client's turn.
-    async fn follow(&mut self, step: sasl::Step, visitor: Visitor) -> Result<Step, Refused> {
+    async fn follow(
+        &mut self,
+        step: sasl::Step,
+        slot: Option<Slot<'_>>,
+        visitor: Visitor,
+    ) -> Result<Step, Refused> {
         let step = match step {
             sasl::Step::Find(name) => {
                 self.name = name;
-                self.logins.admit(self.attempt(visitor)).await?;
                 let found = self.logins.find(&self.name).await?;
                 let sasl = self.sasl.as_mut().ok_or(Refused::Malformed)?;
                 let keyring = found.as_ref().map(|(_, keyring)| keyring);
@@ -61,6 +68,12 @@ impl Exchange<'_> {
             }
             other => other,
         };
+        if let sasl::Step::Failed(fault) = step {
+            return Err(self.refuse(fault, slot, visitor).await);
+        }
+        if let Some(slot) = slot {
+            slot.give_back();
+        }
         match step {
             sasl::Step::Challenge(challenge) => Ok(Step::Challenge(challenge)),
             sasl::Step::Verify(plain) => {
@@ -72,8 +85,7 @@ impl Exchange<'_> {
                 let account = self.account.take().ok_or(Refused::Wrong)?;
                 Ok(Step::Done(self.logins.welcome(self.attempt(visitor), identity, account)))
             }
-            sasl::Step::Find(_) => Err(Refused::Malformed),
-            sasl::Step::Failed(fault) => Err(self.refuse(fault, visitor)),
+            sasl::Step::Find(_) | sasl::Step::Failed(_) => Err(Refused::Malformed),
         }
     }
 
@@ -81,13 +93,23 @@ impl Exchange<'_> {
         Attempt { name: &self.name, mechanism: self.mechanism, visitor }
     }
 
-    fn refuse(&self, fault: Fault, visitor: Visitor) -> Refused {
-        match fault {
+    async fn refuse(&self, fault: Fault, slot: Option<Slot<'_>>, visitor: Visitor) -> Refused {
+        let refused = match fault {
             Fault::Syntax | Fault::Mechanism => Refused::Malformed,
-            Fault::Binding | Fault::Authorization | Fault::Credentials => {
-                self.logins.failed(self.attempt(visitor))
-            }
             Fault::Internal => Refused::Internal(io::Error::other(fault).into()),
+            Fault::Binding | Fault::Authorization | Fault::Credentials => {
+                let attempt = self.attempt(visitor);
+                let slot = match slot {
+                    Some(slot) => Ok(slot),
+                    None => self.logins.admit(attempt).await,
+                };
+                return slot
+                    .map_or_else(|refused| refused, |slot| self.logins.failed(attempt, slot));
+            }
+        };
+        if let Some(slot) = slot {
+            slot.give_back();
         }
+        refused
     }
 }

@@ -91,19 +91,18 @@ async fn who_is_known_is_known_after_a_restart_too() {
             after.remember(&known, ago, visitor().now);
         }
         let stranger = Visitor { ip: "198.51.100.9".parse().unwrap(), ..visitor() };
-        for _ in 0..2 {
-            after.failed(Attempt {
-                name: "alice@here.example",
-                mechanism: Mechanism::Login,
-                visitor: stranger,
-            });
-        }
-        let verdict = |ip| {
-            let mut throttle = after.throttle.lock().unwrap();
-            throttle.verdict(ip, "Alice@here.example", Instant::now().into_std())
+        let wrong = || credentials("alice@here.example", "wrong");
+        assert!(matches!(after.login(wrong(), stranger).await, Err(Refused::Wrong)));
+        let begin = |ip| {
+            let claim = Claim::new(ip, "Alice@here.example");
+            let verdict = after.throttle.lock().unwrap().begin(claim, Instant::now().into_std());
+            if let Verdict::Go | Verdict::Wait(..) = verdict {
+                after.throttle.lock().unwrap().give_back(claim);
+            }
+            verdict
         };
-        assert_eq!(verdict(visitor().ip) == Verdict::Go, is_known);
-        assert_ne!(verdict(stranger.ip), Verdict::Go);
+        assert_eq!(begin(visitor().ip) == Verdict::Go, is_known);
+        assert_ne!(begin(stranger.ip), Verdict::Go);
     }
 }
 
@@ -188,10 +187,51 @@ async fn who_fails_on_and_on_waits_and_is_sent_away() {
     let first = logins.login(credentials("x@y", "z"), visitor).await;
     assert!(matches!(first, Err(Refused::Wrong)));
     let attempt = Attempt { name: "x@y", mechanism: Mechanism::Plain, visitor };
+    // Who hangs up while it waits has tried all the same.
     for _ in 0..5 {
         assert!(logins.admit(attempt).now_or_never().is_none(), "let in at once");
-        logins.failed(attempt);
     }
     let refused = logins.login(credentials("x@y", "z"), visitor).await;
     assert!(matches!(refused, Err(Refused::TooMany)));
+}
+
+#[tokio::test]
+async fn so_many_are_judged_at_once_as_may_fail_and_a_right_password_lets_the_next_in() {
+    let (_folder, logins) = logins(ThrottleLimits::default()).await;
+    let attempt = Attempt { name: "x@y", mechanism: Mechanism::Plain, visitor: visitor() };
+    let begin = || logins.admit(attempt).now_or_never();
+    let mut slots: Vec<_> = (0..10).map(|_| begin().unwrap().ok().unwrap()).collect();
+    let mut next = std::pin::pin!(logins.admit(attempt));
+    assert!(next.as_mut().now_or_never().is_none());
+    slots.pop().unwrap().give_back();
+    let slot = next.as_mut().now_or_never().expect("its turn has come");
+    assert!(begin().is_none(), "there is no other place");
+    // All the others fail; this one is right, and known from then on.
+    drop(slots);
+    slot.ok().unwrap().give_back();
+    assert!(begin().is_some(), "one mishap is left");
+    assert!(begin().is_none(), "and then there are delays");
+}
+
+#[tokio::test]
+async fn a_proof_is_counted_when_it_is_judged_and_not_while_the_client_thinks() {
+    let limits = ThrottleLimits { address_minute: 1, ..ThrottleLimits::default() };
+    let (_folder, logins) = logins(limits).await;
+    let first = "n,,n=alice@here.example,r=abc";
+    let mut asked = Vec::new();
+    for _ in 0..20 {
+        let mut exchange = logins.exchange(Mechanism::ScramSha256, None);
+        let step = exchange.start(Some(first.as_bytes()), visitor()).await;
+        let Ok(Step::Challenge(challenge)) = step else { panic!("{step:?}") };
+        asked.push((exchange, String::from_utf8(challenge).unwrap()));
+    }
+    let (mut right, challenge) = asked.pop().unwrap();
+    let step = right.respond(&proof("app", first, &challenge), visitor()).await;
+    assert!(matches!(step, Ok(Step::Challenge(_))), "{step:?}");
+    let (mut wrong, challenge) = asked.pop().unwrap();
+    let step = wrong.respond(&proof("wrong", first, &challenge), visitor()).await;
+    assert!(matches!(step, Err(Refused::Wrong)), "{step:?}");
+    let (mut late, challenge) = asked.pop().unwrap();
+    let last = proof("app", first, &challenge);
+    assert!(late.respond(&last, visitor()).now_or_never().is_none(), "a delay");
 }

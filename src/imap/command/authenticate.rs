@@ -70,7 +70,7 @@ impl Command for Authenticate {
                 let challenge = match step {
                     Ok(Step::Challenge(challenge)) => challenge,
                     Ok(Step::Done(who)) => return welcome(session, who),
-                    Err(refused) => return Err(refusal(refused)),
+                    Err(refused) => return Err(refusal(session, refused)),
                 };
                 if steps >= limits.sasl_steps {
                     door.metrics.exceeded(Limit::SaslStepsMax);
@@ -87,7 +87,7 @@ impl Command for Authenticate {
                 }
                 step = exchange.respond(&response, visitor(session)?).await;
             }
-            Err(refusal(Refused::Malformed))
+            Err(refusal(session, Refused::Malformed))
         })
     }
 }

@@ -36,7 +36,7 @@ impl Command for Login {
             let (visitor, door) = (visitor(session)?, session.door.clone());
             match door.logins.login(self.credentials, visitor).await {
                 Ok(who) => welcome(session, who),
-                Err(refused) => Err(refusal(refused)),
+                Err(refused) => Err(refusal(session, refused)),
             }
         })
     }
@@ -65,9 +65,12 @@ pub fn welcome(session: &mut Session, who: LoggedIn) -> Result<Done, Error> {
 }
 
 /// A refusal in IMAP's words.
-pub fn refusal(refused: Refused) -> Error {
+pub fn refusal(session: &mut Session, refused: Refused) -> Error {
     match refused {
-        Refused::Wrong => Error::no(Code::AuthenticationFailed, "authentication failed"),
+        Refused::Wrong => {
+            session.login_failed();
+            Error::no(Code::AuthenticationFailed, "authentication failed")
+        }
         Refused::TooMany => Error::Bye(Some(Code::AuthenticationFailed), "too many failed logins"),
         Refused::Malformed => Error::unfit("this response is malformed"),
         Refused::Internal(cause) => Error::from(crate::mail::Error::from(cause)),
