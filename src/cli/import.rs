@@ -19,7 +19,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::mpsc;
 
 use self::letter::{Found, Letter, Source, Unread};
-pub(super) use self::maildir::LETTERS;
+pub(super) use self::maildir::{FURTHER_KEYWORDS, LETTERS};
 use super::out;
 use crate::control::{
     Access,
@@ -135,9 +135,9 @@ impl Import {
                 }
                 Outcome::Added(_) => {
                     tally.added += 1;
-                    if let Some(fault) = fault(&letter.octets) {
+                    if let Some((fault, kept)) = fault(&letter.octets) {
                         tally.broken += 1;
-                        let told = format!("{}: {fault}; kept as it is", letter.place);
+                        let told = format!("{}: {fault}; {kept}", letter.place);
                         bar.suspend(|| out::complain(&told));
                     }
                 }
@@ -250,22 +250,51 @@ fn body(batch: &Batch) -> anyhow::Result<Vec<u8>> {
     Ok(body)
 }
 
-/// What is wrong with a message that is kept all the same.
-fn fault(octets: &[u8]) -> Option<&'static str> {
+/// What is wrong with a message that is kept all the same, and how it is kept.
+fn fault(octets: &[u8]) -> Option<(&'static str, &'static str)> {
+    const AS_IT_IS: &str = "kept as it is";
+    // No literal of IMAP can carry them (RFC 9051 §9).
+    const NUL: &str = "the part with them is kept in base64; in a header they become blanks";
     let bare = octets.strip_prefix(b"\xef\xbb\xbf").unwrap_or(octets);
     let first = bare.split(|octet| *octet == b'\n').next().unwrap_or_default();
     let name = first.split(|octet| *octet == b':').next().unwrap_or_default();
     if octets.is_empty() {
-        Some("it is empty")
+        Some(("it is empty", AS_IT_IS))
     } else if octets.contains(&0) {
-        Some("it holds NUL octets")
+        Some(("it holds NUL octets", NUL))
     } else if bare.len() < octets.len() {
-        Some("it begins with a byte order mark")
+        Some(("it begins with a byte order mark", AS_IT_IS))
     } else if name.len() == first.len() || !name.iter().all(u8::is_ascii_graphic) {
-        Some("it does not begin with a header field")
+        Some(("it does not begin with a header field", AS_IT_IS))
     } else {
         None
     }
+}
+
+/// What is read of a message: its octets, flags and date.
+#[cfg(test)]
+pub(super) type Told = (Vec<u8>, Vec<String>, Option<i64>);
+
+#[cfg(test)]
+fn told(found: Found) -> Told {
+    let Letter { octets, flags, date, .. } = found.unwrap();
+    (octets, flags, date)
+}
+
+/// The messages of an mbox file, for the tests of what writes one.
+#[cfg(test)]
+pub(super) fn told_by_mbox(path: &Path) -> Vec<Told> {
+    let source = Source { mailbox: String::new(), path: path.to_owned() };
+    mbox::read(&source, 1 << 20).unwrap().map(told).collect()
+}
+
+/// The messages of a maildir, for the tests of what writes one.
+#[cfg(test)]
+pub(super) fn told_by_maildir(path: &Path) -> Vec<Told> {
+    let mut keywords = maildir::Keywords::default();
+    let sources = maildir::sources(path).unwrap();
+    let read = |source| told(maildir::read(source, &mut keywords, 1 << 20));
+    sources.iter().map(read).collect()
 }
 
 #[cfg(test)]

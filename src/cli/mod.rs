@@ -15,6 +15,7 @@ mod domain;
 mod export;
 mod import;
 mod metrics;
+mod notes;
 mod out;
 mod process;
 mod queue;

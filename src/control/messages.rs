@@ -202,10 +202,11 @@ async fn add(
     Query(into): Query<Into>,
     body: Body,
 ) -> Answer<Vec<Outcome>> {
+    // First all of it: who is refused while it still sends does not hear why.
+    let arrived = batch::read(&house.mail, body).await?;
     let actor = actor(&house, &into.address).await?;
     let mailbox = open_or_make(&house, &actor, &into.mailbox).await?;
     let known = house.imports.known(&house.store, into.run, mailbox.id).await?;
-    let arrived = batch::read(&house.mail, body).await?;
     let mut outcomes = Vec::with_capacity(arrived.len());
     let mut new = Vec::new();
     for (head, prepared) in arrived {

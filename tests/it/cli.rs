@@ -408,6 +408,22 @@ fn mail_moves_in_and_out_with_flags_and_dates_and_nothing_comes_twice() {
 }
 
 #[test]
+fn why_an_import_is_refused_is_told_however_much_was_to_be_sent() {
+    let place = Place::new();
+    place.run(&["domain", "add", "demo.example"]);
+    place.add_user("alice@demo.example");
+    let file = place.dir.path().join("long.eml");
+    fs::write(&file, format!("Subject: x\n\n{}", "line\n".repeat(1 << 20))).unwrap();
+    let import = ["import", "alice@demo.example", "eml", file.to_str().unwrap(), "--into", "a//b"];
+    let alone = place.refused(&import);
+    let server = place.serve();
+    assert_eq!(place.refused(&import), alone, "over the socket as without a server");
+    assert!(server.end(Signal::TERM).success());
+    assert_eq!(alone.0, 1);
+    assert!(alone.1.starts_with("mailade: ") && !alone.1.contains("broke off"), "{}", alone.1);
+}
+
+#[test]
 fn a_message_above_the_limit_is_reported_and_the_others_come_in() {
     let place = Place::new();
     place.run(&["domain", "add", "demo.example"]);

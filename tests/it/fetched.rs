@@ -201,7 +201,7 @@ impl Client {
     }
 }
 
-fn corpus() -> Vec<PathBuf> {
+pub(crate) fn corpus() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
     let mut files = Vec::new();
     for folder in fs::read_dir(&root).into_iter().flatten().flatten() {

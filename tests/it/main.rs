@@ -31,6 +31,7 @@ mod limits;
 mod log;
 mod memory;
 mod model;
+mod moving;
 mod mutations;
 mod namespace;
 mod notify;

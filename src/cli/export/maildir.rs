@@ -10,7 +10,7 @@ use std::{
 
 use super::{Sink, with_bare_line_ends};
 use crate::{
-    cli::import::LETTERS,
+    cli::import::{FURTHER_KEYWORDS, LETTERS},
     control::messages::{MailboxInfo, Message},
     wire::utf7,
 };
@@ -21,6 +21,8 @@ pub(super) struct Folder {
     uid_validity: u32,
     there: HashSet<String>,
     keywords: Vec<String>,
+    /// Keywords for which there is no letter, a line for each message that has some.
+    further: String,
 }
 
 impl Folder {
@@ -42,7 +44,8 @@ impl Folder {
         let known = fs::read_to_string(path.join("dovecot-keywords")).unwrap_or_default();
         let names = known.lines().filter_map(|line| line.split_once(' '));
         let keywords = names.map(|(_, name)| name.to_owned()).collect();
-        Ok(Self { path, uid_validity: mailbox.uid_validity, there, keywords })
+        let further = String::new();
+        Ok(Self { path, uid_validity: mailbox.uid_validity, there, keywords, further })
     }
 
     /// The file's name without flags: the same at every export.
@@ -54,21 +57,36 @@ impl Folder {
     }
 
     /// The letters of a message's flags; those of keywords are given out as they come, up to `z`.
+    /// Further keywords are written down.
     fn letters(&mut self, message: &Message) -> String {
         let mut letters: Vec<char> = Vec::new();
+        let mut further = Vec::new();
         for flag in &message.flags {
             if let Some((letter, _)) = LETTERS.iter().find(|(_, known)| known == flag) {
                 letters.push(*letter);
             } else if !flag.starts_with('\\') {
-                if !self.keywords.contains(flag) {
-                    self.keywords.push(flag.clone());
+                match self.letter(flag) {
+                    Some(letter) => letters.push(letter),
+                    None => further.push(flag.as_str()),
                 }
-                let at = self.keywords.iter().position(|known| known == flag);
-                letters.extend(at.and_then(|at| ('a'..='z').nth(at)));
             }
+        }
+        if !further.is_empty() {
+            self.further.extend([&self.base(message), " ", &further.join(" "), "\n"]);
         }
         letters.sort_unstable();
         letters.into_iter().collect()
+    }
+
+    /// The letter of a keyword, as long as there are some.
+    fn letter(&mut self, keyword: &str) -> Option<char> {
+        let known = self.keywords.iter().position(|known| known == keyword);
+        let at = known.unwrap_or(self.keywords.len());
+        let letter = ('a'..='z').nth(at)?;
+        if known.is_none() {
+            self.keywords.push(keyword.to_owned());
+        }
+        Some(letter)
     }
 }
 
@@ -106,6 +124,11 @@ impl Sink for Folder {
                 writeln!(file, "{at} {name}")?;
             }
         }
+        if !self.further.is_empty() {
+            let path = self.path.join(FURTHER_KEYWORDS);
+            let mut file = fs::File::options().create(true).append(true).open(path)?;
+            file.write_all(self.further.as_bytes())?;
+        }
         Ok(())
     }
 }
@@ -137,5 +160,27 @@ mod tests {
         assert_eq!(changed, UNIX_EPOCH + Duration::from_hours(24));
         assert_eq!(fs::read_to_string(root.path().join("dovecot-keywords")).unwrap(), "0 Work\n");
         assert!(Folder::open(root.path(), &mailbox).unwrap().has(&message));
+    }
+
+    #[test]
+    fn keywords_beyond_the_letters_come_back_too() {
+        let root = tempfile::tempdir().unwrap();
+        let mailbox = MailboxInfo { name: "INBOX".into(), uid_validity: 9, messages: 1 };
+        let flags: Vec<String> = (0..40).map(|n| format!("k{n}")).collect();
+        // Two exports: the second adds to what the first has written.
+        for uid in [1, 2] {
+            let message = Message { uid, flags: flags.clone(), date: 0, size: 2 };
+            let mut folder = Folder::open(root.path(), &mailbox).unwrap();
+            folder.write(&message, b"\r\n").unwrap();
+            folder.finish().unwrap();
+        }
+        let mut wanted = flags;
+        wanted.sort();
+        let letters = crate::cli::import::told_by_maildir(root.path());
+        assert_eq!(letters.len(), 2);
+        for (_, mut flags, _) in letters {
+            flags.sort();
+            assert_eq!(flags, wanted);
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! A mailbox as an mbox file (RFC 4155, mboxrd quoting), with its messages' state in Status,
-//! X-Status and X-Keywords.
+//! A mailbox as an mbox file (RFC 4155, mboxrd quoting), with its messages' state in their headers
+//! ([`notes`]).
 
 use std::{
     fs,
@@ -8,7 +8,10 @@ use std::{
 };
 
 use super::{Sink, with_bare_line_ends};
-use crate::control::messages::{MailboxInfo, Message};
+use crate::{
+    cli::notes,
+    control::messages::{MailboxInfo, Message},
+};
 
 /// One file; it has its name only when it is complete.
 pub(super) struct File {
@@ -57,15 +60,7 @@ impl Sink for File {
 fn write(out: &mut impl Write, message: &Message, octets: &[u8]) -> std::io::Result<()> {
     let date = jiff::Timestamp::from_second(message.date).unwrap_or_default();
     writeln!(out, "From MAILER-DAEMON {}", date.strftime("%a %b %e %H:%M:%S %Y"))?;
-    let end = memchr::memmem::find(octets, b"\n\n").map_or(octets.len(), |at| at + 1);
-    let (header, body) =
-        if octets.starts_with(b"\n") { (&[][..], octets) } else { octets.split_at(end) };
-    quoted(out, header)?;
-    out.write_all(notes(message).as_bytes())?;
-    quoted(out, body)?;
-    if !octets.ends_with(b"\n") {
-        out.write_all(b"\n")?;
-    }
+    quoted(out, &notes::written(octets, &message.flags))?;
     out.write_all(b"\n")
 }
 
@@ -81,28 +76,12 @@ fn quoted(out: &mut impl Write, text: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The state of a message in header fields.
-fn notes(message: &Message) -> String {
-    let has = |flag: &str| message.flags.iter().any(|known| known == flag);
-    let status = if has("\\Seen") { "RO" } else { "O" };
-    let table = [("\\Answered", 'A'), ("\\Flagged", 'F'), ("\\Deleted", 'D'), ("\\Draft", 'T')];
-    let letters: String =
-        table.iter().filter(|(flag, _)| has(flag)).map(|(_, letter)| *letter).collect();
-    let keywords: Vec<_> =
-        message.flags.iter().filter(|flag| !flag.starts_with('\\')).map(String::as_str).collect();
-    let mut notes = format!("Status: {status}\n");
-    if !letters.is_empty() {
-        notes.extend(["X-Status: ", &letters, "\n"]);
-    }
-    if !keywords.is_empty() {
-        notes.extend(["X-Keywords: ", &keywords.join(" "), "\n"]);
-    }
-    notes
-}
-
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::cli::import;
 
     #[test]
     fn a_message_is_quoted_and_noted() {
@@ -113,7 +92,7 @@ mod tests {
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "From MAILER-DAEMON Thu Jan  1 00:01:00 1970\nSubject: x\nStatus: RO\nX-Status: A\n\
-             X-Keywords: Work\n\n>From here\n>>From there\nend\n\n"
+             X-Keywords: Work\nX-Mailade-End: open\n\n>From here\n>>From there\nend\n\n"
         );
     }
 
@@ -121,5 +100,67 @@ mod tests {
     fn a_mailboxs_name_cannot_lead_out_of_the_folder() {
         assert_eq!(file_name("Work/Plans"), Path::new("Work/Plans.mbox"));
         assert_eq!(file_name("../../etc"), Path::new("&AC4-./&AC4-./etc.mbox"));
+    }
+
+    /// What an import reads of a file with these messages.
+    fn read_back(messages: &[(Vec<u8>, Vec<String>)]) -> Vec<import::Told> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        for (octets, flags) in messages {
+            let size = octets.len() as u64;
+            let message = Message { uid: 1, flags: flags.clone(), date: 86_461, size };
+            write(&mut file, &message, octets).unwrap();
+        }
+        file.flush().unwrap();
+        import::told_by_mbox(file.path())
+    }
+
+    fn message() -> impl Strategy<Value = (Vec<u8>, Vec<String>)> {
+        let line = prop::sample::select(vec![
+            "From a@b Thu Jan  1 00:01:00 1970",
+            ">From x",
+            "From ",
+            "Subject: x",
+            " folded",
+            "Status: RO",
+            "status: delivered",
+            "X-Keywords: a, b",
+            "X-Mailade-End: open",
+            "X-Mailade-Own-Status: R",
+            "no header",
+            "nul \0 octets",
+            "lone \r return",
+            "\r",
+            "",
+            "",
+        ]);
+        let octets =
+            (prop::collection::vec(line, 0..8), any::<bool>()).prop_map(|(lines, open)| {
+                let text = lines.join("\n");
+                let end = if open || text.is_empty() { "" } else { "\n" };
+                (text + end).into_bytes()
+            });
+        let flag = prop::sample::select(vec![
+            "\\Answered",
+            "\\Deleted",
+            "\\Draft",
+            "\\Flagged",
+            "\\Seen",
+            "$Forwarded",
+            "a,b",
+            "Work",
+        ]);
+        (octets, prop::collection::btree_set(flag.prop_map(str::to_owned), 0..4))
+            .prop_map(|(octets, flags)| (octets, flags.into_iter().collect()))
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(messages in prop::collection::vec(message(), 0..4)) {
+            let wanted: Vec<_> = messages.iter().cloned().map(|(octets, mut flags)| {
+                flags.sort();
+                (octets, flags, Some(86_461))
+            }).collect();
+            prop_assert_eq!(read_back(&messages), wanted);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Maildir, with the subfolders of Maildir++ (`.Work.Plans`) and of nested folders.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     io,
     path::{Path, PathBuf},
 };
@@ -21,6 +21,13 @@ pub(in crate::cli) const LETTERS: [(char, &str); 6] = [
     ('S', "\\Seen"),
     ('T', "\\Deleted"),
 ];
+
+/// The file with keywords for which our own export has no letter: of each message a line, the name of
+/// its file up to the flags and the keywords.
+pub(in crate::cli) const FURTHER_KEYWORDS: &str = "mailade-keywords";
+
+/// Octets of that file that are read.
+const FURTHER_MAX: u64 = 64 << 20;
 
 /// Every message file of the maildir at a path and of its subfolders.
 pub(super) fn sources(root: &Path) -> io::Result<Vec<Source>> {
@@ -66,23 +73,44 @@ fn decoded(name: &str) -> String {
     utf7::decode(name.as_bytes()).unwrap_or(name)
 }
 
-/// The keywords of the folders seen so far, by the letters `a` to `z`.
+/// The keywords of the folders seen so far.
 #[derive(Default)]
-pub(super) struct Keywords(BTreeMap<PathBuf, Vec<(char, String)>>);
+pub(super) struct Keywords(BTreeMap<PathBuf, Known>);
+
+/// The keywords of one folder.
+struct Known {
+    /// By the letters `a` to `z`.
+    letters: Vec<(char, String)>,
+    /// By the name of a message's file up to its flags.
+    further: HashMap<String, Vec<String>>,
+}
 
 impl Keywords {
+    fn of(&mut self, folder: &Path) -> &Known {
+        self.0.entry(folder.to_owned()).or_insert_with(|| Known::read(folder))
+    }
+}
+
+impl Known {
     /// `0 Work` in `dovecot-keywords` means that `a` stands for Work.
-    fn of(&mut self, folder: &Path) -> &[(char, String)] {
-        self.0.entry(folder.to_owned()).or_insert_with(|| {
-            let text = read_bounded(&folder.join("dovecot-keywords"), 65_536).unwrap_or_default();
-            let text = String::from_utf8_lossy(&text).into_owned();
-            let entry = |line: &str| {
-                let (number, name) = line.split_once(' ')?;
-                let letter = ('a'..='z').nth(number.parse().ok()?)?;
-                Some((letter, name.trim().to_owned()))
-            };
-            text.lines().filter_map(entry).collect()
-        })
+    fn read(folder: &Path) -> Self {
+        let text = |name: &str, most| {
+            let text = read_bounded(&folder.join(name), most).unwrap_or_default();
+            String::from_utf8_lossy(&text).into_owned()
+        };
+        let entry = |line: &str| {
+            let (number, name) = line.split_once(' ')?;
+            let letter = ('a'..='z').nth(number.parse().ok()?)?;
+            Some((letter, name.trim().to_owned()))
+        };
+        let further = |line: &str| {
+            let (base, keywords) = line.split_once(' ')?;
+            Some((base.to_owned(), keywords.split(' ').map(str::to_owned).collect()))
+        };
+        Self {
+            letters: text("dovecot-keywords", 65_536).lines().filter_map(entry).collect(),
+            further: text(FURTHER_KEYWORDS, FURTHER_MAX).lines().filter_map(further).collect(),
+        }
     }
 }
 
@@ -104,16 +132,17 @@ pub(super) fn read(source: &Source, keywords: &mut Keywords, max: u64) -> Found 
 }
 
 /// The flags behind `:2,` in a file's name; file systems without colons write `;` or `!`.
-fn flags(name: &str, keywords: &[(char, String)]) -> Vec<String> {
+fn flags(name: &str, known: &Known) -> Vec<String> {
     let info = [":2,", ";2,", "!2,"].iter().find_map(|mark| name.rsplit_once(mark));
-    let letters = info.map_or("", |(_, letters)| letters);
+    let (base, letters) = info.unwrap_or((name, ""));
     let system = letters.chars().filter_map(|c| {
         LETTERS.iter().find(|(letter, _)| *letter == c).map(|(_, flag)| (*flag).to_owned())
     });
     let own = letters.chars().filter_map(|c| {
-        keywords.iter().find(|(letter, _)| *letter == c).map(|(_, keyword)| keyword.clone())
+        known.letters.iter().find(|(letter, _)| *letter == c).map(|(_, keyword)| keyword.clone())
     });
-    system.chain(own).collect()
+    let further = known.further.get(base).into_iter().flatten().cloned();
+    system.chain(own).chain(further).collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! mbox files (RFC 4155 and the mboxrd quoting): one after another, messages in one file.
 //!
-//! What mail programs noted of a message in Status, X-Status and X-Keywords becomes its flags; these
-//! fields are no part of the message.
+//! What was noted of a message in its header becomes its flags and is no part of it
+//! ([`notes`](crate::cli::notes)).
 
 use std::{
     fs::File,
@@ -12,6 +12,7 @@ use std::{
 use jiff::{civil, tz::TimeZone};
 
 use super::letter::{Found, Letter, Source, Unread, files, folders, own_date, too_large};
+use crate::cli::notes::{self, trimmed};
 
 /// How deep folders of mbox files may lie in each other.
 const DEPTH: usize = 20;
@@ -138,8 +139,8 @@ impl<R: BufRead> Reader<R> {
                 break;
             }
             after_blank = trimmed(&line).is_empty();
-            fits =
-                fits && u64::try_from(octets.len() + line.len()).is_ok_and(|len| len <= self.max);
+            let most = self.max.saturating_add(notes::LONGEST);
+            fits = fits && u64::try_from(octets.len() + line.len()).is_ok_and(|len| len <= most);
             if fits {
                 octets.extend_from_slice(unquoted(&line));
             }
@@ -163,7 +164,10 @@ impl<R: BufRead> Reader<R> {
         self.number += 1;
         let separator = self.separator.take().unwrap_or_default();
         let octets = self.message()?.ok_or_else(|| too_large(self.max))?;
-        let (octets, flags) = without_notes(&octets);
+        let (octets, flags) = notes::taken_out(&octets);
+        if u64::try_from(octets.len()).is_ok_and(|len| len > self.max) {
+            return Err(too_large(self.max));
+        }
         let place = format!("{}, message {}", self.name, self.number);
         let date = separator_date(&separator).or_else(|| own_date(&octets));
         Ok(Some(Letter { place, mailbox: self.mailbox.clone(), octets, flags, date }))
@@ -186,12 +190,6 @@ impl<R: BufRead> Iterator for Reader<R> {
             })
         })
     }
-}
-
-/// A line without its end.
-fn trimmed(line: &[u8]) -> &[u8] {
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// mboxrd: a `>` before `From ` was put there by the writer.
@@ -250,61 +248,6 @@ fn month(name: &str) -> Option<i8> {
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let at = NAMES.iter().position(|known| known.eq_ignore_ascii_case(name))?;
     i8::try_from(at + 1).ok()
-}
-
-/// The message without the fields in which mail programs keep a message's state, and that state.
-fn without_notes(octets: &[u8]) -> (Vec<u8>, Vec<String>) {
-    let mut kept = Vec::with_capacity(octets.len());
-    let mut flags = Vec::new();
-    let mut rest = octets;
-    while !rest.is_empty() {
-        let end = rest.iter().position(|octet| *octet == b'\n').map_or(rest.len(), |at| at + 1);
-        let (line, after) = rest.split_at(end);
-        if trimmed(line).is_empty() {
-            break;
-        }
-        let folded = after.first().is_some_and(|octet| matches!(octet, b' ' | b'\t'));
-        match note(trimmed(line)).filter(|_| !folded) {
-            Some(noted) => flags.extend(noted),
-            None => kept.extend_from_slice(line),
-        }
-        rest = after;
-    }
-    kept.extend_from_slice(rest);
-    flags.sort();
-    flags.dedup();
-    (kept, flags)
-}
-
-/// The flags that a header line notes; None for any other line.
-fn note(line: &[u8]) -> Option<Vec<String>> {
-    let (name, value) = str::from_utf8(line).ok()?.split_once(':')?;
-    let value = value.trim();
-    match name.to_ascii_lowercase().as_str() {
-        "status" => letters(value, &[('R', "\\Seen"), ('O', ""), ('N', ""), ('U', "")]),
-        "x-status" => letters(
-            value,
-            &[
-                ('A', "\\Answered"),
-                ('F', "\\Flagged"),
-                ('D', "\\Deleted"),
-                ('T', "\\Draft"),
-                ('R', "\\Seen"),
-            ],
-        ),
-        "x-keywords" => {
-            let words = value.split([' ', ',']).filter(|word| !word.is_empty());
-            Some(words.map(str::to_owned).collect())
-        }
-        _ => None,
-    }
-}
-
-/// The flags of letters; None when one of them is unknown, so that the field means something else.
-fn letters(value: &str, table: &[(char, &str)]) -> Option<Vec<String>> {
-    let flag = |c: char| table.iter().find(|(letter, _)| *letter == c).map(|(_, flag)| *flag);
-    let flags: Vec<_> = value.chars().map(flag).collect::<Option<_>>()?;
-    Some(flags.into_iter().filter(|flag| !flag.is_empty()).map(str::to_owned).collect())
 }
 
 #[cfg(test)]
@@ -367,12 +310,5 @@ mod tests {
     #[test]
     fn an_empty_file_holds_nothing() {
         assert!(letters("", 1_000).is_empty());
-    }
-
-    #[test]
-    fn a_status_field_of_another_kind_stays_in_the_message() {
-        let (kept, flags) = without_notes(b"Status: delivered\nX-Status: ?\n\nStatus: R\n");
-        assert_eq!(kept, b"Status: delivered\nX-Status: ?\n\nStatus: R\n");
-        assert!(flags.is_empty());
     }
 }
