@@ -116,9 +116,11 @@ fn write(root: &str, quota: Quota, out: &mut Replies) {
         out.put("QUOTA ");
         out.mailbox(root);
         out.put(" (STORAGE ");
+        // Both are rounded alike, and up: usage is shown over the limit only when it is, and neither
+        // is shown as 0, which means that there is none (RFC 9208 §3.1.2), unless it is.
         out.put(quota.octets.div_ceil(UNIT));
         out.put(" ");
-        out.put(quota.octets_limit / UNIT);
+        out.put(quota.octets_limit.div_ceil(UNIT));
         if let Some(limit) = quota.messages_limit {
             out.put(" MESSAGE ");
             out.put(quota.messages);
