@@ -173,6 +173,14 @@ counted! {
         MimeBoundaryMax = "mime_boundary_max",
         /// There was too much text in a message for the full-text index: each search reads it.
         TextIndexedMax = "text_indexed_max",
+        /// A message had too many addresses: the rest of them was not read.
+        AddressesMax = "addresses_max",
+        /// The same for the parameters of a field.
+        ParametersMax = "parameters_max",
+        /// A comment was too deep: the rest of its field was not read.
+        CommentDepthMax = "comment_depth_max",
+        /// A message had too many encoded words: the rest stays encoded where it is compared.
+        EncodedWordsMax = "encoded_words_max",
         /// A message was sent back for its age.
         QueueLife = "queue_life",
         /// A bounce was dropped for its age.
@@ -183,6 +191,14 @@ counted! {
         QueueMessagesMax = "queue_messages_max",
         /// There was too little room on the disk to add mail.
         DiskFreeMin = "disk_free_min",
+        /// There was too little room on the disk to write anything.
+        DiskFreeStop = "disk_free_stop",
+        /// The database's log had to be moved to its place.
+        WalCheckpointPages = "wal_checkpoint_pages",
+        /// The database's log had grown too long.
+        WalAlarm = "wal_alarm",
+        /// Old readers were cut off from the database's log.
+        WalCutReaders = "wal_cut_readers",
         /// There was no room for a message in an account.
         Quota = "quota",
         /// There was none for so long that the message was refused for good.

@@ -14,12 +14,19 @@ pub(super) const COMMENT_DEPTH: usize = 50;
 pub(super) struct Lexer<'a> {
     rest: &'a [u8],
     comment_depth: usize,
+    /// A comment was too deep.
+    cut: bool,
 }
 
 impl<'a> Lexer<'a> {
     /// Before the first octet; comments that nest deeper than this end the value.
     pub(super) fn new(value: &'a [u8], comment_depth: usize) -> Self {
-        Self { rest: value, comment_depth }
+        Self { rest: value, comment_depth, cut: false }
+    }
+
+    /// Has a comment that was too deep ended the value?
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut
     }
 
     pub(super) fn peek(&self) -> Option<u8> {
@@ -75,6 +82,7 @@ impl<'a> Lexer<'a> {
                     depth += 1;
                     if depth > self.comment_depth {
                         self.rest = b"";
+                        self.cut = true;
                         break;
                     }
                     if depth == 1 {
@@ -160,6 +168,7 @@ mod tests {
             let mut lexer = Lexer::new(&value, limit);
             lexer.skip();
             assert_eq!(lexer.token(), word, "{depth} of {limit}");
+            assert_eq!(lexer.is_cut(), depth > limit);
         }
     }
 

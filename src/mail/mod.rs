@@ -10,6 +10,7 @@ pub mod annotations;
 mod appending;
 pub mod assemble;
 pub mod binary;
+pub mod budget;
 pub mod casemap;
 mod charset;
 mod collation;

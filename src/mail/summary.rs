@@ -16,9 +16,11 @@ pub use self::{
     packed::{AddressIter, AddressRef, Addresses, IdIter, Ids, KeysRef, SummaryRef},
 };
 use super::{
+    budget::Budget,
     field::{fields, unfold},
     structure::Limits,
 };
+use crate::metrics::Limit;
 
 /// What ENVELOPE tells (RFC 9051 §7.5.2), and the keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,8 +42,14 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Reads ENVELOPE's fields from a header, at most `addresses_left` addresses of them.
-    pub fn read(header: &[u8], addresses_left: &mut usize, limits: &Limits) -> Self {
+    /// Reads ENVELOPE's fields from a header, at most as many addresses as are left. Adds to `beyond`
+    /// the bounds behind which the rest was not read.
+    pub fn read(
+        header: &[u8],
+        addresses_left: &mut Budget,
+        limits: &Limits,
+        beyond: &mut Vec<Limit>,
+    ) -> Self {
         let mut summary = Self::default();
         let mut seen = 0u16;
         for field in fields(header) {
@@ -58,10 +66,13 @@ impl Summary {
             match summary.slot(place) {
                 Slot::Text(slot) => *slot = Some(value.into_owned()),
                 Slot::List(slot) => {
-                    *slot = address::parse(&value, addresses_left, limits.comment_depth);
+                    let (list, cut) = address::parse(&value, addresses_left, limits.comment_depth);
+                    *slot = list;
+                    beyond.extend(cut.then_some(Limit::CommentDepthMax));
                 }
             }
         }
+        beyond.extend(addresses_left.is_short().then_some(Limit::AddressesMax));
         for list in [&mut summary.sender, &mut summary.reply_to] {
             if list.is_empty() {
                 list.clone_from(&summary.from);
@@ -71,8 +82,10 @@ impl Summary {
     }
 
     /// Adds what sorting and threading need.
-    pub fn add_keys(&mut self, header: &[u8], limits: &Limits) {
-        self.keys = Some(Box::new(Keys::read(self, header, limits)));
+    pub fn add_keys(&mut self, header: &[u8], limits: &Limits, beyond: &mut Vec<Limit>) {
+        let (keys, short) = Keys::read(self, header, limits);
+        self.keys = Some(Box::new(keys));
+        beyond.extend(short.then_some(Limit::EncodedWordsMax));
     }
 
     fn slot(&mut self, place: usize) -> Slot<'_> {
@@ -115,7 +128,7 @@ mod tests {
     use super::*;
 
     fn read(header: &[u8]) -> Summary {
-        Summary::read(header, &mut 0, &Limits::default())
+        Summary::read(header, &mut Budget::new(0), &Limits::default(), &mut Vec::new())
     }
 
     #[test]
@@ -126,7 +139,9 @@ mod tests {
             To: imap@cac.washington.edu\r\n\
             cc: minutes@CNRI.Reston.VA.US, John Klensin <KLENSIN@MIT.EDU>\r\n\
             Message-Id: <B27397-0100000@cac.washington.edu>\r\n\r\n";
-        let summary = Summary::read(header, &mut 100, &Limits::default());
+        let (mut left, mut beyond) = (Budget::new(100), Vec::new());
+        let summary = Summary::read(header, &mut left, &Limits::default(), &mut beyond);
+        assert_eq!(beyond, []);
         assert_eq!(summary.date.as_deref(), Some(&b"Wed, 17 Jul 1996 02:23:25 -0700 (PDT)"[..]));
         let gray = Address::new(Some("Terry Gray"), "gray", "cac.washington.edu");
         assert_eq!(summary.from, std::slice::from_ref(&gray));

@@ -4,7 +4,7 @@
 
 use mail_parser::decoders::charsets::map::charset_decoder;
 
-use super::{binary::decode::decode_all, encoding::Encoding};
+use super::{binary::decode::decode_all, budget::Budget, encoding::Encoding};
 use crate::wire::work::looked_at;
 
 /// So many encoded words of a message are decoded when nothing else is said.
@@ -33,6 +33,14 @@ fn plain(octets: &[u8]) -> String {
 /// before they are decoded, since senders do split characters. Each takes one off `left`; when
 /// nothing is left they stay as they are.
 pub fn decode(value: &[u8], left: &mut usize) -> String {
+    let mut budget = Budget::new(*left);
+    let text = decode_within(value, &mut budget);
+    *left = budget.left();
+    text
+}
+
+/// The same, and the budget knows in the end whether there were more.
+pub(super) fn decode_within(value: &[u8], budget: &mut Budget) -> String {
     let mut out = String::with_capacity(value.len());
     let mut rest = value;
     let mut pending: Option<(&[u8], Vec<u8>)> = None;
@@ -40,15 +48,14 @@ pub fn decode(value: &[u8], left: &mut usize) -> String {
     while let Some(start) = memchr::memmem::find(rest, b"=?") {
         looked_at(start.saturating_add(2));
         let (before, here) = rest.split_at_checked(start).unwrap_or((rest, b""));
-        let word = if *left > 0 { Word::read(here) } else { None };
-        let Some(word) = word else {
+        let word = if budget.is_short() { None } else { Word::read(here) };
+        let Some(word) = word.filter(|_| budget.take()) else {
             let (skipped, behind) = rest.split_at_checked(start + 2).unwrap_or((rest, b""));
             flush(&mut out, &mut pending);
             out.push_str(&plain(skipped));
             rest = behind;
             continue;
         };
-        *left = left.saturating_sub(1);
         let joins = pending.is_some() && before.iter().all(u8::is_ascii_whitespace);
         if !joins {
             flush(&mut out, &mut pending);

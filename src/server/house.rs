@@ -88,10 +88,10 @@ impl House {
     pub async fn open(config: &Config) -> Result<Self, HouseError> {
         let limits = &config.limits;
         let hostname = parse_hostname(config)?;
-        let options = bounds::store(config);
+        let metrics = Metrics::new();
+        let options = store::Options { metrics: Arc::clone(&metrics), ..bounds::store(config) };
         let failed = |cause| HouseError::Store { data_dir: config.data_dir.clone(), cause };
         let store = store::Store::open(&options, Arc::new(Bus::default())).map_err(failed)?;
-        let metrics = Metrics::new();
         let mail = Mail::new(store.clone(), bounds::mail(limits)).counting(&metrics);
         let parallel = std::thread::available_parallelism().map_or(1, NonZero::get);
         let passwords = Arc::new(Passwords::new(parallel).map_err(Refused::from)?);

@@ -12,6 +12,7 @@ use std::{
 use rusqlite::{Connection, hooks::Wal};
 
 use super::{error::Result, open::LogLimits, snapshots::Snapshots};
+use crate::metrics::{Limit, Metrics};
 
 /// The log as the writer keeps it.
 pub(super) struct Log {
@@ -22,6 +23,9 @@ pub(super) struct Log {
     snapshots: Arc<Snapshots>,
     /// The alarm was given and the log has not become short since.
     alarmed: AtomicBool,
+    /// It was long enough to be moved when it was looked at last.
+    due: AtomicBool,
+    metrics: Arc<Metrics>,
 }
 
 /// What the writer has to do about the log.
@@ -41,10 +45,18 @@ impl Log {
         sql: &Connection,
         limits: LogLimits,
         snapshots: Arc<Snapshots>,
+        metrics: &Arc<Metrics>,
     ) -> Result<Self> {
         let page = sql.query_row("PRAGMA page_size", [], |row| row.get::<_, u32>(0))?;
-        let (pages, alarmed) = (Arc::default(), AtomicBool::new(false));
-        Ok(Self { limits, page: page.into(), pages, snapshots, alarmed })
+        Ok(Self {
+            limits,
+            page: page.into(),
+            pages: Arc::default(),
+            snapshots,
+            alarmed: AtomicBool::new(false),
+            due: AtomicBool::new(false),
+            metrics: Arc::clone(metrics),
+        })
     }
 
     /// Listens to the writer's commits, which checkpoint nothing by themselves from now on.
@@ -64,15 +76,22 @@ impl Log {
         let pages = self.pages.load(Ordering::Relaxed);
         let size = pages.saturating_mul(self.page);
         let length = self.limits.length(pages, size);
+        let is_due = length >= Length::Due;
+        if is_due && !self.due.swap(is_due, Ordering::Relaxed) {
+            self.metrics.exceeded(Limit::WalCheckpointPages);
+        }
+        self.due.store(is_due, Ordering::Relaxed);
         if length < Length::Long {
             self.alarmed.store(false, Ordering::Relaxed);
         }
         if length >= Length::Alarming && !self.alarmed.swap(true, Ordering::Relaxed) {
+            self.metrics.exceeded(Limit::WalAlarm);
             tracing::error!(size, "the database's log has grown too long");
         }
         if length == Length::Unbearable {
             let readers = self.snapshots.cut(self.limits.old);
             if readers > 0 {
+                self.metrics.exceeded(Limit::WalCutReaders);
                 tracing::error!(size, readers, "cut off readers that kept the log long");
             }
         }
@@ -151,10 +170,11 @@ mod tests {
         }
     }
 
-    fn open(dir: &Path) -> Store {
+    fn open(dir: &Path, metrics: &Arc<Metrics>) -> Store {
         let log =
             LogLimits { checkpoint_pages: 8, alarm: 512 << 10, cut: 1 << 20, old: Duration::ZERO };
-        let options = Options { least_for_adding: 0, log, ..Options::new(dir) };
+        let metrics = Arc::clone(metrics);
+        let options = Options { least_for_adding: 0, log, metrics, ..Options::new(dir) };
         Store::open(&options, Arc::new(Bus::default())).unwrap()
     }
 
@@ -194,7 +214,8 @@ mod tests {
     #[tokio::test]
     async fn an_old_reader_is_cut_off_and_the_log_begins_anew() {
         let dir = tempfile::tempdir().unwrap();
-        let store = open(dir.path());
+        let metrics = Metrics::new();
+        let store = open(dir.path(), &metrics);
         let looks = hold(&store, |r| {
             loop {
                 r.check_cancelled()?;
@@ -221,6 +242,9 @@ mod tests {
             write_a_megabyte(&store).await;
         }
         assert!(length(dir.path()) <= before + (1 << 20), "{before}, {}", length(dir.path()));
+        for limit in [Limit::WalCheckpointPages, Limit::WalAlarm, Limit::WalCutReaders] {
+            assert!(metrics.times_exceeded(limit) > 0, "{limit:?}");
+        }
     }
 
     #[tokio::test]
@@ -242,5 +266,8 @@ mod tests {
         write_a_megabyte(&store).await;
         end.send(()).unwrap();
         assert!(reads.await.unwrap().is_ok());
+        let metrics = &options.metrics;
+        assert_eq!(metrics.times_exceeded(Limit::WalCutReaders), 0);
+        assert_eq!(metrics.times_exceeded(Limit::WalAlarm), 1, "once as long as it is too long");
     }
 }

@@ -24,7 +24,7 @@ use super::{
     space::{Gauge, LEAST_FOR_WRITING, Needs},
     writer::{Means, Writer},
 };
-use crate::{events::Bus, flags::Keywords};
+use crate::{events::Bus, flags::Keywords, metrics::Metrics};
 
 /// The oldest SQLite whose write-ahead log is free of known faults.
 const LEAST_SQLITE: i32 = 3_051_003;
@@ -81,6 +81,8 @@ pub struct Options {
     pub probe_every: Duration,
     /// Who watches the file operations; nobody but a test.
     pub watch: Watch,
+    /// Where it is counted that a bound was come up against.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Options {
@@ -98,6 +100,7 @@ impl Options {
             log: LogLimits::default(),
             probe_every: Duration::from_secs(10),
             watch: Watch::default(),
+            metrics: Arc::default(),
         }
     }
 }
@@ -150,7 +153,7 @@ impl Store {
             Arc::clone(&snapshots),
         )?;
         let means = Means {
-            log: Log::new(&sql, options.log, Arc::clone(&snapshots))?,
+            log: Log::new(&sql, options.log, Arc::clone(&snapshots), &options.metrics)?,
             keywords: options.keywords,
             sql,
             checkpoints,
@@ -158,6 +161,7 @@ impl Store {
             bus: Arc::clone(&bus),
             health,
             gauge,
+            metrics: Arc::clone(&options.metrics),
             probe_every,
         };
         Ok(Self(Arc::new(Inner {

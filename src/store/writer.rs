@@ -26,7 +26,10 @@ use super::{
     space::{Gauge, Space},
     tx::Tx,
 };
-use crate::events::{Bus, Event, Origin};
+use crate::{
+    events::{Bus, Event, Origin},
+    metrics::{Limit, Metrics},
+};
 
 /// How many jobs wait before their askers do.
 const WAITING: usize = 1024;
@@ -95,6 +98,7 @@ struct State {
     commits: AtomicU64,
     health: Arc<Health>,
     gauge: Mutex<Gauge>,
+    metrics: Arc<Metrics>,
 }
 
 /// What the writer is started with.
@@ -107,6 +111,7 @@ pub(super) struct Means {
     pub(super) bus: Arc<Bus>,
     pub(super) health: Arc<Health>,
     pub(super) gauge: Gauge,
+    pub(super) metrics: Arc<Metrics>,
     /// How often a disk that took no writes is tried again.
     pub(super) probe_every: Duration,
     /// How long the write-ahead log is, and may grow.
@@ -118,13 +123,14 @@ pub(super) struct Means {
 impl Writer {
     /// Starts the writer and its checkpointer.
     pub(super) fn start(means: Means) -> Result<Self> {
-        let Means { mut sql, checkpoints, blobs, bus, health, gauge, probe_every, log, keywords } =
-            means;
+        let Means { mut sql, checkpoints, blobs, bus, health, .. } = means;
+        let Means { gauge, metrics, probe_every, log, keywords, .. } = means;
         let (jobs, inbox) = mpsc::channel(WAITING);
         let state = Arc::new(State {
             commits: AtomicU64::new(0),
             health: Arc::clone(&health),
             gauge: Mutex::new(gauge),
+            metrics,
         });
         let (wake_checkpointer, woken) = sync_channel(1);
         log.follow(&mut sql)?;
@@ -242,6 +248,9 @@ impl Thread {
         let outcome = self.state.health.check().and_then(|()| {
             let space = self.state.gauge().read_with_reserve();
             if !space.may_write() {
+                for _refused in batch.iter() {
+                    self.state.metrics.exceeded(Limit::DiskFreeStop);
+                }
                 return Err(Error::DiskFull);
             }
             let outcome = self.transact(batch, space, &mut events);

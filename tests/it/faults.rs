@@ -18,6 +18,7 @@ use mailade::{
     flags::{Flags, Marks},
     ids::{AccountId, ContentId, MailboxId, Uid},
     mail::name,
+    metrics::Limit,
     store::{
         Blob, Condition, Deed, Error, MailboxRow, MarkDeed, MarkNames, NewContent, NewMessage,
         NewPiece, Options, SpecialUse, Store, Tx, Watch,
@@ -301,7 +302,9 @@ async fn adding_stops_first_then_writing_and_both_come_back() {
     assert_eq!(room(100).await, (true, true));
     assert_eq!(room(99).await, (false, true));
     assert_eq!(room(10).await, (false, true));
+    assert_eq!(options.metrics.times_exceeded(Limit::DiskFreeStop), 0);
     assert_eq!(room(9).await, (false, false));
+    assert_eq!(options.metrics.times_exceeded(Limit::DiskFreeStop), 2, "adding and flagging");
     assert_eq!(room(1000).await, (true, true));
 }
 

@@ -51,13 +51,15 @@ fn addresses(out: &mut Buffer, list: Addresses<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::budget::Budget;
     use crate::{
         mail::{structure::Limits, summary::Summary},
         wire::Names,
     };
 
     fn written(header: &[u8], names: Names) -> String {
-        let stored = Summary::read(header, &mut 100, &Limits::default()).encode();
+        let (mut left, mut beyond) = (Budget::new(100), Vec::new());
+        let stored = Summary::read(header, &mut left, &Limits::default(), &mut beyond).encode();
         let mut out = Buffer::default();
         out.set_names(names);
         out.put(Envelope(SummaryRef::parse(&stored).unwrap()));

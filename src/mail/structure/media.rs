@@ -6,36 +6,49 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Damage, Disposition, Limits, Media, Param, Part};
-use crate::mail::{
-    encoding::Encoding,
-    field::{fields, unfold},
-    lexer::{Lexer, is_blank},
+use crate::{
+    mail::{
+        budget::Budget,
+        encoding::Encoding,
+        field::{fields, unfold},
+        lexer::{Lexer, is_blank},
+    },
+    metrics::Limit,
 };
 
 /// More languages of a part are not read.
 const LANGUAGES_MAX: usize = 128;
 
-/// Fills in what the header says of the part.
-pub(super) fn describe(part: &mut Part, header: &[u8], default: fn() -> Media, limits: &Limits) {
+/// Fills in what the header says of the part. Adds to `beyond` the bounds behind which the rest was not
+/// read.
+pub(super) fn describe(
+    part: &mut Part,
+    header: &[u8],
+    default: fn() -> Media,
+    limits: &Limits,
+    beyond: &mut Vec<Limit>,
+) {
     let mut media = None;
     let mut encoding = None;
     for field in fields(header) {
         let value = || unfold(field.value);
         let text = || Some(value().into_owned()).filter(|text| !text.is_empty());
         match field.name.to_ascii_lowercase().as_slice() {
-            b"content-type" if media.is_none() => media = Some(read_media(&value(), limits)),
+            b"content-type" if media.is_none() => {
+                media = Some(read_media(&value(), limits, beyond));
+            }
             b"content-transfer-encoding" if encoding.is_none() => {
-                encoding = Some(read_encoding(&value(), limits));
+                encoding = Some(read_encoding(&value(), limits, beyond));
             }
             b"content-id" if part.id.is_none() => part.id = text(),
             b"content-description" if part.description.is_none() => part.description = text(),
             b"content-md5" if part.md5.is_none() => part.md5 = text(),
             b"content-location" if part.location.is_none() => part.location = text(),
             b"content-disposition" if part.disposition.is_none() => {
-                part.disposition = read_disposition(&value(), limits);
+                part.disposition = read_disposition(&value(), limits, beyond);
             }
             b"content-language" if part.languages.is_empty() => {
-                part.languages = read_languages(&value(), limits);
+                part.languages = read_languages(&value(), limits, beyond);
             }
             _ => {}
         }
@@ -55,7 +68,7 @@ pub(super) fn describe(part: &mut Part, header: &[u8], default: fn() -> Media, l
 }
 
 /// `content = type "/" subtype *(";" parameter)` (RFC 2045 §5.1); a lone `text` is text/plain.
-fn read_media(value: &[u8], limits: &Limits) -> Option<Media> {
+fn read_media(value: &[u8], limits: &Limits, beyond: &mut Vec<Limit>) -> Option<Media> {
     let mut lexer = Lexer::new(value, limits.comment_depth);
     lexer.skip();
     let name = lexer.token();
@@ -69,29 +82,36 @@ fn read_media(value: &[u8], limits: &Limits) -> Option<Media> {
         b""
     };
     if name.is_empty() || subtype.is_empty() {
+        tell_cut(&lexer, beyond);
         return None;
     }
-    let params = read_params(&mut lexer, limits.parameters);
+    let params = read_params(&mut lexer, limits.parameters, beyond);
     Some(Media { name: name.to_vec(), subtype: subtype.to_vec(), params })
 }
 
 /// `mechanism := token` (RFC 2045 §6.1)
-fn read_encoding(value: &[u8], limits: &Limits) -> Vec<u8> {
+fn read_encoding(value: &[u8], limits: &Limits, beyond: &mut Vec<Limit>) -> Vec<u8> {
     let mut lexer = Lexer::new(value, limits.comment_depth);
     lexer.skip();
     lexer.take(b'"');
+    tell_cut(&lexer, beyond);
     lexer.token().to_vec()
 }
 
+/// Says if a comment was too deep.
+fn tell_cut(lexer: &Lexer<'_>, beyond: &mut Vec<Limit>) {
+    beyond.extend(lexer.is_cut().then_some(Limit::CommentDepthMax));
+}
+
 /// `disposition-type *(";" disposition-parm)` (RFC 2183 §2)
-fn read_disposition(value: &[u8], limits: &Limits) -> Option<Disposition> {
+fn read_disposition(value: &[u8], limits: &Limits, beyond: &mut Vec<Limit>) -> Option<Disposition> {
     let mut lexer = Lexer::new(value, limits.comment_depth);
     lexer.skip();
     let name = match lexer.peek() {
         Some(b'"') => lexer.quoted(),
         _ => lexer.token().to_vec(),
     };
-    let params = read_params(&mut lexer, limits.parameters);
+    let params = read_params(&mut lexer, limits.parameters, beyond);
     let name = match name.is_empty() {
         true if params.is_empty() => return None,
         true => b"attachment".to_vec(),
@@ -101,7 +121,7 @@ fn read_disposition(value: &[u8], limits: &Limits) -> Option<Disposition> {
 }
 
 /// `Language-List = Language-Tag [CFWS] *("," [CFWS] Language-Tag [CFWS])` (RFC 3282 §2)
-fn read_languages(value: &[u8], limits: &Limits) -> Vec<Vec<u8>> {
+fn read_languages(value: &[u8], limits: &Limits, beyond: &mut Vec<Limit>) -> Vec<Vec<u8>> {
     let mut lexer = Lexer::new(value, limits.comment_depth);
     let mut languages = Vec::new();
     while languages.len() < LANGUAGES_MAX && lexer.peek().is_some() {
@@ -113,6 +133,7 @@ fn read_languages(value: &[u8], limits: &Limits) -> Vec<Vec<u8>> {
             languages.push(tag.to_vec());
         }
     }
+    tell_cut(&lexer, beyond);
     languages
 }
 
@@ -120,9 +141,9 @@ fn read_languages(value: &[u8], limits: &Limits) -> Vec<Vec<u8>> {
 ///
 /// A value without quotes goes to the next semicolon or comment, so that file names with blanks
 /// survive.
-fn read_params(lexer: &mut Lexer<'_>, most: usize) -> Vec<Param> {
-    let mut params = Vec::new();
-    while params.len() < most && lexer.peek().is_some() {
+fn read_params(lexer: &mut Lexer<'_>, most: usize, beyond: &mut Vec<Limit>) -> Vec<Param> {
+    let (mut params, mut left) = (Vec::new(), Budget::new(most));
+    while lexer.peek().is_some() {
         lexer.skip();
         let name = lexer.token();
         lexer.skip();
@@ -135,6 +156,10 @@ fn read_params(lexer: &mut Lexer<'_>, most: usize) -> Vec<Param> {
             }
             continue;
         }
+        if !left.take() {
+            beyond.push(Limit::ParametersMax);
+            break;
+        }
         lexer.skip();
         let value = match lexer.peek() {
             Some(b'"') => lexer.quoted(),
@@ -142,6 +167,7 @@ fn read_params(lexer: &mut Lexer<'_>, most: usize) -> Vec<Param> {
         };
         params.push(Param { name: name.to_vec(), value });
     }
+    tell_cut(lexer, beyond);
     join(params)
 }
 
@@ -255,8 +281,12 @@ fn first_of_each(params: Vec<Param>) -> Vec<Param> {
 mod tests {
     use super::*;
 
+    fn typed(value: &[u8]) -> Option<Media> {
+        read_media(value, &Limits::default(), &mut Vec::new())
+    }
+
     fn params(value: &str) -> Vec<(String, String)> {
-        let media = read_media(format!("a/b; {value}").as_bytes(), &Limits::default()).unwrap();
+        let media = typed(format!("a/b; {value}").as_bytes()).unwrap();
         let text = |octets: Vec<u8>| String::from_utf8(octets).unwrap();
         media.params.into_iter().map(|param| (text(param.name), text(param.value))).collect()
     }
@@ -267,12 +297,9 @@ mod tests {
 
     #[test]
     fn comments_and_quotes_do_not_count() {
-        let media =
-            read_media(b"text/plain; charset=us-ascii (Plain text)", &Limits::default()).unwrap();
+        let media = typed(b"text/plain; charset=us-ascii (Plain text)").unwrap();
         assert_eq!(media.param("Charset"), Some(&b"us-ascii"[..]));
-        let media =
-            read_media(b" (a) text (b) / (c) plain ; charset=\"us-ascii\"", &Limits::default())
-                .unwrap();
+        let media = typed(b" (a) text (b) / (c) plain ; charset=\"us-ascii\"").unwrap();
         assert!(media.is("TEXT", "Plain"));
         assert_eq!(media.param("charset"), Some(&b"us-ascii"[..]));
     }
@@ -320,16 +347,19 @@ mod tests {
     #[test]
     fn types_without_a_subtype_are_broken() {
         for broken in ["", "multipart", "/plain", "text/", "тип/x", ";", "()"] {
-            assert!(read_media(broken.as_bytes(), &Limits::default()).is_none(), "{broken}");
+            assert!(typed(broken.as_bytes()).is_none(), "{broken}");
         }
-        assert!(
-            read_media(b"text; charset=utf-8", &Limits::default()).unwrap().is("text", "plain")
-        );
+        assert!(typed(b"text; charset=utf-8").unwrap().is("text", "plain"));
     }
 
     #[test]
     fn no_more_parameters_than_the_limit() {
-        let many: String = (0..200).map(|n| format!("p{n}=1;")).collect();
-        assert_eq!(params(&many).len(), 128);
+        for (number, read, beyond) in [(127, 127, 0), (128, 128, 0), (129, 128, 1)] {
+            let many: String = (0..number).map(|n| format!("; p{n}=1")).collect();
+            let mut told = Vec::new();
+            let value = format!("a/b{many};;");
+            let media = read_media(value.as_bytes(), &Limits::default(), &mut told).unwrap();
+            assert_eq!((media.params.len(), told.len()), (read, beyond), "{number}");
+        }
     }
 }

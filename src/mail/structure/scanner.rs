@@ -11,7 +11,7 @@ use std::{collections::HashMap, mem};
 use self::lines::{Line, Lines};
 use super::{Damage, Kind, Media, Octets, Part, Structure, media::describe};
 use crate::{
-    mail::{encoding::Encoding, lexer, summary::Summary, words},
+    mail::{budget::Budget, encoding::Encoding, lexer, summary::Summary, words},
     metrics::Limit,
     wire::work::looked_at,
 };
@@ -110,7 +110,7 @@ pub struct Scanner {
     header: Vec<u8>,
     header_lines: usize,
     headers_left: usize,
-    addresses_left: usize,
+    addresses_left: Budget,
     summary: Summary,
     beyond: Vec<Limit>,
 }
@@ -151,7 +151,7 @@ impl Scanner {
             header: Vec::new(),
             header_lines: 0,
             headers_left: limits.header.saturating_mul(HEADERS_FACTOR),
-            addresses_left: limits.addresses,
+            addresses_left: Budget::new(limits.addresses),
             summary: Summary::default(),
             beyond: Vec::new(),
         };
@@ -183,6 +183,12 @@ impl Scanner {
             .iter()
             .fold(Octets::default(), |all, part| all.with(part.octets).with(part.header_octets));
         let binary = |part: &Part| Encoding::of(&part.encoding) == Encoding::Binary;
+        let mut beyond: Vec<Limit> = Vec::with_capacity(self.beyond.len());
+        for limit in self.beyond {
+            if !beyond.contains(&limit) {
+                beyond.push(limit);
+            }
+        }
         Scanned {
             header_len: self.parts.first().map_or(0, |part| part.body),
             len: self.offset,
@@ -191,7 +197,7 @@ impl Scanner {
             has_8bit: octets.has(Octets::EIGHT_BIT),
             structure: Structure { parts: self.parts },
             summary: self.summary,
-            beyond: self.beyond,
+            beyond,
         }
     }
 
@@ -301,7 +307,7 @@ impl Scanner {
             self.begin_body();
             let limits = self.limits;
             self.current(|part| {
-                describe(part, b"", Media::plain_text, &limits);
+                describe(part, b"", Media::plain_text, &limits, &mut Vec::new());
                 part.damage.add(Damage::OPAQUE);
             });
         }
@@ -324,7 +330,9 @@ impl Scanner {
         self.summarise(&header);
         let default = self.default_media();
         let limits = self.limits;
-        self.current(|part| describe(part, &header, default, &limits));
+        let mut beyond = mem::take(&mut self.beyond);
+        self.current(|part| describe(part, &header, default, &limits, &mut beyond));
+        self.beyond = beyond;
         self.header = header;
         let Some(part) = self.open.last().and_then(|open| self.parts.get(open.part)) else {
             return;
@@ -393,12 +401,14 @@ impl Scanner {
     fn summarise(&mut self, header: &[u8]) {
         let limits = self.limits;
         if self.open.len() == 1 {
-            self.summary = Summary::read(header, &mut self.addresses_left, &limits);
-            self.summary.add_keys(header, &limits);
+            let (left, beyond) = (&mut self.addresses_left, &mut self.beyond);
+            self.summary = Summary::read(header, left, &limits, beyond);
+            self.summary.add_keys(header, &limits, beyond);
         } else if let Some(parent) = self.parent()
             && parent.kind == Kind::Message
         {
-            let summary = Summary::read(header, &mut self.addresses_left, &limits);
+            let (left, beyond) = (&mut self.addresses_left, &mut self.beyond);
+            let summary = Summary::read(header, left, &limits, beyond);
             if let Some(parent) = self.parent() {
                 parent.summary = Some(Box::new(summary));
             }
@@ -495,7 +505,7 @@ fn only_child(multipart: &Part, limits: &Limits) -> Part {
         octets: multipart.octets,
         ..Part::default()
     };
-    describe(&mut child, b"", Media::plain_text, limits);
+    describe(&mut child, b"", Media::plain_text, limits, &mut Vec::new());
     child
 }
 

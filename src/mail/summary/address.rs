@@ -4,7 +4,10 @@
 //! Broken addresses stay visible: what has no domain gets [`MISSING_DOMAIN`], since an empty host
 //! would read as the start of a group.
 
-use crate::mail::lexer::{Lexer, is_blank};
+use crate::mail::{
+    budget::Budget,
+    lexer::{Lexer, is_blank},
+};
 
 /// Stands for the host of an address that has none.
 pub const MISSING_DOMAIN: &[u8] = b"MISSING_DOMAIN";
@@ -34,12 +37,13 @@ impl Address {
     }
 }
 
-/// Reads `address-list`, as many addresses as `left` has room for.
-pub(super) fn parse(value: &[u8], left: &mut usize, comment_depth: usize) -> Vec<Address> {
+/// Reads `address-list`, as many addresses as `left` has room for. Says too whether a comment that was
+/// too deep has ended it.
+pub(super) fn parse(value: &[u8], left: &mut Budget, comment_depth: usize) -> (Vec<Address>, bool) {
     let mut list = Vec::new();
     let mut lexer = Lexer::new(value, comment_depth);
     let mut in_group = false;
-    while *left > 0 {
+    loop {
         lexer.skip_blanks();
         match lexer.peek() {
             None => break,
@@ -50,8 +54,8 @@ pub(super) fn parse(value: &[u8], left: &mut usize, comment_depth: usize) -> Vec
                     list.push(Address::default());
                 }
             }
+            Some(_) if !left.take() => break,
             Some(_) => {
-                *left = left.saturating_sub(1);
                 let item = Item::default().read(&mut lexer, in_group);
                 let starts_group = item.as_ref().is_some_and(|item| item.host.is_none());
                 in_group |= starts_group;
@@ -62,7 +66,7 @@ pub(super) fn parse(value: &[u8], left: &mut usize, comment_depth: usize) -> Vec
     if in_group {
         list.push(Address::default());
     }
-    list
+    (list, lexer.is_cut())
 }
 
 /// What was read of an address before its nature is known.
@@ -272,7 +276,7 @@ mod tests {
     use crate::mail::lexer::COMMENT_DEPTH;
 
     fn list(value: &str) -> Vec<Address> {
-        parse(value.as_bytes(), &mut 100, COMMENT_DEPTH)
+        parse(value.as_bytes(), &mut Budget::new(100), COMMENT_DEPTH).0
     }
 
     fn one(value: &str) -> Address {
@@ -377,6 +381,11 @@ mod tests {
     #[test]
     fn commas_alone_are_no_addresses_and_the_limit_holds() {
         assert_eq!(list(" , ,, "), []);
-        assert_eq!(parse(b"a@b,c@d,e@f", &mut 2, COMMENT_DEPTH).len(), 2);
+        for (most, read, short) in [(2, 2, true), (3, 3, false), (4, 3, false)] {
+            let mut left = Budget::new(most);
+            let (list, cut) = parse(b"a@b,c@d,e@f,;", &mut left, COMMENT_DEPTH);
+            assert_eq!((list.len(), left.is_short(), cut), (read, short, false), "{most}");
+        }
+        assert!(parse(b"((x)) a@b", &mut Budget::new(9), 1).1);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Address, Summary, date::unix_seconds};
 use crate::mail::{
+    budget::Budget,
     field::{find, unfold},
     structure::Limits,
     words,
@@ -37,13 +38,14 @@ pub struct Keys {
 }
 
 impl Keys {
-    pub(super) fn read(summary: &Summary, header: &[u8], limits: &Limits) -> Self {
+    /// Says too whether there were more encoded words than are decoded.
+    pub(super) fn read(summary: &Summary, header: &[u8], limits: &Limits) -> (Self, bool) {
         let ids = |text: Option<&[u8]>| text.map(message_ids).unwrap_or_default();
-        let mut left = limits.encoded_words;
+        let mut left = Budget::new(limits.encoded_words);
         let subject = summary.subject.as_deref().unwrap_or_default();
         let (base, is_reply) = base_subject(subject, &mut left);
         let references = find(header, b"references").map(|field| unfold(field.value));
-        Self {
+        let keys = Self {
             base_subject: base,
             is_reply,
             sent: summary.date.as_deref().and_then(|date| unix_seconds(date, limits.comment_depth)),
@@ -53,20 +55,26 @@ impl Keys {
             message_id: ids(summary.message_id.as_deref()).into_iter().next(),
             in_reply_to: ids(summary.in_reply_to.as_deref()),
             references: ids(references.as_deref()),
-        }
+        };
+        (keys, left.is_short())
     }
 }
 
 /// The first of a list, as a person sees it (RFC 5957 §3).
-fn display(list: &[Address], words_left: &mut usize) -> String {
+fn display(list: &[Address], words_left: &mut Budget) -> String {
     let Some(first) = list.first() else { return String::new() };
     let name = first.name.as_deref().map(|name| name.get(..KEY_MAX).unwrap_or(name));
-    let name = name.map(|name| words::decode(name, words_left)).filter(|name| !name.is_empty());
+    let name =
+        name.map(|name| words::decode_within(name, words_left)).filter(|name| !name.is_empty());
     let mut text = name.unwrap_or_else(|| match (&first.mailbox, &first.host) {
         (Some(mailbox), Some(host)) => {
-            format!("{}@{}", words::decode(mailbox, words_left), String::from_utf8_lossy(host))
+            format!(
+                "{}@{}",
+                words::decode_within(mailbox, words_left),
+                String::from_utf8_lossy(host)
+            )
         }
-        (Some(group), None) => words::decode(group, words_left),
+        (Some(group), None) => words::decode_within(group, words_left),
         (None, _) => String::new(),
     });
     shorten(&mut text);
@@ -114,8 +122,8 @@ fn keep_id(ids: &mut Vec<Vec<u8>>, id: &[u8]) {
 
 /// The base subject of a raw Subject, and whether it is that of a reply or a forwarded message
 /// (RFC 5256 §2.1). Decodes at most `words_left` encoded words.
-pub fn base_subject(subject: &[u8], words_left: &mut usize) -> (String, bool) {
-    let decoded = words::decode(subject, words_left);
+pub fn base_subject(subject: &[u8], words_left: &mut Budget) -> (String, bool) {
+    let decoded = words::decode_within(subject, words_left);
     let mut text = String::with_capacity(decoded.len().min(KEY_MAX));
     for word in decoded.split_whitespace() {
         if !text.is_empty() {
@@ -211,7 +219,7 @@ mod tests {
             ("", "", false),
         ] {
             assert_eq!(
-                base_subject(subject.as_bytes(), &mut 100),
+                base_subject(subject.as_bytes(), &mut Budget::new(100)),
                 (base.to_owned(), is_reply),
                 "{subject}"
             );
@@ -235,9 +243,12 @@ mod tests {
     #[test]
     fn names_are_shown_decoded_and_addresses_whole() {
         let encoded = Address::new(Some("=?utf-8?q?K=C3=A4the?="), "k", "x.example");
-        assert_eq!(display(&[encoded], &mut 100), "Käthe");
-        assert_eq!(display(&[Address::new(None, "k", "x.example")], &mut 0), "k@x.example");
+        assert_eq!(display(&[encoded], &mut Budget::new(100)), "Käthe");
+        assert_eq!(
+            display(&[Address::new(None, "k", "x.example")], &mut Budget::new(0)),
+            "k@x.example"
+        );
         let empty = Address::new(Some("=?utf-8?q??="), "k", "x.example");
-        assert_eq!(display(&[empty], &mut 100), "k@x.example");
+        assert_eq!(display(&[empty], &mut Budget::new(100)), "k@x.example");
     }
 }
