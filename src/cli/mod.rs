@@ -25,7 +25,7 @@ mod user;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
     config::{Error as ConfigError, Loaded, Sources, load},
@@ -102,7 +102,10 @@ pub fn run() -> ExitCode {
     let settings = &arguments.settings;
     let outcome = match arguments.command {
         Command::Serve(serve) => serve.run(settings),
-        Command::Demo(demo) => demo.run(),
+        Command::Demo(demo) => {
+            settings.refuse_for_demo();
+            demo.run()
+        }
         Command::Config(config) => config.run(settings),
         Command::Domain(domain) => access::with(settings, |access, _| domain.run(access)),
         Command::User(user) => access::with(settings, |access, _| user.run(access)),
@@ -146,6 +149,15 @@ fn is_of_configuration(error: &anyhow::Error) -> bool {
 }
 
 impl Settings {
+    /// The demonstration has settings of its own: whoever gives it others must not believe that they
+    /// hold.
+    fn refuse_for_demo(&self) {
+        if self.data_dir.is_some() || !self.set.is_empty() {
+            let text = "the demonstration has settings of its own; --keep DIR names its folder";
+            Arguments::command().error(ErrorKind::ArgumentConflict, text).exit();
+        }
+    }
+
     /// The configuration that these arguments mean.
     fn load(&self) -> Result<Loaded, ConfigError> {
         let usual = || Some(PathBuf::from(USUAL_FILE)).filter(|file| file.exists());
@@ -167,7 +179,6 @@ mod tests {
 
     #[test]
     fn the_arguments_do_not_contradict_each_other() {
-        use clap::CommandFactory as _;
         Arguments::command().debug_assert();
     }
 

@@ -33,12 +33,25 @@ impl Place {
         Self { dir, data }
     }
 
-    /// The program with its arguments, in an environment without settings of ours.
-    fn program(&self, arguments: &[&str]) -> Command {
+    /// The program in an environment without settings of ours.
+    fn bare(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mailade"));
         command.env_clear().env("TMPDIR", self.dir.path());
+        command
+    }
+
+    /// The same with its data directory and arguments.
+    fn program(&self, arguments: &[&str]) -> Command {
+        let mut command = self.bare();
         command.arg("--data-dir").arg(&self.data).args(arguments);
         command
+    }
+
+    /// The demonstration on any ports.
+    fn demo(&self, arguments: &[&str]) -> Running {
+        let mut command = self.bare();
+        command.args(["demo", "--announce", "--any-ports"]).args(arguments);
+        Running::start(command)
     }
 
     /// Runs a command to its end with this on its standard input.
@@ -444,7 +457,7 @@ fn a_message_above_the_limit_is_reported_and_the_others_come_in() {
 #[test]
 fn the_demonstration_shows_mail_and_leaves_nothing_behind() {
     let place = Place::new();
-    let server = Running::start(place.program(&["demo", "--announce", "--any-ports"]));
+    let server = place.demo(&[]);
     for (service, addresses) in &server.services {
         let row = |line: &str| {
             line.starts_with(service.as_str()) && line.contains(&addresses[0].to_string())
@@ -477,14 +490,22 @@ fn the_demonstrations_mail_can_be_kept() {
     let place = Place::new();
     let kept = place.data.to_str().unwrap();
     for _ in 0..2 {
-        let server =
-            Running::start(place.program(&["demo", "--announce", "--any-ports", "--keep", kept]));
+        let server = place.demo(&["--keep", kept]);
         assert!(server.end(Signal::INT).success());
     }
     let users = place.run(&["user", "list"]);
     let alice = users.lines().find(|line| line.starts_with("alice@demo.example")).unwrap();
     let messages: usize = alice.split_whitespace().nth(4).unwrap().parse().unwrap();
     assert!((200..500).contains(&messages), "{alice}");
+}
+
+#[test]
+fn the_demonstration_takes_no_settings_that_it_would_not_follow() {
+    let place = Place::new();
+    for arguments in [&["demo"][..], &["--set", "listen.imap=127.0.0.1:1", "demo"]] {
+        let (status, said) = place.refused(arguments);
+        assert!(status == 2 && said.contains("settings of its own"), "{said}");
+    }
 }
 
 #[test]
