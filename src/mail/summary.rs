@@ -11,7 +11,7 @@ mod keys;
 mod packed;
 
 pub use self::{
-    address::{Address, MISSING_DOMAIN, MISSING_MAILBOX},
+    address::{Address, MISSING_DOMAIN, MISSING_MAILBOX, parse as addresses},
     keys::{Keys, base_subject},
     packed::{AddressIter, AddressRef, Addresses, IdIter, Ids, KeysRef, SummaryRef},
 };

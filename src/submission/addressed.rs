@@ -1,8 +1,8 @@
 //! Whom a message says it is from and for: the envelope of what is sent without one.
 
-use mail_parser::HeaderName;
+use std::collections::HashSet;
 
-use super::headers::{self, Writers};
+use super::list::addresses;
 use crate::{mail::field, wire::address::Address};
 
 /// The envelope that a header stands for.
@@ -30,33 +30,33 @@ pub enum Unaddressed {
 
 /// Reads the envelope of a message from its header; the fields of a resent one mean nothing here.
 pub fn addressed(header: &[u8]) -> Result<Addressed, Unaddressed> {
-    let Writers::These(writers) = headers::writers(header) else {
-        return Err(Unaddressed::NoSender);
-    };
-    let sender = writers.into_iter().next().ok_or(Unaddressed::NoSender)?;
-    let mut recipients: Vec<Address> = Vec::new();
-    let mut known = std::collections::HashSet::new();
+    let sender = sender(header)?;
+    let (mut recipients, mut known) = (Vec::new(), HashSet::new());
     for found in field::fields(header) {
-        let name =
-            [(&b"To"[..], HeaderName::To), (b"Cc", HeaderName::Cc), (b"Bcc", HeaderName::Bcc)];
-        let Some((_, name)) = name.into_iter().find(|(name, _)| found.is(name)) else { continue };
-        if field::unfold(found.value).trim_ascii().is_empty() {
+        if ![b"To".as_slice(), b"Cc", b"Bcc"].iter().any(|name| found.is(name)) {
             continue;
         }
-        let addresses = headers::addresses(found.raw, &name).ok_or(Unaddressed::BadRecipient)?;
-        for address in addresses {
+        for address in addresses(found.value).ok_or(Unaddressed::BadRecipient)? {
             // Elsewhere case may matter in front of the @.
-            let key = format!("{}@{}", address.local(), address.domain().ascii());
-            if known.insert(key) {
+            if known.insert(format!("{}@{}", address.local(), address.domain().ascii())) {
                 recipients.push(address);
             }
         }
     }
     if recipients.is_empty() {
-        Err(Unaddressed::NoRecipients)
-    } else {
-        Ok(Addressed { sender, recipients })
+        return Err(Unaddressed::NoRecipients);
     }
+    Ok(Addressed { sender, recipients })
+}
+
+/// From's only address, else Sender's.
+fn sender(header: &[u8]) -> Result<Address, Unaddressed> {
+    let only = |name: &[u8]| {
+        let value = field::find(header, name)?.value;
+        let mut list = addresses(value)?;
+        list.pop().filter(|_| list.is_empty())
+    };
+    only(b"From").or_else(|| only(b"Sender")).ok_or(Unaddressed::NoSender)
 }
 
 #[cfg(test)]

@@ -4,10 +4,7 @@
 use jiff::{Timestamp, fmt::rfc2822, tz::TimeZone};
 use mail_parser::{HeaderName, HeaderValue, MessageParser};
 
-use crate::{
-    mail::field,
-    wire::address::{Address, Domain, LocalPart},
-};
+use crate::{mail::field, wire::address::Address};
 
 /// Fields that a message from its author cannot have: others write them, or nobody may read them.
 const TAKEN_OUT: [&str; 6] =
@@ -103,22 +100,13 @@ pub(super) fn writers(header: &[u8]) -> Writers {
 }
 
 /// All addresses of a field, groups opened; None when one of them is none.
-pub(super) fn addresses(raw: &[u8], name: &HeaderName<'_>) -> Option<Vec<Address>> {
+fn addresses(raw: &[u8], name: &HeaderName<'_>) -> Option<Vec<Address>> {
     let mut header = raw.to_vec();
     header.extend_from_slice(b"\r\n");
     let message = MessageParser::new().with_address_headers().parse_headers(&header)?;
     let value = message.headers().iter().find(|header| header.name == *name).map(|h| &h.value)?;
     let HeaderValue::Address(list) = value else { return None };
-    list.iter().map(|address| read(address.address()?)).collect()
-}
-
-/// An address of which the quotes of the local part are gone.
-fn read(text: &str) -> Option<Address> {
-    Address::parse(text).ok().or_else(|| {
-        let (local, domain) = text.rsplit_once('@')?;
-        let local = LocalPart::from_value(local).ok()?;
-        Address::new(local, Domain::parse(domain).ok()?).ok()
-    })
+    list.iter().map(|address| Address::parse(address.address()?).ok()).collect()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 mod addressed;
 mod headers;
+mod list;
 mod parcel;
 mod submit;
 #[cfg(test)]

@@ -39,7 +39,7 @@ impl Address {
 
 /// Reads `address-list`, as many addresses as `left` has room for. Says too whether a comment that was
 /// too deep has ended it.
-pub(super) fn parse(value: &[u8], left: &mut Budget, comment_depth: usize) -> (Vec<Address>, bool) {
+pub fn parse(value: &[u8], left: &mut Budget, comment_depth: usize) -> (Vec<Address>, bool) {
     let mut list = Vec::new();
     let mut lexer = Lexer::new(value, comment_depth);
     let mut in_group = false;
