@@ -1,23 +1,20 @@
-//! One store job for all of a message's recipients here: octets stored once, a place in each INBOX,
-//! and a report for those senders who asked for one.
+//! The room that takes mail for our users: whom an address means, whether there is room, and the
+//! message itself, whose store job is an [`Arrived`](super::Arrived).
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::recipient::{Addressee, Quota, Refusal, resolve};
 use crate::{
     events::Origin,
-    ids::{AccountId, ContentId},
-    mail::{self, Mail, NewMail, Prepared, Spool, field},
+    ids::AccountId,
+    mail::{self, Mail, Spool},
     metrics::{Count, Limit, Metrics},
-    store::{self, Committed, MailboxRow, MarkNames, NewQueued, NewTrace, RecipientState, Tx},
+    store::{self, Committed, NewTrace, Tx},
     wire::{
-        address::{Address, Domain, LocalPart, ReversePath},
+        address::{Address, Domain, LocalPart},
         envelope::{Envelope, Recipient},
     },
 };
-
-/// The mailbox that mail goes to.
-const INBOX: &str = "INBOX";
 
 /// What delivery needs to know of the house.
 #[derive(Clone, Debug)]
@@ -28,6 +25,8 @@ pub struct Settings {
     pub received_max: usize,
     /// How long mail for a full account is put off before it is refused for good.
     pub quota_refused_after: Duration,
+    /// Messages in the queue; with more nobody waits there for room.
+    pub queue_max: u64,
     /// Where it is counted what is delivered and refused.
     pub metrics: Arc<Metrics>,
 }
@@ -35,8 +34,8 @@ pub struct Settings {
 /// The room that takes mail for our users; cheap to clone.
 #[derive(Clone)]
 pub struct Delivery {
-    mail: Mail,
-    settings: Settings,
+    pub(super) mail: Mail,
+    pub(super) settings: Settings,
 }
 
 /// A message for users of ours.
@@ -62,6 +61,9 @@ pub enum Share {
     All,
     /// Each has a result of its own.
     Each,
+    /// Who has no room now waits in the queue, while the others have it. When nobody has room, nobody
+    /// has it.
+    Later,
 }
 
 /// What became of one recipient.
@@ -117,6 +119,7 @@ impl Delivery {
             Refusal::OverQuota => metrics.exceeded(Limit::Quota),
             Refusal::LongOverQuota => metrics.exceeded(Limit::QuotaRefusedAfter),
             Refusal::DiskFull => metrics.exceeded(Limit::DiskFreeMin),
+            Refusal::QueueFull => metrics.exceeded(Limit::QueueMessagesMax),
             Refusal::Loop => metrics.exceeded(Limit::ReceivedFieldsMax),
             Refusal::UnknownUser
             | Refusal::UnknownDomain
@@ -126,12 +129,14 @@ impl Delivery {
         }
     }
 
-    fn count_outcomes(&self, delivered: &Result<Committed<Vec<Outcome>>, Error>) {
+    fn count_outcomes(&self, share: Share, delivered: &Result<Committed<Vec<Outcome>>, Error>) {
         match delivered {
             Ok(outcomes) => {
                 for outcome in outcomes.iter() {
                     match outcome {
                         Ok(()) => self.settings.metrics.count(Count::Delivery),
+                        // Who waits in the queue is counted there, at each attempt.
+                        Err(_) if share == Share::Later => {}
                         Err(refusal) => self.count_refusal(*refusal),
                     }
                 }
@@ -228,10 +233,12 @@ impl Delivery {
             .map_err(|_| Refusal::UnknownUser)
     }
 
-    /// Delivers a message; one outcome for each addressee, in order, once it is on the disk.
+    /// Delivers a message; one outcome for each addressee, in order, once it is on the disk. With
+    /// [`Share::Later`] a refusal among them says why that one waits in the queue.
     ///
     /// # Errors
-    /// With [`Share::All`] the first refusal of an addressee; nobody has the message then.
+    /// With [`Share::All`] the first refusal of an addressee, with [`Share::Later`] one that they all
+    /// share; nobody has the message then.
     pub async fn deliver(
         &self,
         origin: Origin,
@@ -239,7 +246,7 @@ impl Delivery {
         incoming: Incoming,
     ) -> Result<Committed<Vec<Outcome>>, Error> {
         let delivered = self.file(origin, share, incoming).await;
-        self.count_outcomes(&delivered);
+        self.count_outcomes(share, &delivered);
         delivered
     }
 
@@ -249,48 +256,11 @@ impl Delivery {
         share: Share,
         incoming: Incoming,
     ) -> Result<Committed<Vec<Outcome>>, Error> {
-        let Incoming { trace, envelope, addressees, received, arrival, message } = incoming;
-        let home = sole_home(&addressees);
-        let mut head = return_path(&envelope.reverse_path);
-        let said = home.as_ref().filter(|home| envelope.utf8 || home.is_ascii());
-        let ours = said.iter().count();
-        head.extend(
-            said.map(|home| format!("Delivered-To: {home}\r\n")).unwrap_or_default().bytes(),
-        );
-        let own_hops = hops(&received);
-        head.extend(received);
-        let prepared = self
-            .mail
-            .prepare(message, move |header| {
-                without(&header, b"Return-Path", &mut head);
-                head
-            })
-            .await?;
-        self.check_hops(hops(prepared.header()).saturating_sub(own_hops))?;
-        if home.as_ref().is_some_and(|home| deliveries(&prepared, home) > ours) {
-            return Err(Refusal::Again.into());
-        }
-        let (quota, size) = (self.quota(), prepared.size());
-        let accounts: Vec<_> = addressees.iter().flat_map(|to| to.accounts.clone()).collect();
-        let filed = self
-            .mail
-            .store()
-            .write(origin, move |tx| {
-                let letter = Letter { trace: &trace, message: &prepared, quota };
-                received_by(tx, &trace, None, &arrival)?;
-                let all: Vec<_> = addressees.iter().collect();
-                let (outcomes, content) = keep(tx, &letter, &all)?;
-                if share == Share::All
-                    && let Some(refusal) = outcomes.iter().find_map(|outcome| outcome.err())
-                {
-                    return Err(Error::Refused(refusal));
-                }
-                if let Some(content) = content {
-                    report_success(tx, &envelope, &all, &outcomes, content, &trace)?;
-                }
-                Ok(outcomes)
-            })
-            .await;
+        let accounts: Vec<_> =
+            incoming.addressees.iter().flat_map(|to| to.accounts.clone()).collect();
+        let arrived = self.arrived(incoming).await?;
+        let size = arrived.size();
+        let filed = self.mail.store().write(origin, move |tx| arrived.hand_over(tx, share)).await;
         let full = match &filed {
             Ok(outcomes) => outcomes.contains(&Err(Refusal::OverQuota)),
             Err(error) => matches!(error, Error::Refused(Refusal::OverQuota)),
@@ -323,189 +293,4 @@ impl Delivery {
     pub fn check_hops(&self, hops: usize) -> Result<(), Refusal> {
         if hops > self.settings.received_max { Err(Refusal::Loop) } else { Ok(()) }
     }
-}
-
-/// A message in the hands of [`keep`].
-#[derive(Clone, Copy)]
-pub struct Letter<'a> {
-    /// The id that follows it through the house.
-    pub trace: &'a str,
-    /// Its octets and what was computed of them.
-    pub message: &'a Prepared,
-    /// How much room accounts have.
-    pub quota: Quota,
-}
-
-/// Puts a message into the INBOX of each addressee, as a part of a store job. An account that is
-/// meant twice gets it once; an addressee of several accounts has all of them served, or none. Gives
-/// the stored content if anybody has it.
-pub fn keep(
-    tx: &mut Tx<'_>,
-    letter: &Letter<'_>,
-    addressees: &[&Addressee],
-) -> Result<(Vec<Outcome>, Option<ContentId>), mail::Error> {
-    let mut served = HashSet::new();
-    let mut content = None;
-    let mut outcomes = Vec::with_capacity(addressees.len());
-    for addressee in addressees {
-        let missing: Vec<_> =
-            addressee.accounts.iter().copied().filter(|id| !served.contains(id)).collect();
-        let outcome = check_room(tx, letter, &missing)?;
-        if outcome.is_ok() {
-            for account in missing {
-                content = Some(keep_for(tx, letter, account, addressee)?);
-                served.insert(account);
-            }
-        }
-        outcomes.push(outcome);
-    }
-    Ok((outcomes, content))
-}
-
-fn check_room(
-    tx: &Tx<'_>,
-    letter: &Letter<'_>,
-    accounts: &[AccountId],
-) -> Result<Outcome, mail::Error> {
-    for id in accounts {
-        match tx.account_by_id(*id)? {
-            None => return Ok(Err(Refusal::UnknownUser)),
-            Some(account) if !account.enabled => return Ok(Err(Refusal::Disabled)),
-            Some(account) => {
-                let checked = letter.quota.check(&account, letter.message.size(), tx.now());
-                if checked.is_err() {
-                    return Ok(checked);
-                }
-            }
-        }
-    }
-    Ok(Ok(()))
-}
-
-fn keep_for(
-    tx: &mut Tx<'_>,
-    letter: &Letter<'_>,
-    account: AccountId,
-    addressee: &Addressee,
-) -> Result<ContentId, mail::Error> {
-    let mailbox = inbox(tx, account)?;
-    let message = letter.message.clone();
-    let new = NewMail {
-        message,
-        marks: MarkNames::default(),
-        internal_date: None,
-        annotations: Vec::new(),
-    };
-    let new = new.keep(tx, &mailbox)?;
-    let place = tx.append(&mailbox, &[new])?.first().map(|entry| (mailbox.id, entry.uid));
-    let detail = format!("{} into {INBOX}", addressee.recipient.address);
-    tx.trace(&NewTrace {
-        trace: letter.trace,
-        account: Some(account),
-        place,
-        content: Some(new.content),
-        step: "delivered",
-        detail: &detail,
-    })?;
-    Ok(new.content)
-}
-
-/// Records how a message came into the house; mail of the house's own did not come.
-pub fn received_by(
-    tx: &mut Tx<'_>,
-    trace: &str,
-    account: Option<AccountId>,
-    arrival: &str,
-) -> Result<(), store::Error> {
-    if arrival.is_empty() {
-        return Ok(());
-    }
-    let (step, detail) = ("received", arrival);
-    tx.trace(&NewTrace { trace, account, step, detail, ..NewTrace::default() })
-}
-
-/// An account's INBOX, made when it is missing: it always exists (RFC 9051 §5.1).
-fn inbox(tx: &mut Tx<'_>, account: AccountId) -> Result<MailboxRow, mail::Error> {
-    let key = mail::name::key(INBOX);
-    if let Some(mailbox) = tx.mailbox(account, &key)? {
-        return Ok(mailbox);
-    }
-    Mail::add_default_mailboxes(tx, account)?;
-    tx.mailbox(account, &key)?.ok_or(mail::Error::NoMailbox)
-}
-
-/// Queues the word that a message was delivered, for those recipients whose sender asked for it
-/// (RFC 3461 §5.2.6).
-fn report_success(
-    tx: &mut Tx<'_>,
-    envelope: &Envelope,
-    addressees: &[&Addressee],
-    outcomes: &[Outcome],
-    content: ContentId,
-    trace: &str,
-) -> Result<(), store::Error> {
-    if envelope.reverse_path.is_null() {
-        return Ok(());
-    }
-    let recipients: Vec<_> = addressees
-        .iter()
-        .zip(outcomes)
-        .filter(|(to, outcome)| {
-            outcome.is_ok() && to.recipient.notify.is_some_and(|notify| notify.success)
-        })
-        .map(|(to, _)| (&to.recipient, RecipientState::Delivered))
-        .collect();
-    if !recipients.is_empty() {
-        let recipients = recipients.as_slice();
-        tx.enqueue(&NewQueued { account: None, envelope, recipients, content, trace })?;
-    }
-    Ok(())
-}
-
-/// The own address of the account that alone gets the message. Copies of several are stored as one,
-/// and cannot say whose they are.
-fn sole_home(addressees: &[Addressee]) -> Option<String> {
-    match addressees {
-        [only] => only.home.clone(),
-        _ => None,
-    }
-}
-
-/// Appends a header without the fields of one name.
-fn without(header: &[u8], name: &[u8], out: &mut Vec<u8>) {
-    let mut from = 0_usize;
-    let mut at = 0_usize;
-    for field in field::fields(header) {
-        let next = at.saturating_add(field.raw.len());
-        if field.is(name) {
-            out.extend_from_slice(header.get(from..at).unwrap_or_default());
-            from = next;
-        }
-        at = next;
-    }
-    out.extend_from_slice(header.get(from..).unwrap_or_default());
-}
-
-/// `Return-Path: <…>` (RFC 5321 §4.4): the first field of a message that has arrived.
-pub fn return_path(reverse_path: &ReversePath) -> Vec<u8> {
-    format!("Return-Path: <{reverse_path}>\r\n").into_bytes()
-}
-
-/// Through how many servers a message has been, by its header.
-pub fn hops(header: &[u8]) -> usize {
-    field::fields(header).filter(|field| field.is(b"Received")).count()
-}
-
-/// How often a message says that it was delivered to this mailbox. Once more than we say it ourselves
-/// now means that whoever took it out of there sends it round in a circle.
-fn deliveries(message: &Prepared, home: &str) -> usize {
-    let key = |text: &str| Address::parse(text).ok().map(|address| address.key());
-    let home = key(home);
-    let said = field::fields(message.header()).filter(|field| field.is(b"Delivered-To"));
-    said.filter(|field| {
-        let value = field::unfold(field.value);
-        let address = std::str::from_utf8(&value).ok().and_then(key);
-        address.is_some() && address == home
-    })
-    .count()
 }

@@ -2,18 +2,18 @@
 //! recipients here.
 //!
 //! Doors ask at each recipient ([`Delivery::recipient`]) and with the whole message
-//! ([`Delivery::deliver`]); submission puts [`keep`] into a job of its own. Nothing here knows how
-//! the mail came or what is answered. Mail to other servers is the queue's.
+//! ([`Delivery::deliver`]); submission puts [`keep`] into a job of its own, the queue [`Arrived`], for
+//! those who had no room at first. Nothing here knows how the mail came or what is answered. Mail to
+//! other servers is the queue's.
 
+mod arrived;
 mod deliver;
 mod recipient;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use self::{
-    deliver::{
-        Delivery, Error, Incoming, Letter, Outcome, Settings, Share, hops, keep, received_by,
-        return_path,
-    },
-    recipient::{Addressee, Quota, Refusal, is_own_address, resolve},
+    arrived::{Arrived, Letter, hops, keep, received_by, return_path},
+    deliver::{Delivery, Error, Incoming, Outcome, Settings, Share},
+    recipient::{Addressee, Quota, Refusal, is_here, is_own_address, resolve},
 };

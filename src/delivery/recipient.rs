@@ -58,12 +58,40 @@ pub enum Refusal {
     /// Nobody's mail can be taken now.
     #[error("insufficient storage")]
     DiskFull,
+    /// Somebody has no room, and so many messages wait that this one can't.
+    #[error("too many messages wait")]
+    QueueFull,
     /// The message has been through too many servers.
     #[error("mail loop: too many hops")]
     Loop,
     /// The message was in this very mailbox before.
     #[error("mail loop: it was delivered to this mailbox before")]
     Again,
+}
+
+impl Refusal {
+    /// Whether it may be otherwise later.
+    pub fn is_temporary(self) -> bool {
+        match self {
+            Self::NoPostmaster | Self::OverQuota | Self::DiskFull | Self::QueueFull => true,
+            Self::UnknownUser
+            | Self::UnknownDomain
+            | Self::Disabled
+            | Self::LongOverQuota
+            | Self::Loop
+            | Self::Again => false,
+        }
+    }
+}
+
+/// Whether mail for this address is for this house, be it taken or not; `hostname` as in [`resolve`].
+pub fn is_here(
+    reader: &Reader<'_>,
+    hostname: &str,
+    address: &Address,
+) -> Result<bool, store::Error> {
+    let domain = address.domain().ascii();
+    Ok(domain == hostname && is_for_postmaster(address) || reader.domain(domain)?.is_some())
 }
 
 /// Finds out whom an address means; `hostname` is the house's own name in A-labels.

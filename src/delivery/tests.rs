@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
 
 use super::{
-    Addressee, Delivery, Error, Incoming, Outcome, Refusal, Settings, Share, is_own_address,
+    Addressee, Delivery, Error, Incoming, Outcome, Refusal, Settings, Share,
+    arrived::refusal_for_all, is_own_address,
 };
 use crate::{
     events::{Bus, Door, Interest, Origin},
@@ -60,6 +61,7 @@ impl House {
                 hostname,
                 received_max: 3,
                 quota_refused_after: Duration::from_hours(7 * 24),
+                queue_max: 10,
                 metrics: Metrics::new(),
             },
         );
@@ -360,6 +362,59 @@ async fn a_full_mailbox_refuses_for_itself_or_for_all() {
     let each = house.deliver(Share::Each, &to, "\r\nhi\r\n").await.unwrap();
     assert_eq!(each, [Err(Refusal::OverQuota), Ok(())]);
     assert_eq!(house.inbox(ALICE).await.len(), 1);
+}
+
+#[tokio::test]
+async fn who_has_no_room_waits_in_the_queue_while_others_have_it() {
+    let house = House::new().await;
+    house.change(|tx| tx.set_quota(BOB, Some(10), None)).await;
+    let to = ["bob@here.example", "alice@here.example"].map(recipient);
+    let outcomes = house.deliver(Share::Later, &to, "\r\nhi\r\n").await.unwrap();
+    assert_eq!(outcomes, [Err(Refusal::OverQuota), Ok(())]);
+    assert_eq!(house.inbox(ALICE).await.len(), 1);
+    let queued = house.store.read(|r| r.queue(None, QueueId(0), 9)).await.unwrap();
+    assert_eq!((queued.len(), queued[0].account, queued[0].trace.as_str()), (1, None, "t"));
+    assert_eq!(queued[0].envelope.reverse_path.to_string(), "carol@there.example");
+    let waits: Vec<_> = queued[0].recipients.iter().collect();
+    assert_eq!((waits.len(), waits[0].state), (1, RecipientState::Waiting));
+    assert_eq!(waits[0].recipient.address.to_string(), "bob@here.example");
+    assert_eq!(house.steps("queued").await, [(None, "1 recipients as 1".to_owned())]);
+    let bob = house.store.read(|r| r.account_by_id(BOB)).await.unwrap().unwrap();
+    assert_eq!(bob.full_since, Some(ORIGIN.at));
+}
+
+#[tokio::test]
+async fn when_nobody_has_room_nobody_waits_and_later_is_said_before_never() {
+    let house = House::new().await;
+    let to = ["bob@here.example", "alice@here.example"].map(recipient);
+    for id in [ALICE, BOB] {
+        house.change(move |tx| tx.set_quota(id, Some(10), None)).await;
+    }
+    let all = house.deliver(Share::Later, &to, "\r\nhi\r\n").await;
+    assert!(matches!(all, Err(Error::Refused(Refusal::OverQuota))));
+    assert!(house.store.read(|r| r.queue(None, QueueId(0), 9)).await.unwrap().is_empty());
+    for (outcomes, refusal) in [
+        ([Err(Refusal::Disabled), Err(Refusal::OverQuota)], Refusal::OverQuota),
+        ([Err(Refusal::LongOverQuota), Err(Refusal::Disabled)], Refusal::LongOverQuota),
+    ] {
+        assert_eq!(refusal_for_all(Share::Later, &outcomes), Some(refusal));
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_room_in_a_queue_that_is_full() {
+    let house = House::new().await;
+    house.change(|tx| tx.set_quota(BOB, Some(10), None)).await;
+    let to = ["bob@here.example", "alice@here.example"].map(recipient);
+    for number in 0..10 {
+        house.deliver(Share::Later, &to, "\r\nhi\r\n").await.unwrap();
+        assert_eq!(house.inbox(ALICE).await.len(), number + 1);
+        house.change(|tx| tx.set_quota(BOB, Some(10), None)).await;
+    }
+    let refused = house.deliver(Share::Later, &to, "\r\nhi\r\n").await;
+    assert!(matches!(refused, Err(Error::Refused(Refusal::QueueFull))));
+    assert_eq!(house.inbox(ALICE).await.len(), 10);
+    assert_eq!(house.delivery.metrics().times_exceeded(Limit::QueueMessagesMax), 1);
 }
 
 #[tokio::test]

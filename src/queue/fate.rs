@@ -1,7 +1,8 @@
 //! What an answer makes of a recipient: struck off, to be reported, or to be tried again.
 
 use super::{
-    answer::{Answer, Class},
+    answer::Class,
+    record::Told,
     retry::{Next, Schedule},
 };
 use crate::{
@@ -13,8 +14,6 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Circumstances<'a> {
     pub(super) schedule: &'a Schedule,
-    /// The server that took it reports to the sender itself (RFC 3461 §5.2.1).
-    pub(super) hop_reports: bool,
     /// Seconds since 1970.
     pub(super) now: i64,
     /// See [`Schedule::next`].
@@ -25,9 +24,10 @@ pub(super) struct Circumstances<'a> {
 pub(super) fn attempt(
     message: &Queued,
     to: &QueuedRecipient,
-    answer: &Answer,
+    told: &Told,
     around: Circumstances<'_>,
 ) -> Attempt {
+    let Told { answer, success } = told;
     // A report on a report is never made (RFC 3461 §6.2).
     let bounce = message.envelope.reverse_path.is_null();
     let notify = to.recipient.notify.unwrap_or(Notify::UNSAID);
@@ -35,11 +35,14 @@ pub(super) fn attempt(
         if wanted && !bounce { Fate::Report(state) } else { Fate::StruckOff }
     };
     let fate = match answer.class() {
-        Class::Success => report(notify.success && !around.hop_reports, RecipientState::Relayed),
+        Class::Success => match success {
+            Some(state) => report(notify.success, *state),
+            None => Fate::StruckOff,
+        },
         Class::Permanent => report(notify.failure, RecipientState::Failed),
         Class::Temporary => {
             let attempts = to.attempts.saturating_add(1);
-            let Circumstances { schedule, now, jitter, .. } = around;
+            let Circumstances { schedule, now, jitter } = around;
             match schedule.next(attempts, message.created, now, bounce, jitter) {
                 Next::GiveUp => report(notify.failure, RecipientState::Failed),
                 Next::At { at, late } => {
@@ -58,7 +61,7 @@ pub(super) mod tests {
     use super::*;
     use crate::{
         ids::{ContentId, QueueId},
-        queue::answer::Status,
+        queue::answer::{Answer, Status},
         wire::{
             address::{Address, ReversePath},
             envelope::Envelope,
@@ -95,9 +98,9 @@ pub(super) mod tests {
     fn fate(from: &str, notify: Option<&str>, class: u8, now: i64, hop_reports: bool) -> Fate {
         let message = message(from, "bob@there.example", notify);
         let schedule = Schedule::default();
-        let around = Circumstances { schedule: &schedule, hop_reports, now, jitter: 0 };
-        let answer = Answer::own(Status(class, 0, 0), "so it is");
-        attempt(&message, &message.recipients[0], &answer, around).fate
+        let around = Circumstances { schedule: &schedule, now, jitter: 0 };
+        let told = Told::by_hop(Answer::own(Status(class, 0, 0), "so it is"), hop_reports);
+        attempt(&message, &message.recipients[0], &told, around).fate
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Mail on its way out: from the durable queue to other servers, and reports on what became of it.
+//! Mail on its way out: from the durable queue to other servers, or into mailboxes of this house that
+//! had no room at first, and reports on what became of it.
 //!
 //! [`Queue::run`] is woken by the store's events and by the next time that a recipient is due.
 //! Nothing is remembered outside of the store that a crash could lose: after a server's yes a
@@ -9,7 +10,9 @@ mod answer;
 mod client;
 mod dsn;
 mod fate;
+mod here;
 mod plan;
+mod record;
 mod report;
 mod retry;
 mod route;

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::{ids::QueueId, store::Due, wire::address::Address};
+use crate::{ids::QueueId, store::Due};
 
 /// How many recipients are held at most; the others wait in the store.
 pub(super) const HELD_MAX: usize = 20_000;
@@ -17,6 +17,8 @@ pub(super) enum Destination {
     Relay,
     /// A domain, in A-labels.
     Domain(String),
+    /// This very house, for who had no room at first.
+    Here,
 }
 
 /// Recipients of one message that go the same way.
@@ -64,41 +66,39 @@ impl Plan {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes over recipients that are due; those held already are passed over. With a smarthost all
-    /// go there.
-    pub(super) fn take(&mut self, due: &[Due], relay: bool) {
-        for Due { queue, number, address, .. } in due {
+    /// Takes over recipients that are due, with their destinations; those held already are passed over.
+    pub(super) fn take(&mut self, due: &[(Due, Destination)]) {
+        for (Due { queue, number, .. }, to) in due {
             {
                 let mut hands = self.hands();
                 if hands.len() >= HELD_MAX || !hands.insert((*queue, *number)) {
                     continue;
                 }
             }
-            let domain = || {
-                let address = Address::parse(address).ok();
-                address.map_or_else(String::new, |address| address.domain().ascii().to_owned())
-            };
-            let to = if relay { Destination::Relay } else { Destination::Domain(domain()) };
             let jobs = self.waiting.entry(to.clone()).or_default();
             match jobs.back_mut() {
                 Some(job) if job.queue == *queue => job.numbers.push(*number),
                 _ => jobs.push_back(Job { queue: *queue, numbers: vec![*number] }),
             }
             if self.turning.insert(to.clone()) {
-                self.turns.push_back(to);
+                self.turns.push_back(to.clone());
             }
         }
     }
 
     /// A destination that may have one more worker, which this counts, and its first job.
     pub(super) fn next_worker(&mut self, connections: Connections) -> Option<(Destination, Job)> {
-        if self.workers.values().sum::<usize>() >= connections.in_all {
-            return None;
-        }
+        let away = self.workers.iter().filter(|(to, _)| **to != Destination::Here);
+        let full = away.map(|(_, count)| count).sum::<usize>() >= connections.in_all;
         for _ in 0..self.turns.len() {
             let to = self.turns.pop_front()?;
             let at_work = self.workers.get(&to).copied().unwrap_or(0);
-            if at_work >= connections.per_destination {
+            let busy = match to {
+                // It needs no connection, and the store does one thing after the other.
+                Destination::Here => at_work > 0,
+                _ => full || at_work >= connections.per_destination,
+            };
+            if busy {
                 self.turns.push_back(to);
             } else if let Some(job) = self.next_job(&to) {
                 *self.workers.entry(to.clone()).or_default() += 1;
@@ -155,8 +155,9 @@ mod tests {
 
     const FEW: Connections = Connections { per_destination: 2, in_all: 3 };
 
-    fn due(queue: i64, number: u32, address: &str) -> Due {
-        Due { at: 0, queue: QueueId(queue), number, address: address.to_owned() }
+    fn due(queue: i64, number: u32, to: Destination) -> (Due, Destination) {
+        let address = "somebody@somewhere.example".to_owned();
+        (Due { at: 0, queue: QueueId(queue), number, address }, to)
     }
 
     fn domain(name: &str) -> Destination {
@@ -166,9 +167,10 @@ mod tests {
     #[test]
     fn recipients_of_a_message_in_one_domain_are_one_job() {
         let mut plan = Plan::default();
-        let all = [due(1, 0, "a@x"), due(1, 1, "b@y"), due(1, 2, "c@X"), due(2, 0, "d@x")];
-        plan.take(&all, false);
-        plan.take(&all, false);
+        let all = [("x", 1, 0), ("y", 1, 1), ("x", 1, 2), ("x", 2, 0)];
+        let all = all.map(|(name, queue, number)| due(queue, number, domain(name)));
+        plan.take(&all);
+        plan.take(&all);
         assert_eq!(plan.held(), 4);
         let job = Job { queue: QueueId(1), numbers: vec![0, 2] };
         assert_eq!(plan.next_job(&domain("x")), Some(job.clone()));
@@ -182,8 +184,8 @@ mod tests {
     fn connections_are_limited_for_each_destination_and_in_all() {
         let mut plan = Plan::default();
         let all: Vec<_> =
-            (1..=5).flat_map(|queue| [due(queue, 0, "a@x"), due(queue, 1, "a@y")]).collect();
-        plan.take(&all, false);
+            (1..=5).flat_map(|at| [due(at, 0, domain("x")), due(at, 1, domain("y"))]).collect();
+        plan.take(&all);
         let mut workers: Vec<_> =
             std::iter::from_fn(|| plan.next_worker(FEW)).map(|(to, _)| to).collect();
         assert_eq!(workers.len(), 3);
@@ -196,12 +198,12 @@ mod tests {
     #[test]
     fn another_plan_takes_who_waits_and_nobody_who_is_in_hand() {
         let mut old = Plan::default();
-        let all = [due(1, 0, "a@x"), due(2, 0, "b@x"), due(3, 0, "c@x")];
-        old.take(&all, true);
+        let all = [1, 2, 3].map(|queue| due(queue, 0, Destination::Relay));
+        old.take(&all);
         let one = Connections { per_destination: 1, in_all: 1 };
         let (relay, at_work) = old.next_worker(one).unwrap();
         let mut new = old.renewed();
-        new.take(&all, true);
+        new.take(&all);
         assert_eq!((at_work.queue, new.held()), (QueueId(1), 3));
         assert_eq!(new.next_worker(one).map(|(_, job)| job.queue), Some(QueueId(2)));
         assert_eq!((old.next_job(&relay), new.next_worker(one)), (None, None));
@@ -213,11 +215,25 @@ mod tests {
     #[test]
     fn a_worker_is_only_made_for_a_job() {
         let mut plan = Plan::default();
-        plan.take(&[due(1, 0, "a@x")], true);
+        plan.take(&[due(1, 0, Destination::Relay)]);
         let job = Job { queue: QueueId(1), numbers: vec![0] };
         assert_eq!(plan.next_worker(FEW), Some((Destination::Relay, job)));
         assert_eq!(plan.next_worker(FEW), None);
         plan.worker_ended(&Destination::Relay);
         assert_eq!(plan.next_worker(FEW), None);
+    }
+
+    #[test]
+    fn one_worker_serves_the_house_itself_however_many_connections_there_are() {
+        let mut plan = Plan::default();
+        let all = [("x", 1), ("x", 2), ("", 3), ("", 4)];
+        let to = |name: &str| if name.is_empty() { Destination::Here } else { domain(name) };
+        plan.take(&all.map(|(name, queue)| due(queue, 0, to(name))));
+        let one = Connections { per_destination: 1, in_all: 1 };
+        let workers: Vec<_> =
+            std::iter::from_fn(|| plan.next_worker(one)).map(|(to, _)| to).collect();
+        assert_eq!(workers, [domain("x"), Destination::Here]);
+        plan.worker_ended(&Destination::Here);
+        assert_eq!(plan.next_worker(one).map(|(_, job)| job.queue), Some(QueueId(4)));
     }
 }

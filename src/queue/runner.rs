@@ -11,12 +11,18 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Inner, Queue, plan::HELD_MAX, report, worker};
+use super::{
+    Inner, Queue,
+    plan::{Destination, HELD_MAX},
+    report, worker,
+};
 use crate::{
+    delivery::is_here,
     events::{Door, Interest, News, Origin},
     ids::QueueId,
     metrics::Count,
-    store,
+    store::{self, Due},
+    wire::address::Address,
 };
 
 /// How many due recipients one look brings.
@@ -120,12 +126,17 @@ impl Inner {
         let now = self.now();
         let mut after = if self.held() < FEW { BEGINNING } else { *looked };
         loop {
-            let due = self.store().read(move |r| r.queue_due(now, after, PAGE)).await?;
-            let relay = self.settings.relay.is_some();
-            self.plan.lock().unwrap_or_else(PoisonError::into_inner).take(&due, relay);
+            let hostname = self.submission.delivery().hostname().clone();
+            let away = self.settings.relay.is_some().then_some(Destination::Relay);
+            let job = move |r: &store::Reader<'_>| {
+                let due = r.queue_due(now, after, PAGE)?;
+                destinations(r, hostname.ascii(), away.as_ref(), due)
+            };
+            let due = self.store().read(job).await?;
+            self.plan.lock().unwrap_or_else(PoisonError::into_inner).take(&due);
             let full = self.held() >= HELD_MAX;
             match due.last() {
-                Some(last) if !full && due.len() >= usize::try_from(PAGE).unwrap_or(0) => {
+                Some((last, _)) if !full && due.len() >= usize::try_from(PAGE).unwrap_or(0) => {
                     after = (last.at, last.queue, last.number);
                 }
                 _ => break,
@@ -180,4 +191,34 @@ impl Inner {
         let reports = self.store().read(|r| r.queue_reports(QueueId(0), 1)).await;
         reports.is_ok_and(|reports| !reports.is_empty())
     }
+}
+
+/// Where each one goes: into this house, or `away`, where all else goes, or to its domain.
+fn destinations(
+    reader: &store::Reader<'_>,
+    hostname: &str,
+    away: Option<&Destination>,
+    due: Vec<Due>,
+) -> Result<Vec<(Due, Destination)>, store::Error> {
+    let placed = |due: Due| {
+        let to = destination(reader, hostname, away, &due.address)?;
+        Ok((due, to))
+    };
+    due.into_iter().map(placed).collect()
+}
+
+fn destination(
+    reader: &store::Reader<'_>,
+    hostname: &str,
+    away: Option<&Destination>,
+    address: &str,
+) -> Result<Destination, store::Error> {
+    let address = Address::parse(address).ok();
+    if let Some(address) = &address
+        && is_here(reader, hostname, address)?
+    {
+        return Ok(Destination::Here);
+    }
+    let domain = || address.as_ref().map_or_else(String::new, |to| to.domain().ascii().to_owned());
+    Ok(away.cloned().unwrap_or_else(|| Destination::Domain(domain())))
 }

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 mod by_mx;
+mod here;
 
 use super::sink::{Script, Sink};
 use super::*;

@@ -1,28 +1,23 @@
 //! One connection's worth of work: the jobs of a destination, one after another, each recorded
 //! before the next one is begun.
 
-use std::{
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, PoisonError};
 
-use aws_lc_rs::rand;
 use tokio::time::sleep;
 
 use super::{
     Inner,
-    answer::{Answer, Class, Status},
+    answer::{Answer, Status},
     client::{Client, Mailing},
-    fate::{self, Circumstances},
+    here,
     plan::{Destination, Job},
+    record::{RECORD_AGAIN, Told, jitter},
     route::{self, Hop},
     source::Letter,
 };
 use crate::{
-    events::{Door, Origin},
     ids::QueueId,
-    metrics::{Count, Limit},
-    store::{self, Attempt, Fate, NewTrace, Queued, QueuedRecipient, RecipientState},
+    store::{self, Queued, QueuedRecipient, RecipientState},
     wire::{address::Address, envelope::Recipient},
 };
 
@@ -31,9 +26,6 @@ const RECIPIENTS: usize = 100;
 /// Servers of a destination that are asked for a recipient in one attempt, when the first puts it off
 /// (RFC 5321 §5.1).
 const SERVERS_ASKED: usize = 2;
-/// Pauses between attempts to record what must not be forgotten.
-const RECORD_AGAIN: Duration = Duration::from_secs(1);
-const RECORD_AGAIN_MAX: Duration = Duration::from_mins(1);
 
 /// Works until there is nothing left to do for the destination, or it may not go on.
 pub(super) async fn work(
@@ -61,19 +53,6 @@ pub(super) async fn work(
     }
     worker.leave().await;
     drop(seat);
-}
-
-/// What became of a recipient.
-struct Told {
-    answer: Answer,
-    /// Who took it reports to the sender itself.
-    hop_reports: bool,
-}
-
-impl Told {
-    fn own(answer: Answer) -> Self {
-        Self { answer, hop_reports: false }
-    }
 }
 
 /// A worker's place among the connections; given back even by a panic.
@@ -133,6 +112,9 @@ impl Worker<'_> {
         if due.is_empty() {
             return;
         }
+        if *self.to == Destination::Here {
+            return here::serve(self.inner, &message, &due).await;
+        }
         let mail = self.inner.submission.delivery().mail();
         let line_max = self.inner.settings.text_line_max;
         let letter = Letter::open(mail, message.content, message.size, line_max).await;
@@ -148,7 +130,7 @@ impl Worker<'_> {
                     due.iter().map(|_| unread()).collect()
                 }
             };
-            self.record(&message, due, &told).await;
+            self.inner.record(&message, due, &told).await;
         }
     }
 
@@ -213,7 +195,7 @@ impl Worker<'_> {
                     let hop_reports = client.reports();
                     for (at, answer) in open.into_iter().zip(answers) {
                         if let Some(slot) = told.get_mut(at) {
-                            *slot = Told { answer, hop_reports };
+                            *slot = Told::by_hop(answer, hop_reports);
                         }
                     }
                 }
@@ -277,7 +259,7 @@ impl Worker<'_> {
             self.sent = 0;
             client.quit().await;
         }
-        let told = |answer| Told { answer, hop_reports };
+        let told = |answer| Told::by_hop(answer, hop_reports);
         outcome.map(|answers| answers.into_iter().map(told).collect())
     }
 
@@ -286,76 +268,6 @@ impl Worker<'_> {
             self.sent = 0;
             client.quit().await;
         }
-    }
-
-    /// Records what became of some recipients; it goes on trying, since a yes must not be forgotten.
-    async fn record(&self, message: &Queued, due: &[&QueuedRecipient], told: &[Told]) {
-        let now = self.inner.now();
-        let schedule = &self.inner.settings.schedule;
-        let jitter = jitter();
-        let attempts: Vec<_> = due
-            .iter()
-            .zip(told)
-            .map(|(to, Told { answer, hop_reports })| {
-                let hop_reports = *hop_reports;
-                let around = Circumstances { schedule, hop_reports, now, jitter };
-                fate::attempt(message, to, answer, around)
-            })
-            .collect();
-        let steps: Arc<[_]> = due
-            .iter()
-            .zip(told)
-            .zip(&attempts)
-            .map(|((to, told), attempt)| step(message, to, &told.answer, attempt))
-            .collect();
-        for (told, attempt) in told.iter().zip(&attempts) {
-            self.count(message, &told.answer, attempt);
-        }
-        let attempts: Arc<[_]> = attempts.into();
-        let mut pause = RECORD_AGAIN;
-        while let Err(error) = self.write(message, now, &attempts, &steps).await {
-            if matches!(error, store::Error::Closed | store::Error::SyncFailed) {
-                return;
-            }
-            tracing::error!(%error, queue = %message.id, "cannot record an attempt");
-            sleep(pause).await;
-            pause = pause.saturating_mul(2).min(RECORD_AGAIN_MAX);
-        }
-    }
-
-    fn count(&self, message: &Queued, answer: &Answer, attempt: &Attempt) {
-        let metrics = self.inner.submission.delivery().metrics();
-        metrics.count(match (answer.class(), &attempt.fate) {
-            (Class::Success, _) => Count::Sent,
-            (_, Fate::Deferred { .. }) => Count::Deferred,
-            _ => Count::Failed,
-        });
-        let given_up = !matches!(attempt.fate, Fate::Deferred { .. });
-        if answer.class() == Class::Temporary && given_up {
-            let bounce = message.envelope.reverse_path.is_null();
-            let limit = if bounce { Limit::QueueBounceLife } else { Limit::QueueLife };
-            metrics.exceeded(limit);
-        }
-    }
-
-    async fn write(
-        &self,
-        message: &Queued,
-        now: i64,
-        attempts: &Arc<[Attempt]>,
-        steps: &Arc<[(&'static str, String)]>,
-    ) -> Result<(), store::Error> {
-        let (id, account, trace) = (message.id, message.account, message.trace.clone());
-        let (attempts, steps) = (Arc::clone(attempts), Arc::clone(steps));
-        let write = self.inner.store().write(Origin::new(Door::House, now), move |tx| {
-            tx.settle_queued(id, &attempts)?;
-            for (step, detail) in steps.iter() {
-                let trace = &trace;
-                tx.trace(&NewTrace { trace, account, step, detail, ..NewTrace::default() })?;
-            }
-            Ok::<_, store::Error>(())
-        });
-        write.await.map(|_| ())
     }
 }
 
@@ -370,38 +282,11 @@ fn look_up(
     Ok(Some((message, submitter)))
 }
 
-/// What is traced and logged of an attempt.
-fn step(
-    message: &Queued,
-    to: &QueuedRecipient,
-    answer: &Answer,
-    attempt: &Attempt,
-) -> (&'static str, String) {
-    let step = match (answer.class(), &attempt.fate) {
-        (Class::Success, _) => "sent",
-        (_, Fate::Deferred { .. }) => "deferred",
-        _ => "failed",
-    };
-    let remote = answer.remote.as_deref().unwrap_or("-");
-    let address = &to.recipient.address;
-    let reply = &attempt.reply;
-    tracing::info!(trace = message.trace, queue = %message.id, to = %address, remote, reply, "{step}");
-    (step, format!("{address} at {remote}: {reply}"))
-}
-
-/// Spreads attempts; without random numbers they stand together.
-fn jitter() -> u8 {
-    let mut random = [0];
-    let _ = rand::fill(&mut random);
-    let [jitter] = random;
-    jitter
-}
-
 impl Inner {
     /// The servers of a destination, best first.
     async fn hops(&self, to: &Destination) -> Result<Vec<Hop>, Answer> {
         match (&self.settings.relay, to) {
-            (Some(relay), _) => {
+            (Some(relay), Destination::Relay | Destination::Domain(_)) => {
                 let hops = route::by_names(&self.names, vec![relay.host.clone()], relay.port);
                 // A smarthost without an address is the owner's to mend, so mail waits.
                 hops.await.map_err(Answer::temporary)
@@ -413,6 +298,9 @@ impl Inner {
             }
             (None, Destination::Relay) => {
                 Err(Answer::own(Status(4, 3, 5), "the smarthost is configured no more"))
+            }
+            (_, Destination::Here) => {
+                Err(Answer::own(Status(4, 3, 5), "mail for this house needs no server"))
             }
         }
     }

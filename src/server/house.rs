@@ -161,6 +161,7 @@ fn outgoing(
         hostname: hostname.clone(),
         received_max: limits.received_fields_max,
         quota_refused_after: *limits.quota_refused_after,
+        queue_max: whole(limits.queue_messages_max),
         metrics: Arc::clone(metrics),
     };
     let delivery = Delivery::new(mail.clone(), delivery);

@@ -174,7 +174,8 @@ impl Session {
     async fn deliver(&mut self, transaction: Transaction, spool: Spool) {
         let told = Told::of(&transaction, &spool);
         let incoming = self.incoming(transaction, spool);
-        let delivered = self.door.means.delivery.deliver(self.origin(), Share::All, incoming).await;
+        let delivery = &self.door.means.delivery;
+        let delivered = delivery.deliver(self.origin(), Share::Later, incoming).await;
         let reply = match delivered {
             Ok(_committed) => told.taken(),
             Err(error) => reply_to_delivery(&error),
@@ -216,7 +217,7 @@ impl Session {
         let outgoing = Outgoing { trace, envelope, received, arrival, message: spool };
         let author = Author::User(account);
         let room = &self.door.means.submission;
-        let reply = match room.submit(author, self.origin(), Share::All, outgoing).await {
+        let reply = match room.submit(author, self.origin(), Share::Later, outgoing).await {
             Ok(_committed) => told.taken(),
             Err(error) => Reply::from(&error),
         };

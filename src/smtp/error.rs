@@ -31,7 +31,7 @@ impl From<Refusal> for Reply {
             Refusal::Disabled => (550, "5.2.1"),
             Refusal::OverQuota => (452, "4.2.2"),
             Refusal::LongOverQuota => (552, "5.2.2"),
-            Refusal::DiskFull => (452, "4.3.1"),
+            Refusal::DiskFull | Refusal::QueueFull => (452, "4.3.1"),
             Refusal::Loop | Refusal::Again => (554, "5.4.6"),
         };
         Self::new(code, enhanced, refusal.to_string())

@@ -75,6 +75,7 @@ impl House {
             hostname: hostname.clone(),
             received_max: 100,
             quota_refused_after: std::time::Duration::from_hours(7 * 24),
+            queue_max: 100,
             metrics: Arc::clone(&metrics),
         };
         let urls = Urls::new(&mail, Here::default());

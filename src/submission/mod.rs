@@ -2,7 +2,7 @@
 //! own, is the header whole, who gets it here and who elsewhere.
 //!
 //! [`Submission::submit`] takes an envelope and a message and gives one result for each recipient:
-//! local ones have it, the others stand in the queue, all by one store job. [`Submission::parcel`]
+//! local ones have it if they have room, the others stand in the queue, all by one store job. [`Submission::parcel`]
 //! is the same cut in two, for who has more to do in that job. The queue does the sending.
 
 mod addressed;

@@ -42,7 +42,7 @@ pub(super) fn refuse_all<T>(
         .zip(results)
         .filter_map(|(recipient, result)| Some((recipient.clone(), *result.as_ref().err()?)))
         .collect();
-    let all = share == Share::All || refused.len() == results.len();
+    let all = share != Share::Each || refused.len() == results.len();
     if all && !refused.is_empty() { Err(Error::Refused(refused)) } else { Ok(()) }
 }
 
@@ -74,7 +74,7 @@ impl Parcel {
         let local: Vec<_> = self.ways.iter().filter_map(local).collect();
         let (kept, content) = delivery::keep(tx, &letter, &local)?;
         let mut kept = kept.into_iter();
-        let outcomes: Vec<Outcome> = self
+        let mut outcomes: Vec<Outcome> = self
             .ways
             .iter()
             .map(|way| match way {
@@ -83,6 +83,12 @@ impl Parcel {
                 Err(refusal) => Err(*refusal),
             })
             .collect();
+        if self.share == Share::Later && outcomes.iter().any(Result::is_ok) {
+            // Who has no room now stands in the queue.
+            outcomes.iter_mut().filter(|outcome| outcome.is_err()).for_each(|outcome| {
+                *outcome = Ok(Taken::Queued(QueueId(0)));
+            });
+        }
         refuse_all(self.share, &self.envelope, &outcomes)?;
         let Some(queued) = self.enqueue(tx, content, &outcomes)? else { return Ok(outcomes) };
         let number = |taken| match taken {
@@ -92,7 +98,7 @@ impl Parcel {
         Ok(outcomes.into_iter().map(|outcome| outcome.map(number)).collect())
     }
 
-    /// Queues the recipients elsewhere, and the word that those here have it for whom that was asked
+    /// Queues the recipients elsewhere and those without room, and the word that those here have it for whom that was asked
     /// (RFC 3461 §5.2.6).
     fn enqueue(
         &self,

@@ -99,7 +99,7 @@ pub enum Error {
     /// The queue is full, for this user or for all.
     #[error("too many messages in the queue")]
     QueueFull(Limit),
-    /// With [`Share::All`]: these recipients get no mail, so nobody does.
+    /// These recipients get no mail, so nobody does.
     #[error("recipients refused")]
     Refused(Vec<(Recipient, Refusal)>),
     /// The message itself: too big, no room, or our own failure; the cause goes to the log.

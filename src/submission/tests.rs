@@ -150,6 +150,32 @@ async fn one_bad_recipient_spoils_it_for_all_unless_each_is_for_itself() {
 }
 
 #[tokio::test]
+async fn who_has_no_room_waits_in_the_queue_unless_nobody_has() {
+    let house = House::new().await;
+    house.change(|tx| tx.set_quota(BOB, Some(10), None)).await;
+    let author = (Author::User(ALICE), Share::Later);
+    let submission = submission(&house, |_| {});
+    let sends = async |to: &[&str]| {
+        submit(&house, &submission, author, envelope("alice@here.example", to), TEXT).await
+    };
+    let queued = |id| Ok(Taken::Queued(QueueId(id)));
+    let taken = sends(&["bob@here.example", "alice@here.example"]).await.unwrap();
+    assert_eq!(taken, [queued(1), Ok(Taken::Delivered)]);
+    let taken = sends(&["bob@here.example", "carol@there.example"]).await.unwrap();
+    assert_eq!(taken, [queued(2), queued(2)]);
+    let Err(Error::Refused(refused)) = sends(&["bob@here.example"]).await else {
+        panic!("nobody may have it");
+    };
+    assert_eq!(refused[0].1, Refusal::OverQuota);
+    let Err(Error::Refused(refused)) = sends(&["nobody@here.example", "alice@here.example"]).await
+    else {
+        panic!("who is not there can't wait");
+    };
+    assert_eq!(refused[0].1, Refusal::UnknownUser);
+    assert_eq!(house.inbox(ALICE).await.len(), 1);
+}
+
+#[tokio::test]
 async fn the_hour_and_the_queue_have_an_end() {
     let house = House::new().await;
     let author = (Author::User(ALICE), Share::All);

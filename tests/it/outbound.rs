@@ -46,6 +46,26 @@ pub(crate) fn last_message(house: &House, user: &str, count: usize) -> String {
     read_to(&mut imap, "c ")
 }
 
+/// Waits in IDLE until the mailbox holds so many messages, or more.
+fn until_exists(house: &House, user: &str, least: usize) {
+    let mut imap = house.log_in(user);
+    imap.send_line("a SELECT INBOX").unwrap();
+    let number = |text: &str| {
+        let line = text.lines().rev().find_map(|line| line.strip_suffix(" EXISTS"));
+        line.and_then(|line| line.strip_prefix("* ")?.parse::<usize>().ok()).unwrap_or(0)
+    };
+    if number(&read_to(&mut imap, "a ")) >= least {
+        return;
+    }
+    imap.send_line("b IDLE").unwrap();
+    loop {
+        let line = imap.read_line().unwrap();
+        if number(&String::from_utf8_lossy(&line)) >= least {
+            return;
+        }
+    }
+}
+
 fn read_to(connection: &mut Connection, start: &str) -> String {
     let mut text = String::new();
     loop {
@@ -333,4 +353,48 @@ fn who_passes_mail_to_a_server_without_reports_makes_the_report() {
     for expected in ["Reporting-MTA: dns; mail.demo.example", "Action: relayed", "passed on"] {
         assert!(report.contains(expected), "{expected} in {report}");
     }
+}
+
+/// RFC 5321 §4.5.4.1: who had no room at first gets each message once, however often we are killed.
+#[test]
+fn a_kill_amid_late_deliveries_loses_none_and_repeats_none() {
+    const MESSAGES: usize = 40;
+    const KILLS: usize = 3;
+    let mut house = House::with(&[]);
+    run(&house, &["user", "quota", "alice@demo.example", "--octets", "1000"]);
+    let mut smtp = house.connect(Service::Smtp);
+    smtp.read_reply().unwrap();
+    smtp.command("EHLO far.example").unwrap();
+    for number in 0..MESSAGES {
+        // Its announced size does not tell that there is no room.
+        smtp.command("MAIL FROM:<carol@remote.example> SIZE=1").unwrap();
+        smtp.command("RCPT TO:<alice@demo.example>").unwrap();
+        smtp.command("RCPT TO:<bob@demo.example>").unwrap();
+        smtp.command("DATA").unwrap();
+        let message = format!("Subject: number {number};\r\n\r\n{}\r\n", "x".repeat(990));
+        smtp.send(&dotted(message.as_bytes())).unwrap();
+        let taken = smtp.read_reply().unwrap();
+        assert!(taken.starts_with("250"), "{taken}");
+    }
+    house.kill();
+    run(&house, &["user", "quota", "alice@demo.example", "--octets", "10MiB"]);
+    run(&house, &["queue", "retry"]);
+    for kill in 0..KILLS {
+        house.start();
+        until_exists(&house, "alice@demo.example", 1 + kill * MESSAGES / KILLS);
+        house.kill();
+        run(&house, &["queue", "retry"]);
+    }
+    house.start();
+    last_message(&house, "alice@demo.example", MESSAGES);
+    let mut imap = house.log_in("alice@demo.example");
+    imap.send_line("a SELECT INBOX").unwrap();
+    assert!(read_to(&mut imap, "a ").contains(&format!("* {MESSAGES} EXISTS")));
+    imap.send_line("b FETCH 1:* BODY.PEEK[HEADER.FIELDS (Subject)]").unwrap();
+    let subjects = read_to(&mut imap, "b ");
+    for number in 0..MESSAGES {
+        let subject = format!("Subject: number {number};");
+        assert_eq!(subjects.matches(&subject).count(), 1, "{subject}");
+    }
+    assert_eq!(run(&house, &["queue", "list"]), "");
 }
