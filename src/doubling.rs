@@ -11,6 +11,7 @@ use crate::{
     },
     mail::{
         binary,
+        downgrade::{Hop, downgrade},
         encoding::Encoding,
         preview,
         section::select_fields,
@@ -162,6 +163,29 @@ fn twice_the_message_costs_twice_as_much() {
             assert_eq!(scanner.finish(), scan(message));
         };
         doubles(&format!("{name} in steps"), &input, &in_steps);
+    }
+}
+
+#[test]
+fn twice_the_eight_bit_header_costs_twice_as_much() {
+    let values: [(&str, &str, &str); 8] = [
+        ("text", "Subject", "ü "),
+        ("addresses", "To", "ü <ü@ü>, "),
+        ("open addresses", "To", "ü <"),
+        ("groups", "To", "ü: ü@x;"),
+        ("comments", "Date", "(ü "),
+        ("quotes", "Received", "ü \""),
+        ("parameters", "Content-Type", ";ü=ü"),
+        ("pieces", "Content-Type", ";a*1=ü"),
+    ];
+    for (name, key, value) in values {
+        let in_seven_bits = |message: &[u8]| {
+            let structure = scan(message).structure.encode();
+            let structure = StructureRef::parse(&structure).unwrap();
+            let rewrite = downgrade(structure, Hop::SevenBit).unwrap();
+            assert!(rewrite.apply(message).is_ascii());
+        };
+        doubles(name, &field(key, |n| value.repeat(n)), &in_seven_bits);
     }
 }
 

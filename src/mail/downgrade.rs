@@ -3,13 +3,13 @@
 //! octets, or of fewer if we shall send only such.
 //!
 //! Text becomes quoted-printable, other content base64; what fits already is not touched, so a
-//! signed message that fits arrives as it was signed. Eight-bit header fields stay: a hop without
-//! SMTPUTF8 must not get such a message at all, and that is for the queue to say. Parts beyond the
-//! structure's limits stay as they are.
+//! signed message that fits arrives as it was signed. Header fields of eight bits, in whatever part,
+//! are written in seven for a hop without SMTPUTF8 (RFC 6857 says how); whether the envelope can be
+//! said to it is for the queue to see. Parts beyond the structure's limits stay as they are.
 
 use super::{
     encoding::Encoding,
-    rewrite::{Edit, How, Rewrite, Seen, Treatment, plan},
+    rewrite::{Edit, How, Mask, Rewrite, Seen, Treatment, plan},
     structure::{Kind, Octets, PartRef, StructureRef},
 };
 
@@ -20,6 +20,8 @@ pub enum Hop {
     SevenBit,
     /// 8BITMIME
     EightBit,
+    /// SMTPUTF8 too, and was told that the header needs it (RFC 6531).
+    International,
 }
 
 impl Hop {
@@ -28,14 +30,14 @@ impl Hop {
         let never = Octets::LONG_LINE.with(Octets::NUL).with(Octets::BARE_CR).with(Octets::BARE_LF);
         match self {
             Self::SevenBit => never.with(Octets::EIGHT_BIT),
-            Self::EightBit => never,
+            Self::EightBit | Self::International => never,
         }
     }
 
     fn label(self) -> &'static str {
         match self {
             Self::SevenBit => "7bit",
-            Self::EightBit => "8bit",
+            Self::EightBit | Self::International => "8bit",
         }
     }
 
@@ -48,6 +50,10 @@ impl Hop {
 
 /// Octets of a line, its end apart (RFC 5322 §2.1.1).
 pub const LINE_MAX: usize = 998;
+
+/// Parts of reports that hold header fields in UTF-8 (RFC 6533).
+const GLOBAL: [&str; 3] =
+    ["global-headers", "global-delivery-status", "global-disposition-notification"];
 
 /// What has to be done before the hop can take the message; nothing if it can.
 pub fn downgrade(structure: StructureRef<'_>, hop: Hop) -> Option<Rewrite> {
@@ -75,16 +81,26 @@ pub fn downgrade_to_lines(
 fn treat(seen: &Seen<'_>, hop: Hop, line_max: usize, becomes_text: bool) -> Treatment {
     let part = &seen.part;
     let short = line_max < LINE_MAX;
+    let ascii = hop != Hop::International && part.header_octets.has(Octets::EIGHT_BIT);
     let mut header = Edit {
         of_message: seen.of_message,
         fold: (short || part.header_octets.has(Octets::LONG_LINE)).then_some(line_max),
         line_ends: part.header_octets.has(Octets::NUL.with(Octets::BARE_CR).with(Octets::BARE_LF)),
+        ascii,
         ..Edit::default()
     };
-    let refused = short || part.octets.has(hop.refuses());
+    // These are what a header is, and a hop that takes no such header takes them encoded
+    // (RFC 6533 §4.5).
+    let of_header = GLOBAL.iter().any(|name| part.is("message", name));
+    let as_header = of_header && hop != Hop::International && part.octets.has(Octets::EIGHT_BIT);
+    let refused = short || part.octets.has(hop.refuses()) || as_header;
     let body = match (part.kind, refused) {
-        (Kind::Leaf, true) => encoded(part, seen.has_header),
-        (Kind::Multipart | Kind::Message, true) => How::Mask(line_max),
+        (Kind::Leaf, true) => encoded(part, hop, seen.has_header),
+        (Kind::Multipart | Kind::Message, true) => {
+            How::Mask(Mask { line: line_max, ascii: ascii || hop == Hop::SevenBit })
+        }
+        // The boundary may be among what changes.
+        (Kind::Multipart, false) if ascii => How::Mask(Mask { line: line_max, ascii }),
         (_, false) => How::Copy,
     };
     header.encoding = match body {
@@ -100,18 +116,18 @@ fn treat(seen: &Seen<'_>, hop: Hop, line_max: usize, becomes_text: bool) -> Trea
 }
 
 /// How a leaf that the hop refuses is written.
-fn encoded(part: &PartRef<'_>, has_header: bool) -> How {
+fn encoded(part: &PartRef<'_>, hop: Hop, has_header: bool) -> How {
+    // What nobody can decode is sent as it is, but not at any price.
+    let never = hop == Hop::SevenBit && part.octets.has(Octets::EIGHT_BIT);
     let is_text = part.is_text() || part.name.eq_ignore_ascii_case(b"message");
     match Encoding::of(part.encoding) {
         Encoding::Base64 => How::Rewrap,
         Encoding::QuotedPrintable => How::Requote,
-        Encoding::Unknown => How::Copy,
+        Encoding::Unknown if !never => How::Copy,
         // Without a header nothing could say how it is encoded.
-        Encoding::Lines | Encoding::Binary if !has_header => How::Copy,
-        Encoding::Lines | Encoding::Binary if is_text && !part.octets.has(Octets::NUL) => {
-            How::Quoted
-        }
-        Encoding::Lines | Encoding::Binary => How::Base64,
+        _ if !has_header => How::Copy,
+        _ if is_text && !part.octets.has(Octets::NUL) => How::Quoted,
+        _ => How::Base64,
     }
 }
 
@@ -169,6 +185,29 @@ mod tests {
     }
 
     #[test]
+    fn an_encoding_that_nobody_knows_is_kept_unless_its_octets_are_refused() {
+        let message = |text: &str| format!("Content-Transfer-Encoding: 7bits\r\n\r\n{text}\r\n");
+        let kept = message("ue");
+        assert_eq!(shown(&downgraded(kept.as_bytes(), Hop::SevenBit)), shown(kept.as_bytes()));
+        let want =
+            "Content-Transfer-Encoding: quoted-printable\r\nMIME-Version: 1.0\r\n\r\n=C3=BC\r\n";
+        assert_eq!(
+            shown(&downgraded(message("ü").as_bytes(), Hop::SevenBit)),
+            shown(want.as_bytes())
+        );
+    }
+
+    #[test]
+    fn reports_about_international_mail_are_encoded_for_who_takes_no_such_header() {
+        let report = "Content-Type: message/global-headers\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\
+            Subject: ü\r\n";
+        let sent = downgraded(report.as_bytes(), Hop::EightBit);
+        assert!(shown(&sent).contains("quoted-printable"), "{}", shown(&sent));
+        assert!(sent.ends_with(b"\r\nSubject: =C3=BC\r\n"));
+        assert_eq!(downgraded(report.as_bytes(), Hop::International), report.as_bytes());
+    }
+
+    #[test]
     fn long_lines_go_in_any_case() {
         let message = format!("Subject: x\r\n\r\n{}\r\n", "y".repeat(2000));
         let sent = downgraded(message.as_bytes(), Hop::EightBit);
@@ -189,7 +228,8 @@ mod tests {
                 "--b\r\n", "--b--\r\n", "\r\n", "text = x \r\n", "\u{e4}\r\n", "Subject: x\r\n",
                 "Content-Transfer-Encoding: 8bit\r\n", "Content-Type: image/png\r\n",
                 "Content-Type: message/rfc822\r\n", "Content-Type: multipart/mixed; boundary=b\r\n",
-                "\r\n--b\r\n\r\n",
+                "\r\n--b\r\n\r\n", "Subject: \u{e4}\r\n", "To: \u{e4} <a@b>\r\n",
+                "Content-Type: text/x; name=\u{e4}\r\n",
             ]), 0..30),
             chunk in 1usize..50,
         ) {
@@ -209,9 +249,8 @@ mod tests {
             let after = scan(&sent);
             let whole = |part: &Part| part.kind == Kind::Leaf;
             let parts = &before.structure.parts;
-            let headers_8bit = parts.iter().any(|part| part.header_octets.has(Octets::EIGHT_BIT));
             let empty = parts.iter().any(|part| part.kind == Kind::Multipart && part.size == 2);
-            if headers_8bit || empty {
+            if empty {
                 return Ok(());
             }
             prop_assert!(!after.has_8bit, "{}", String::from_utf8_lossy(&sent));

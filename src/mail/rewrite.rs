@@ -5,6 +5,7 @@
 //! [`downgrade`](super::downgrade) do that); here it is carried out. Memory stays bounded: only a
 //! header that is edited is held, up to its limit.
 
+mod ascii;
 pub(in crate::mail) mod encode;
 mod header;
 mod line_ends;
@@ -14,9 +15,18 @@ use std::{ops::Range, vec::IntoIter};
 
 pub use self::line_ends::LineEnds;
 pub(super) use self::{
+    encode::Mask,
     header::Edit,
     plan::{Seen, Treatment, plan},
 };
+
+/// Lines of text in quoted-printable; they come back octet for octet (RFC 2045 §6.7).
+pub fn quoted_printable(text: &[u8]) -> Vec<u8> {
+    let (mut work, mut out) = (encode::Quoted::default(), Vec::new());
+    work.feed(text, &mut out);
+    work.finish(&mut out);
+    out
+}
 
 /// What happens to a stretch of the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +41,8 @@ pub(super) enum How {
     Rewrap,
     /// Text in quoted-printable, put into short lines of seven bits.
     Requote,
-    /// Text that nobody reads, made harmless: seven bits, lines of at most so many octets.
-    Mask(usize),
+    /// Text that nobody reads, made harmless.
+    Mask(Mask),
     Header(Edit),
 }
 
@@ -60,7 +70,7 @@ enum Work {
     Quoted(encode::Quoted),
     Rewrap(encode::Rewrap),
     Requote(encode::Requote),
-    Mask(encode::Mask),
+    Mask(encode::Masking),
     Header(header::Editor),
 }
 
@@ -118,7 +128,7 @@ impl Rewrite {
             How::Quoted => Work::Quoted(encode::Quoted::default()),
             How::Rewrap => Work::Rewrap(encode::Rewrap::default()),
             How::Requote => Work::Requote(encode::Requote::default()),
-            How::Mask(most) => Work::Mask(encode::Mask::new(most)),
+            How::Mask(mask) => Work::Mask(encode::Masking::new(mask)),
             How::Header(edit) => Work::Header(header::Editor::new(edit)),
         };
         true

@@ -12,7 +12,7 @@ use mail_builder::{
 
 use super::answer::{Status, split_line};
 use crate::{
-    mail::field,
+    mail::{field, rewrite::quoted_printable},
     store::{Queued, QueuedRecipient, RecipientState},
     wire::{
         address::Address,
@@ -24,6 +24,9 @@ use crate::{
 const HEADER_MAX: usize = 64 << 10;
 /// Columns of a field before it is folded.
 const FOLD: usize = 76;
+/// Content-Transfer-Encodings.
+const SEVEN_BITS: &str = "7bit";
+const EIGHT_BITS: &str = "8bit";
 
 /// What is reported.
 pub(super) struct Report<'a> {
@@ -114,21 +117,27 @@ pub(super) fn notification(report: &Report<'_>) -> Option<Notification> {
     let kind = |plain: &'static str, global: &'static str| {
         ContentType::new(if international { global } else { plain })
     };
-    let text = MimePart::new("text/plain", text(report));
-    let status = MimePart::new(
-        kind("message/delivery-status", "message/global-delivery-status"),
-        status.into_bytes(),
-    )
-    .transfer_encoding(encoding(international));
-    let (kind, original) = match report.full {
-        Some(full) if declared || report.header.is_ascii() => {
-            (kind("message/rfc822", "message/global"), without_return_path(full).to_vec())
+    let mut parts = vec![MimePart::new("text/plain", text(report))];
+    let mut label = SEVEN_BITS;
+    let mut add = |kind, octets: Vec<u8>| {
+        let encoding = if octets.is_ascii() { SEVEN_BITS } else { EIGHT_BITS };
+        if encoding == EIGHT_BITS {
+            label = encoding;
         }
-        _ => (kind("text/rfc822-headers", "message/global-headers"), headers(report.header)),
+        parts.push(MimePart::new(kind, octets).transfer_encoding(encoding));
     };
-    let eight_bit = !original.is_ascii();
-    let original = MimePart::new(kind, original).transfer_encoding(encoding(eight_bit));
-    let parts = vec![text, status, original];
+    let kind_of_status = kind("message/delivery-status", "message/global-delivery-status");
+    add(kind_of_status, status.into_bytes());
+    match report.full {
+        Some(full) if declared || report.header.is_ascii() => {
+            let kind = kind("message/rfc822", "message/global");
+            add(kind, without_return_path(full).to_vec());
+        }
+        _ if international => {
+            add(ContentType::new("message/global-headers"), headers(report.header));
+        }
+        _ => parts.push(plain_headers(headers(report.header))),
+    }
     let from = format!("mailer-daemon@{}", report.hostname);
     let mut message = MessageBuilder::new()
         .from(("Mail Delivery System", from.as_str()))
@@ -141,7 +150,8 @@ pub(super) fn notification(report: &Report<'_>) -> Option<Notification> {
         message = message.in_reply_to(id.clone()).references(id);
     }
     let kind = ContentType::new("multipart/report").attribute("report-type", "delivery-status");
-    let octets = message.body(MimePart::new(kind, parts)).write_to_vec().ok()?;
+    let body = MimePart::new(kind, parts).transfer_encoding(label);
+    let octets = message.body(body).write_to_vec().ok()?;
     let recipient = Recipient { notify: Some(Notify::NEVER), ..Recipient::from(to.clone()) };
     let body = if octets.is_ascii() { Body::SevenBit } else { Body::EightBit };
     let utf8 = to.needs_utf8();
@@ -149,8 +159,13 @@ pub(super) fn notification(report: &Report<'_>) -> Option<Notification> {
     Some(Notification { envelope, octets })
 }
 
-const fn encoding(eight_bit: bool) -> &'static str {
-    if eight_bit { "8bit" } else { "7bit" }
+/// `text/rfc822-headers`, of which seven bits are expected (RFC 6522 §4): others are encoded.
+fn plain_headers(headers: Vec<u8>) -> MimePart<'static> {
+    let kind = ContentType::new("text/rfc822-headers");
+    if headers.is_ascii() {
+        return MimePart::new(kind, headers).transfer_encoding(SEVEN_BITS);
+    }
+    MimePart::new(kind, quoted_printable(&headers)).transfer_encoding("quoted-printable")
 }
 
 /// For people.
@@ -448,12 +463,33 @@ mod tests {
         let mut message = failed("a@here.example", "b@x");
         let (_, octets) = report(&message, header, Some(&full));
         assert!(octets.contains("Content-Type: text/rfc822-headers"), "{octets}");
+        assert!(octets.contains("Content-Transfer-Encoding: quoted-printable\r\n"), "{octets}");
+        assert!(octets.contains("Subject: gr=C3=BC=C3=9Fe\r\n"), "{octets}");
         assert!(octets.contains("Content-Type: message/delivery-status"));
-        assert!(!octets.contains("\r\nhi\r\n"));
+        assert!(octets.is_ascii() && !octets.contains("\r\nhi\r\n"));
         message.envelope.utf8 = true;
         let (_, octets) = report(&message, header, Some(&full));
         assert!(octets.contains("Content-Type: message/global\r\n"), "{octets}");
         assert!(octets.contains("Content-Type: message/global-delivery-status"));
+    }
+
+    #[test]
+    fn what_holds_eight_bits_says_so() {
+        let label = "Content-Transfer-Encoding: ";
+        let message = failed("a@here.example", "b@x");
+        for (body, around, returned) in [("hi", "7bit", "7bit"), ("h\u{ef}", "8bit", "8bit")] {
+            let full = [HEADER, body.as_bytes(), b"\r\n"].concat();
+            let (envelope, octets) = report(&message, HEADER, Some(&full));
+            assert_eq!(envelope.body == Body::EightBit, around == "8bit");
+            let (head, parts) = octets.split_once("\r\n\r\n").unwrap();
+            assert!(head.contains(&format!("{label}{around}")), "{head}");
+            let header_of = |kind: &str| {
+                let (_, behind) = parts.split_once(&format!("Content-Type: {kind}")).unwrap();
+                behind.split_once("\r\n\r\n").unwrap().0.to_owned()
+            };
+            assert!(header_of("message/rfc822").contains(&format!("{label}{returned}")));
+            assert!(header_of("message/delivery-status").contains(&format!("{label}7bit")));
+        }
     }
 
     #[test]

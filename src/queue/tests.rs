@@ -446,27 +446,52 @@ async fn a_smarthost_that_is_down_makes_mail_wait() {
 }
 
 #[tokio::test]
-async fn a_header_of_eight_bits_goes_only_where_it_is_taken() {
+async fn a_header_of_eight_bits_goes_as_it_is_only_to_who_agreed_to_it() {
     let text = "From: alice@here.example\r\nSubject: \u{e4}\r\n\r\nhi\r\n";
-    for (offers, declared, taken) in [
-        (&["8BITMIME"][..], false, true),
-        (&[], false, false),
-        (&["8BITMIME"], true, false),
-        (&["8BITMIME", "SMTPUTF8"], true, true),
+    for (offers, declared) in [
+        (&["8BITMIME"][..], false),
+        (&[], false),
+        (&["8BITMIME"], true),
+        (&[], true),
+        (&["8BITMIME", "SMTPUTF8"], false),
+        (&["8BITMIME", "SMTPUTF8"], true),
     ] {
         let office = Office::new(script(offers, &[])).await;
         let running = office.start(|_| {});
         office.submit(&["carol@there.example"], |envelope| envelope.utf8 = declared, text).await;
         office.until_empty().await;
-        let notes = office.sink.notes();
-        assert_eq!(!notes.messages.is_empty(), taken);
-        if let Some(heard) = notes.messages.first() {
-            assert_eq!(heard.mail.contains("SMTPUTF8"), declared);
-            assert!(heard.data.contains("Subject: \u{e4}\r\n"));
-        } else {
-            assert!(office.house.inbox(ALICE).await[0].contains("Status: 5.6.7"));
-        }
         running.end().await;
+        let heard = office.sink.notes().messages.remove(0);
+        let raw = declared && offers.contains(&"SMTPUTF8");
+        assert_eq!(heard.mail.contains(" SMTPUTF8"), raw);
+        assert_eq!(heard.mail.contains(" BODY=8BITMIME"), raw);
+        let subject = if raw { "Subject: \u{e4}\r\n" } else { "Subject: =?utf-8?q?=C3=A4?=\r\n" };
+        assert!(heard.data.contains(subject), "{}", heard.data);
+    }
+}
+
+#[tokio::test]
+async fn an_envelope_beyond_ascii_needs_a_server_that_knows_such_unless_a_domain_is_all_of_it() {
+    let text = "From: alice@here.example\r\nSubject: \u{e4}\r\n\r\nhi\r\n";
+    let here = [Ipv4Addr::LOCALHOST.into()];
+    for (to, known) in [("\u{e4}@there.example", false), ("carol@b\u{fc}cher.example", true)] {
+        let office = Office::new(script(&["8BITMIME"], &[])).await;
+        let names = Table::default()
+            .mx("there.example", &[(10, "mx.there.example")])
+            .mx("xn--bcher-kva.example", &[(10, "mx.there.example")])
+            .host("mx.there.example", &here);
+        let running = office.start_by(Resolver::fixed(names), |_| {});
+        office.submit(&[to], |envelope| envelope.utf8 = true, text).await;
+        office.until_empty().await;
+        running.end().await;
+        let messages = office.sink.notes().messages;
+        assert_eq!(messages.len(), usize::from(known));
+        for heard in messages {
+            assert_eq!(heard.rcpt, ["RCPT TO:<carol@xn--bcher-kva.example>"]);
+            assert!(heard.data.contains("Subject: =?utf-8?q?=C3=A4?=\r\n"));
+        }
+        let told = office.house.inbox(ALICE).await;
+        assert_eq!(told.concat().contains("Status: 5.6.7"), !known);
     }
 }
 

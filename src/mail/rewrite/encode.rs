@@ -110,7 +110,8 @@ impl Quoted {
     }
 }
 
-fn escaped(octet: u8) -> [u8; 3] {
+/// `hex-octet` (RFC 2045 §6.7)
+pub(super) fn escaped(octet: u8) -> [u8; 3] {
     let digit = |value: u8| if value < 10 { b'0' + value } else { b'A' - 10 + value };
     [b'=', digit(octet >> 4), digit(octet & 15)]
 }
@@ -202,38 +203,47 @@ impl Requote {
     }
 }
 
-/// Text around the parts: what is not seven bits becomes `?`, long lines are broken. Lines that may
-/// be boundaries stay.
-#[derive(Debug)]
-pub(super) struct Mask {
+/// What text around the parts may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::mail) struct Mask {
     /// Octets of a line.
-    most: usize,
+    pub line: usize,
+    /// Seven bits only.
+    pub ascii: bool,
+}
+
+/// Text around the parts: what it may not hold becomes `?`, long lines are broken. Lines that may be
+/// boundaries are not broken, and change as the parameter does that names them.
+#[derive(Debug)]
+pub(super) struct Masking {
+    mask: Mask,
     column: usize,
     dashes: usize,
 }
 
-impl Mask {
-    pub(super) fn new(most: usize) -> Self {
-        Self { most, column: 0, dashes: 0 }
+impl Masking {
+    pub(super) fn new(mask: Mask) -> Self {
+        Self { mask, column: 0, dashes: 0 }
     }
 
     pub(super) fn feed(&mut self, octets: &[u8], out: &mut Vec<u8>) {
         for octet in octets {
             if *octet == b'\n' {
                 out.push(*octet);
-                *self = Self::new(self.most);
+                *self = Self::new(self.mask);
                 continue;
             }
             if *octet == b'-' && self.dashes == self.column {
                 self.dashes = self.dashes.saturating_add(1);
             }
             let boundary = self.dashes >= 2;
-            if self.column >= self.most && *octet != b'\r' && !boundary {
+            if self.column >= self.mask.line && *octet != b'\r' && !boundary {
                 out.extend_from_slice(b"\r\n");
-                *self = Self::new(self.most);
+                *self = Self::new(self.mask);
             }
             self.column = self.column.saturating_add(1);
-            out.push(if (octet.is_ascii() && *octet != 0) || boundary { *octet } else { b'?' });
+            let harmless = *octet != 0 && (octet.is_ascii() || !self.mask.ascii);
+            out.push(if harmless { *octet } else { b'?' });
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Changes the MIME fields of one header, its other fields stay as they are.
 
-use super::LineEnds;
-use crate::mail::field::{Field, fields, find};
+use super::{LineEnds, ascii};
+use crate::mail::{
+    downgrade::LINE_MAX,
+    field::{Field, fields, find},
+};
 
 /// A longer header is only copied.
 const HEADER_MAX: usize = 1 << 20;
@@ -21,11 +24,13 @@ pub(in crate::mail) struct Edit {
     pub fold: Option<usize>,
     /// Line ends become CRLF.
     pub line_ends: bool,
+    /// Fields of eight bits are written in seven.
+    pub ascii: bool,
 }
 
 impl Edit {
     pub(super) fn is_nothing(&self) -> bool {
-        !self.adds() && self.fold.is_none() && !self.line_ends
+        !self.adds() && self.fold.is_none() && !self.line_ends && !self.ascii
     }
 
     /// Whether there will be another field.
@@ -51,15 +56,22 @@ impl Editor {
         self.held.extend_from_slice(octets);
         if self.held.len() > HEADER_MAX {
             self.passed = true;
-            out.append(&mut self.held);
+            self.pass(out);
         }
     }
 
-    pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
+    /// Lets a header go that is too long to be understood.
+    fn pass(&mut self, out: &mut Vec<u8>) {
         let held = std::mem::take(&mut self.held);
+        if self.edit.ascii { out.extend(ascii::masked(&held)) } else { out.extend(held) }
+    }
+
+    pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
         if self.passed {
-            out.extend_from_slice(&held);
-        } else if self.edit.line_ends {
+            return self.pass(out);
+        }
+        let held = std::mem::take(&mut self.held);
+        if self.edit.line_ends {
             let (mut ends, mut header) = (LineEnds::default(), Vec::with_capacity(held.len()));
             ends.feed(&held, &mut header);
             ends.finish(&mut header);
@@ -102,11 +114,15 @@ impl Edit {
     }
 
     fn put_field(&self, field: &Field<'_>, out: &mut Vec<u8>) {
-        let Some(most) = self.fold else {
-            out.extend_from_slice(field.raw);
-            return;
-        };
-        for line in field.raw.split_inclusive(|octet| *octet == b'\n') {
+        let mut written = Vec::new();
+        let mut most = self.fold;
+        if self.ascii && !field.raw.is_ascii() {
+            ascii::put(field, &mut written);
+            most.get_or_insert(LINE_MAX);
+        }
+        let raw = if written.is_empty() { field.raw } else { &written };
+        let Some(most) = most else { return out.extend_from_slice(raw) };
+        for line in raw.split_inclusive(|octet| *octet == b'\n') {
             fold(line, most, out);
         }
     }

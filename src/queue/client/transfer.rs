@@ -108,16 +108,18 @@ impl Client {
             return Err(Answer::own(Status(5, 3, 4), text));
         }
         let sender = envelope.reverse_path.address();
-        // Header fields can't be put into seven bits. Those that were never declared are sent as they
-        // came to who takes eight.
-        let utf8 = letter.eight_bit_header && (envelope.utf8 || !offers.eight_bit)
-            || sender.is_some_and(Address::needs_utf8);
-        if utf8 && !offers.utf8 {
+        // A header that nobody declared is put into seven bits for everybody: whoever gets it from
+        // there has not agreed to anything either.
+        let declared = envelope.utf8 || sender.is_some_and(Address::needs_utf8);
+        if sender.is_some_and(Address::needs_utf8) && !offers.utf8 {
             return Err(self.lacks_utf8());
         }
-        let as_it_is = letter.binary && offers.binary && offers.chunking;
+        let raw_header = letter.eight_bit_header && declared && offers.utf8 && offers.eight_bit;
+        let header_fits = raw_header || !letter.eight_bit_header;
+        let as_it_is = letter.binary && offers.binary && offers.chunking && header_fits;
         let hop = match (as_it_is, offers.eight_bit) {
             (true, _) => None,
+            (false, true) if raw_header => Some(Hop::International),
             (false, true) => Some(Hop::EightBit),
             (false, false) => Some(Hop::SevenBit),
         };
@@ -129,7 +131,7 @@ impl Client {
         }
         if as_it_is {
             parameters.push_str(" BODY=BINARYMIME");
-        } else if offers.eight_bit && (letter.eight_bit || letter.eight_bit_header) {
+        } else if offers.eight_bit && (letter.eight_bit || raw_header) {
             parameters.push_str(" BODY=8BITMIME");
         }
         if offers.dsn {
@@ -144,7 +146,7 @@ impl Client {
             push(&mut parameters, "AUTH", Some(known));
         }
         // The server must know it for recipients too, who may need it when the sender does not.
-        let utf8 = offers.utf8 && (envelope.utf8 || utf8);
+        let utf8 = offers.utf8 && declared;
         if utf8 {
             parameters.push_str(" SMTPUTF8");
         }
