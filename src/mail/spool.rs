@@ -177,7 +177,7 @@ impl Spool {
     }
 
     /// Some of its octets; a range beyond its end is cut.
-    pub(super) fn read(&self, range: Range<u64>) -> Result<Vec<u8>> {
+    pub fn read(&self, range: Range<u64>) -> Result<Vec<u8>> {
         let range = range.start.min(self.length)..range.end.min(self.length);
         if self.segments.is_empty() {
             return self.read_own(range);
@@ -225,6 +225,14 @@ impl Spool {
     /// Its first octets, among them all of its header that is ever looked at.
     pub fn header(&self) -> Result<Vec<u8>> {
         self.read(0..HEADER_MAX)
+    }
+
+    /// The same octets behind others.
+    pub fn behind(&self, front: &[u8]) -> Result<Self> {
+        let mut whole = self.sibling();
+        whole.write(front)?;
+        self.copy(0..self.len(), &mut whole)?;
+        Ok(whole)
     }
 
     /// An empty spool with the same bound.

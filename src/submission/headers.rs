@@ -4,7 +4,10 @@
 use jiff::{Timestamp, fmt::rfc2822, tz::TimeZone};
 use mail_parser::{HeaderName, HeaderValue, MessageParser};
 
-use crate::{mail::field, wire::address::Address};
+use crate::{
+    mail::field::{self, Field},
+    wire::address::Address,
+};
 
 /// Fields that a message from its author cannot have: others write them, or nobody may read them.
 const TAKEN_OUT: [&str; 6] =
@@ -23,26 +26,50 @@ pub(super) struct Repair {
     pub(super) own_id: String,
 }
 
-/// The header, repaired. It comes, and goes, with the empty line behind it.
+/// Fields that a message must have; one that says nothing is none (RFC 6409 §8.1, §8.2).
+const NEEDED: [&str; 2] = ["Date", "Message-ID"];
+
+/// The header, repaired. It comes, and goes, with the empty line behind it; it gets one where the
+/// message has none.
 pub(super) fn repair(header: &[u8], repair: Repair) -> Vec<u8> {
     let mut repaired = repair.front;
-    if field::find(header, b"Date").is_none() {
+    let lacks = |name: &str| {
+        !field::fields(header).any(|field| field.is(name.as_bytes()) && !says_nothing(&field))
+    };
+    if lacks("Date") {
         repaired.extend(format!("Date: {}\r\n", date(repair.now)).into_bytes());
     }
-    if field::find(header, b"Message-ID").is_none() {
+    if lacks("Message-ID") {
         repaired.extend(format!("Message-ID: <{}>\r\n", repair.message_id).into_bytes());
     }
     let mut taken = 0_usize;
     for field in field::fields(header) {
         taken = taken.saturating_add(field.raw.len());
         let goes = TAKEN_OUT.iter().any(|name| field.is(name.as_bytes()))
+            || NEEDED.iter().any(|name| field.is(name.as_bytes())) && says_nothing(&field)
             || field.is(b"Authentication-Results") && is_by(field.value, &repair.own_id);
         if !goes {
             repaired.extend_from_slice(field.raw);
         }
     }
-    repaired.extend_from_slice(header.get(taken..).unwrap_or_default());
+    match header.get(taken..).filter(|behind| !behind.is_empty()) {
+        Some(behind) => repaired.extend_from_slice(behind),
+        None if repaired.ends_with(b"\n") => repaired.extend_from_slice(b"\r\n"),
+        None => repaired.extend_from_slice(b"\r\n\r\n"),
+    }
     repaired
+}
+
+fn says_nothing(field: &Field<'_>) -> bool {
+    field::unfold(field.value).is_empty()
+}
+
+/// Whether a message begins with a field, or with its empty line; else it has no header at all, and all
+/// of it is text. A line that mailbox files have before a message is passed over as before.
+pub(super) fn begins_with_header(start: &[u8]) -> bool {
+    let Some(first) = field::fields(start).next() else { return true };
+    let is_field = !first.name.is_empty() && first.name.iter().all(u8::is_ascii_graphic);
+    is_field || start.starts_with(b"From ")
 }
 
 /// `date-time` (RFC 5322 §3.3); a time beyond all calendars is the epoch.
@@ -69,17 +96,38 @@ pub(super) enum Writers {
     Unclear,
 }
 
-/// From's only address, else Sender's; Sender's in any case when it is there (RFC 5322 §3.6.2).
+/// From's only address, else Sender's; Sender's in any case when it is there (RFC 5322 §3.6.2). Whoever
+/// is said to have sent it again is among them, in each such field (§3.6.6).
 pub(super) fn writers(header: &[u8]) -> Writers {
-    let (mut from, mut sender) = (Vec::new(), Vec::new());
+    let (mut from, mut sender, mut again) = (Vec::new(), Vec::new(), Vec::new());
     for field in field::fields(header) {
         if field.is(b"From") {
             from.push(field.raw);
         } else if field.is(b"Sender") {
             sender.push(field.raw);
+        } else if field.is(b"Resent-From") {
+            again.push(addresses(field.raw, &HeaderName::ResentFrom));
+        } else if field.is(b"Resent-Sender") {
+            again.push(addresses(field.raw, &HeaderName::ResentSender));
         }
     }
-    let (from, sender) = match (from.as_slice(), sender.as_slice()) {
+    let again: Option<Vec<_>> = again.into_iter().collect();
+    match (authors(&from, &sender), again) {
+        (Writers::These(mut writers), Some(again)) => {
+            writers.extend(again.into_iter().flatten());
+            Writers::These(writers)
+        }
+        (Writers::Nobody, Some(again)) if !again.is_empty() => {
+            Writers::These(again.into_iter().flatten().collect())
+        }
+        (_, None) => Writers::Unclear,
+        (authors, Some(_)) => authors,
+    }
+}
+
+/// The writers by From and Sender.
+fn authors(from: &[&[u8]], sender: &[&[u8]]) -> Writers {
+    let (from, sender) = match (from, sender) {
         ([], []) => return Writers::Nobody,
         ([from], []) => (addresses(from, &HeaderName::From), Some(Vec::new())),
         ([from], [sender]) => {
@@ -133,6 +181,49 @@ mod tests {
     }
 
     #[test]
+    fn a_field_that_says_nothing_is_none() {
+        for empty in ["Date:\r\nMessage-Id: \r\n", "Message-ID:\r\n \r\nDate:\r\n\t\r\n"] {
+            let header = format!("{empty}Subject:\r\n\r\n");
+            assert_eq!(
+                repaired(&header),
+                "Received: here\r\nDate: Tue, 15 Nov 1994 08:12:31 +0000\r\n\
+                 Message-ID: <1@here.example>\r\nSubject:\r\n\r\n"
+            );
+        }
+    }
+
+    #[test]
+    fn a_header_that_is_not_ended_is_ended() {
+        let added = "Received: here\r\nDate: Tue, 15 Nov 1994 08:12:31 +0000\r\n\
+            Message-ID: <1@here.example>\r\n";
+        for (header, ended) in [
+            ("", "\r\n"),
+            ("\r\n", "\r\n"),
+            ("Subject: x\r\n", "Subject: x\r\n\r\n"),
+            ("Subject: x", "Subject: x\r\n\r\n"),
+        ] {
+            assert_eq!(repaired(header), format!("{added}{ended}"));
+        }
+    }
+
+    #[test]
+    fn what_begins_with_no_field_has_no_header() {
+        for (start, header) in [
+            ("Subject: x\r\n", true),
+            ("Subject : x\r\n", true),
+            ("\r\ntext", true),
+            ("", true),
+            ("From alice Thu\r\nTo: b\r\n", true),
+            ("Dear Bob,\r\n", false),
+            ("Dear Bob: hello\r\n", false),
+            (" Subject: x\r\n", false),
+            (": x\r\n", false),
+        ] {
+            assert_eq!(begins_with_header(start.as_bytes()), header, "{start}");
+        }
+    }
+
+    #[test]
     fn what_must_not_leave_is_taken_out_with_its_folds_and_the_rest_stays() {
         let header = "Return-Path: <a@b>\r\nDate: today\r\nBCC: secret@x,\r\n other@x\r\n\
             message-id: <2@x>\r\nReceived: by\r\n\tme\r\nresent-bcc: b@x\r\nTo:  c@x \r\n\
@@ -160,6 +251,12 @@ mod tests {
             ("From: Alice\r\n", Writers::Unclear),
             ("From:\r\n", Writers::Unclear),
             ("Sender: s@x\r\n", Writers::Unclear),
+            (
+                "Resent-From: r@x, B <q@x>\r\nResent-Sender: t@x\r\nFrom: a@x\r\nResent-From: u@x\r\n",
+                these(&["a@x", "r@x", "q@x", "t@x", "u@x"]),
+            ),
+            ("From: a@x\r\nResent-From: nobody\r\n", Writers::Unclear),
+            ("Resent-From: r@x\r\n", these(&["r@x"])),
         ];
         for (header, expected) in cases {
             assert_eq!(writers(format!("{header}\r\n").as_bytes()), expected, "{header}");

@@ -27,6 +27,9 @@ use crate::{
 /// Octets of a header that is repaired: what the mail room keeps as one.
 const HEADER_MAX: usize = 1 << 20;
 
+/// Octets of a message in which it shows whether it begins with a field.
+const START: u64 = 1_000;
+
 /// What submission needs to know of the house.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -244,7 +247,7 @@ impl Submission {
             seen.store(delivery::hops(&header), Ordering::Relaxed);
             headers::repair(&header, repair)
         };
-        let message = self.delivery.mail().prepare(message, edit).await?;
+        let message = self.delivery.mail().prepare(with_header(message).await?, edit).await?;
         // What lies beyond was not repaired: a Bcc there would leave.
         if message.header().len() >= HEADER_MAX {
             return Err(Error::HeaderTooLong);
@@ -308,6 +311,17 @@ impl Submission {
     ) -> Result<T, Error> {
         Ok(self.delivery.mail().store().read(job).await?)
     }
+}
+
+/// The message; if it is nothing but text, with the empty line before it that a header ends with.
+async fn with_header(message: Spool) -> Result<Spool, Error> {
+    let start = message.read(0..message.len().min(START))?;
+    if headers::begins_with_header(&start) {
+        return Ok(message);
+    }
+    let work = move || message.behind(b"\r\n");
+    let work = tokio::task::spawn_blocking(work).await;
+    Ok(work.map_err(|_| mail::Error::Internal(store::Error::Cancelled))??)
 }
 
 /// The left side of a Message-ID that was never used before.
