@@ -83,9 +83,9 @@ section! {
         /// Steps of one SASL exchange.
         sasl_steps_max: usize = 10,
 
-        /// Octets of an SMTP command line.
+        /// Octets of an SMTP command line with its CRLF.
         smtp_command_line_max: Size = Size(2_048),
-        /// Octets of a line of SMTP authentication (RFC 4954 §4).
+        /// Octets of a line of SMTP authentication with its CRLF (RFC 4954 §4).
         smtp_auth_line_max: Size = Size(12_288),
         /// Octets of a text line of a message that is received.
         text_line_received_max: Size = Size::kib(64),

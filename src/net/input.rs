@@ -97,9 +97,17 @@ impl Input {
     ///
     /// A line longer than `max` is a fault at once; its rest is thrown away before the next line.
     pub async fn line(&mut self, max: usize) -> Result<Option<Vec<u8>>, InputError> {
+        self.line_by(|_| max).await
+    }
+
+    /// The same; how long the line may be is told from what of it has come.
+    pub async fn line_by(
+        &mut self,
+        mut max: impl FnMut(&[u8]) -> usize,
+    ) -> Result<Option<Vec<u8>>, InputError> {
         loop {
             let rest = self.bytes.get(self.start..).unwrap_or_default();
-            match self.lines.find(rest, max) {
+            match self.lines.find(rest, max(rest)) {
                 Found::Line { text, taken } => {
                     let line = self.rest().get(..text).unwrap_or_default().to_vec();
                     self.take(taken);

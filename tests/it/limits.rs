@@ -146,7 +146,7 @@ fn sized(octets: usize) -> String {
 fn a_command_line_has_an_end() {
     let go = |house: &House, door, octets: usize| {
         let mut smtp = greeted(house, door);
-        let answer = smtp.command(&format!("NOOP {}", "x".repeat(octets - 5))).unwrap();
+        let answer = smtp.command(&format!("NOOP {}", "x".repeat(octets - 7))).unwrap();
         let next = smtp.command("NOOP").unwrap();
         assert!(next.starts_with("250"), "the conversation goes on: {next}");
         answer
@@ -156,13 +156,48 @@ fn a_command_line_has_an_end() {
     Limit { key, at: 100, with: &[], doors: DOORS, go, within, beyond }.hold();
 }
 
+/// As it is configured from the start, the CRLF counted (RFC 5321 §4.5.3.1.4).
+#[test]
+fn a_command_line_ends_where_the_page_of_limits_says() {
+    let go = |house: &House, door, octets: usize| {
+        let mut smtp = greeted(house, door);
+        smtp.command(&format!("NOOP {}", "x".repeat(octets - 7))).unwrap()
+    };
+    let key = "smtp_command_line_max";
+    let (within, beyond) = ("250", "500 5.5.2");
+    Limit { key, at: 2_048, with: &[], doors: DOORS, go, within, beyond }.hold();
+}
+
+/// RFC 5321 §4.5.3: octets without an end are answered as soon as they can be no command.
+#[test]
+fn a_line_that_does_not_end_is_not_waited_for() {
+    let house = House::with(&[]);
+    for door in DOORS {
+        let mut smtp = house.connect(*door);
+        smtp.read_reply().unwrap();
+        smtp.send(&[b'x'; 9_000]).unwrap();
+        let refused = smtp.read_reply().unwrap();
+        assert!(refused.starts_with("500 5.5.2"), "{refused}");
+        // It is one fault, however long it goes on.
+        smtp.send(&vec![b'x'; 100_000]).unwrap();
+        let next = smtp.command("\r\nNOOP").unwrap();
+        assert!(next.starts_with("250"), "{next}");
+    }
+    let mut smtp = house.connect(Service::Submission);
+    smtp.read_reply().unwrap();
+    smtp.command("EHLO phone.example").unwrap();
+    smtp.send(&[b"AUTH PLAIN ", [b'A'; 12_300].as_slice()].concat()).unwrap();
+    let refused = smtp.read_reply().unwrap();
+    assert!(refused.starts_with("500 5.5.2"), "{refused}");
+}
+
 #[test]
 fn a_line_of_auth_may_be_longer_and_has_an_end() {
     let go = |house: &House, door, octets: usize| {
         let mut smtp = house.connect(door);
         smtp.read_reply().unwrap();
         smtp.command("EHLO test.example").unwrap();
-        smtp.command(&format!("AUTH PLAIN {}", "!".repeat(octets - 11))).unwrap()
+        smtp.command(&format!("AUTH PLAIN {}", "!".repeat(octets - 13))).unwrap()
     };
     let with = &[("limits.smtp_command_line_max", "50")];
     let (doors, key): (&[_], _) = (&[Service::Submission], "smtp_auth_line_max");
@@ -173,7 +208,7 @@ fn a_line_of_auth_may_be_longer_and_has_an_end() {
         smtp.command("EHLO test.example").unwrap();
         let challenge = smtp.command("AUTH PLAIN").unwrap();
         assert!(challenge.starts_with("334"), "{challenge}");
-        let answer = smtp.command(&"!".repeat(octets)).unwrap();
+        let answer = smtp.command(&"!".repeat(octets - 2)).unwrap();
         let next = smtp.command("NOOP").unwrap();
         assert!(next.starts_with("250"), "the exchange is over: {next}");
         answer

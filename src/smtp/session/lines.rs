@@ -10,23 +10,31 @@ use crate::{
     smtp::{Reply, Role},
 };
 
+/// CRLF counts too, in the length of a line (RFC 5321 §4.5.3.1.4).
+const LINE_END: usize = 2;
+
+/// Octets of text in a line of so many octets.
+fn text_of(line: usize) -> usize {
+    line.saturating_sub(LINE_END)
+}
+
 impl Session {
-    /// The next command's line. AUTH may be longer than all others (RFC 4954 §4).
+    /// The next command's line. AUTH may be longer than all others (RFC 4954 §4); of what is none, no
+    /// more is waited for than a command can be.
     pub(in crate::smtp) async fn command_line(&mut self) -> Done<Vec<u8>> {
-        let most = self.door.limits.command_line;
-        let may_log_in = self.door.role == Role::Submission && self.user.is_none();
-        let auth = if may_log_in { self.door.limits.auth_line } else { 0 };
-        let is_auth =
-            |line: &[u8]| line.get(..5).is_some_and(|verb| verb.eq_ignore_ascii_case(b"AUTH "));
+        let (command, auth) = (self.door.limits.command_line, self.door.limits.auth_line);
         loop {
-            let line = self.line(most.max(auth)).await?;
-            let may_log_in = auth > 0 && line.as_deref().is_none_or(is_auth);
-            let (most, limit) = if may_log_in {
-                (auth, Limit::SmtpAuthLineMax)
-            } else {
-                (most, Limit::SmtpCommandLineMax)
+            let may_log_in = self.door.role == Role::Submission && self.user.is_none();
+            let mut limit = Limit::SmtpCommandLineMax;
+            let mut most = |begun: &[u8]| {
+                let verb = begun.get(..5).unwrap_or_default();
+                if may_log_in && verb.eq_ignore_ascii_case(b"AUTH ") {
+                    limit = Limit::SmtpAuthLineMax;
+                    return text_of(auth);
+                }
+                text_of(command)
             };
-            if let Some(line) = line.filter(|line| line.len() <= most) {
+            if let Some(line) = self.line_by(&mut most).await? {
                 return Ok(line);
             }
             self.door.exceeded(limit);
@@ -36,13 +44,22 @@ impl Session {
         }
     }
 
-    /// The next line; None for one that was too long. While none has come, what was said leaves.
+    /// The next line of at most so many octets, its end among them; None for one that was too long.
     pub(in crate::smtp) async fn line(&mut self, most: usize) -> Done<Option<Vec<u8>>> {
+        self.line_by(&mut |_: &[u8]| text_of(most)).await
+    }
+
+    /// The next line, whose text may be as long as is said of what has come; None for one that was too
+    /// long. While none has come, what was said leaves.
+    async fn line_by(
+        &mut self,
+        most: &mut (impl FnMut(&[u8]) -> usize + Send),
+    ) -> Done<Option<Vec<u8>>> {
         if self.entry.stop().is_cancelled() {
             return self.end_by_stop();
         }
         self.wait_until(self.command_deadline());
-        let read = match self.input.line(most).now_or_never() {
+        let read = match self.input.line_by(&mut *most).now_or_never() {
             Some(read) => read,
             None => self.line_to_come(most).await?,
         };
@@ -59,16 +76,16 @@ impl Session {
     }
 
     /// Waits for a line that is not there yet; what was said leaves first.
-    pub(in crate::smtp) async fn line_to_come(
+    async fn line_to_come(
         &mut self,
-        most: usize,
+        most: &mut (impl FnMut(&[u8]) -> usize + Send),
     ) -> Done<Result<Option<Vec<u8>>, InputError>> {
         self.flush().await?;
         let stop = self.entry.stop().clone();
         tokio::select! {
             biased;
             () = stop.cancelled() => self.end_by_stop(),
-            read = self.input.line(most) => Ok(read),
+            read = self.input.line_by(most) => Ok(read),
         }
     }
 
