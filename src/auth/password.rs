@@ -12,7 +12,10 @@ use std::{
 
 use argon2::{Argon2, Params, PasswordHasher, PasswordVerifier, password_hash};
 use aws_lc_rs::rand;
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD},
+};
 use lru::LruCache;
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
@@ -38,6 +41,11 @@ pub enum PasswordError {
     Interrupted,
 }
 
+/// KiB that a hash is worked on in,
+const MEMORY: u32 = 19 * 1024;
+/// and how often all of it is gone through.
+const PASSES: u32 = 2;
+
 /// Hashes and verifies, so many at the same time.
 pub struct Passwords {
     slots: Arc<Semaphore>,
@@ -57,7 +65,7 @@ impl Passwords {
     pub fn new(parallel: usize) -> Result<Self, PasswordError> {
         Ok(Self {
             slots: Arc::new(Semaphore::new(parallel.max(1))),
-            nobody: hash("nobody has this password")?,
+            nobody: nobody()?,
             key: random()?,
             remembered: Mutex::new(LruCache::new(MOST_REMEMBERED)),
         })
@@ -166,10 +174,18 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N], PasswordError> {
 
 /// Slow: not for a thread that must not block.
 pub(super) fn hash(password: &str) -> Result<String, PasswordError> {
-    let params = Params::new(19 * 1024, 2, 1, None).map_err(PasswordError::Parameters)?;
+    let params = Params::new(MEMORY, PASSES, 1, None).map_err(PasswordError::Parameters)?;
     let salt: [u8; 16] = random()?;
     let hash = Argon2::from(params).hash_password_with_salt(password.as_bytes(), &salt)?;
     Ok(hash.to_string())
+}
+
+/// What costs the same work as a password's hash, and is the hash of none that anybody knows. To make
+/// it costs none: the 19 MiB would stay with the process as long as nothing else needs them.
+fn nobody() -> Result<String, PasswordError> {
+    let (salt, hash): ([u8; 16], [u8; 32]) = (random()?, random()?);
+    let [salt, hash] = [BASE64_STANDARD_NO_PAD.encode(salt), BASE64_STANDARD_NO_PAD.encode(hash)];
+    Ok(format!("$argon2id$v=19$m={MEMORY},t={PASSES},p=1${salt}${hash}"))
 }
 
 fn matches(password: &Secret, phc: &str) -> bool {
@@ -261,6 +277,16 @@ mod tests {
         let one = passwords.hash(secret("x")).await.unwrap();
         assert!(one.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{one}");
         assert_ne!(one, passwords.hash(secret("x")).await.unwrap());
+    }
+
+    /// Not even one that cannot be read, which would cost nothing.
+    #[test]
+    fn nobody_has_a_hash_like_others_and_no_password() {
+        let (nobody, other) = (nobody().unwrap(), hash("x").unwrap());
+        assert_eq!(nobody.len(), other.len());
+        assert_eq!(nobody.split('$').nth(3), other.split('$').nth(3));
+        let verified = Argon2::default().verify_password(b"x", &*nobody);
+        assert_eq!(verified, Err(password_hash::Error::PasswordInvalid));
     }
 
     #[test]

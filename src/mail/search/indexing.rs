@@ -26,8 +26,8 @@ const GATHER: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(100);
 /// and after a failure, such as a full disk.
 const AFTER_FAILURE: Duration = Duration::from_mins(1);
-/// A step ends when it has taken so many octets of text; while others write, an eighth of it.
-const STEP_OCTETS: usize = 1 << 20;
+/// A step ends when it has taken so many octets of text; while others write, a quarter of it.
+const STEP_OCTETS: usize = 512 << 10;
 /// And after so many messages in any case.
 const STEP_MESSAGES: u32 = 400;
 
@@ -128,7 +128,7 @@ impl Mail {
             if is_busy {
                 sleep(PAUSE).await;
             }
-            let octets = if is_busy { STEP_OCTETS / 8 } else { STEP_OCTETS };
+            let octets = if is_busy { STEP_OCTETS / 4 } else { STEP_OCTETS };
             let metrics = Arc::clone(&self.metrics);
             let step =
                 move |r: &Reader<'_>, index: &mut Index| step(r, index, reach, octets, &metrics);

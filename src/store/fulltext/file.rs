@@ -31,7 +31,7 @@ const APPLICATION_ID: i64 = 0x4d74_7874;
 /// Goes up when the tables change.
 const FORMAT: i64 = 2;
 /// Octets of trigrams that are gathered in memory before they are written.
-const GATHERED: i64 = 4 << 20;
+const GATHERED: i64 = 2 << 20;
 
 const SCHEMA: &str = "
     CREATE TABLE state (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
@@ -281,8 +281,7 @@ impl Index {
         self.seen(self.changed.sum(&self.sql).and_then(|()| self.sql.execute_batch("COMMIT")))
     }
 
-    /// There is nothing to do for a while: memory that only work needs is given back when this job is
-    /// over.
+    /// There is nothing to do for a while: the file is closed when this job is over, until the next one.
     pub fn rest(&self) {
         self.resting.set(true);
     }
@@ -321,7 +320,7 @@ pub(super) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
     }
     sql.execute_batch(
         "PRAGMA synchronous = NORMAL; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;
-         PRAGMA mmap_size = 0; PRAGMA cache_size = -2048;",
+         PRAGMA mmap_size = 0; PRAGMA cache_size = -1024;",
     )?;
     Ok(sql)
 }

@@ -84,6 +84,7 @@ impl Worker {
         let mut thread = Thread {
             means,
             index: None,
+            rests_trusted: false,
             closing: Arc::clone(&closing),
             anew: Arc::clone(&anew),
             mark: Arc::clone(&mark),
@@ -162,6 +163,8 @@ struct Thread {
     closing: Arc<AtomicBool>,
     anew: Arc<Notify>,
     mark: Arc<AtomicI64>,
+    /// The file was closed for a rest, and what is in it may be believed.
+    rests_trusted: bool,
     distrusted: Arc<AtomicBool>,
     current: Arc<Mutex<Current>>,
 }
@@ -196,14 +199,19 @@ impl Thread {
         } else if let Some(index) = self.index.take() {
             return Ok(index);
         }
-        let Means { path, stamp, metrics, .. } = &self.means;
+        let Means { path, stamp, metrics, lookups, .. } = &self.means;
         let was_there = path.exists();
         if was_there
             && !self.distrusted.load(Ordering::Relaxed)
             && let Some(index) = Index::open(path, stamp, &self.closing)?
         {
+            if self.rests_trusted {
+                index.trust();
+            }
             return Ok(index);
         }
+        // They may have a file open that is no longer there.
+        lookups.close();
         let index = Index::make(path, stamp, &self.closing)?;
         if was_there {
             metrics.count(Count::FulltextRebuild);
@@ -226,16 +234,17 @@ impl Thread {
             reader::snapshot(&reader, |r| job(r, &mut index))
         };
         let ended = index.end(outcome.is_ok() && !index.is_damaged());
-        if index.is_resting() {
-            for sql in [&index.sql, sql] {
-                let _ = sql.execute_batch("PRAGMA shrink_memory");
-            }
-        }
         self.mark.store(index.mark().map_or(0, |mark| mark.0), Ordering::Relaxed);
         if index.is_trusted() {
             self.means.lookups.open();
         }
-        self.index = Some(index);
+        if index.is_resting() && !index.is_damaged() {
+            // Memory goes back to the system when all of a connection's does.
+            self.rests_trusted = index.is_trusted();
+            let _ = sql.execute_batch("PRAGMA shrink_memory");
+        } else {
+            self.index = Some(index);
+        }
         let value = outcome?;
         ended?;
         Ok(value)
@@ -244,6 +253,7 @@ impl Thread {
     /// Lets go of a file that cannot be trusted.
     fn abandon(&mut self) {
         self.mark.store(0, Ordering::Relaxed);
+        self.rests_trusted = false;
         self.means.lookups.close();
         self.index = None;
         let _ = self.means.sql.execute_batch("ROLLBACK");
