@@ -349,10 +349,13 @@ impl Tx<'_> {
         unchanged_since: Option<ModSeq>,
     ) -> Result<MarkOutcome> {
         let names = &*mask.of(names);
-        let named = match deed {
-            MarkDeed::Remove => self.known_marks(mailbox.id, names)?,
-            MarkDeed::Add | MarkDeed::Replace => self.marks(mailbox.id, names)?,
-        };
+        let mut named = self.known_marks(mailbox.id, names)?;
+        if deed != MarkDeed::Remove
+            && named.keywords.numbers().count() < names.keywords.len()
+            && self.any_to_mark(mailbox.id, uids, deed, named, unchanged_since)?
+        {
+            named = self.marks(mailbox.id, names)?;
+        }
         let mut outcome = MarkOutcome::default();
         let mut mod_seq = None;
         let mut tally = Tally::default();
@@ -389,6 +392,29 @@ impl Tx<'_> {
             self.happened(mailbox.account, mailbox.id, mod_seq, kind);
         }
         Ok(outcome)
+    }
+}
+
+impl Tx<'_> {
+    /// Is there a message that will be marked? A keyword is made for one only. What a message does not
+    /// bear refuses nothing, so that the keywords known so far are enough to tell.
+    fn any_to_mark(
+        &self,
+        mailbox: MailboxId,
+        uids: &[Uid],
+        deed: MarkDeed,
+        known: Marks,
+        unchanged_since: Option<ModSeq>,
+    ) -> Result<bool> {
+        for uid in uids {
+            if let Some(entry) = self.message(mailbox, *uid)? {
+                let is_newer = unchanged_since.is_some_and(|since| entry.mod_seq > since);
+                if !(is_newer && concerns(deed, known, entry.marks)) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 }
 
