@@ -61,8 +61,15 @@ impl Mail {
     /// [`Error::NoMailbox`] when there is none of that very spelling (INBOX in any case) or the
     /// actor may not know of it; [`Error::NotSelectable`]; [`Error::Forbidden`].
     pub async fn open(&self, actor: &Actor, name: &str, need: Rights) -> Result<Mailbox> {
-        let (actor, name) = (*actor, name.to_owned());
-        self.store.read(move |r| open(r, &actor, &name, need)).await
+        // An owner has all rights.
+        if let Some(mailbox) = self.views.opened.get(actor.account, name) {
+            return Ok(mailbox);
+        }
+        let now = self.views.opened.now();
+        let (actor, of_name) = (*actor, name.to_owned());
+        let mailbox = self.store.read(move |r| open(r, &actor, &of_name, need)).await?;
+        self.views.opened.keep(name, &mailbox, now);
+        Ok(mailbox)
     }
 
     /// The same for who has any of these rights.

@@ -30,6 +30,7 @@ mod mailbox;
 pub mod metadata;
 pub mod name;
 mod narrow;
+mod opened;
 pub mod pack;
 mod prepare;
 pub mod preview;

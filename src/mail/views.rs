@@ -9,6 +9,7 @@ use lru::LruCache;
 
 use super::{
     error::{Error, Result},
+    opened::Opened,
     view::View,
 };
 use crate::{
@@ -26,6 +27,8 @@ const BUDGET: usize = 256 << 20;
 #[derive(Default)]
 pub(super) struct Views {
     shelf: Mutex<Shelf>,
+    /// The handles by which owners opened their mailboxes.
+    pub(super) opened: Opened,
 }
 
 struct Shelf {
@@ -136,6 +139,7 @@ impl Shelf {
 
 impl Observer for Views {
     fn committed(&self, events: &[Arc<Event>]) {
+        self.opened.hear(events);
         let mut shelf = self.shelf();
         for event in events {
             let Some(mailbox) = event.mailbox else { continue };
