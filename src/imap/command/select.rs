@@ -116,7 +116,7 @@ impl Command for Select {
                 return Err(uid_required());
             }
             if session.select(None) {
-                out.ok(&Code::Closed, "the mailbox before is closed");
+                out.ok(&Code::Closed, "closed");
             }
             if self.condstore {
                 session.enable_condstore(out);
@@ -141,7 +141,7 @@ impl Command for Select {
                 Access::ReadWrite => Some(session.door.limits.value).filter(|most| *most > 0),
                 Access::ReadOnly => None,
             };
-            out.ok(&Code::Annotations(said), "what may be said");
+            out.ok(&Code::Annotations(said), "allowed");
             out.ok(&Code::UrlMech, "URLs");
             if let Some(known) = known.filter(|known| known.mod_seq < opened.mod_seq) {
                 let enabled = session.enabled;
@@ -180,6 +180,7 @@ impl Resync {
     }
 }
 
+/// The texts behind the codes are short: a phone that comes back pays for each octet.
 fn describe(
     selected: &Selected,
     opened: &Opened,
@@ -205,15 +206,15 @@ fn describe(
             out.put(" RECENT");
         });
         if let Some(number) = opened.unseen.filter(|_| !enabled.uid_only) {
-            out.ok(&Code::Unseen(number), "the first unseen message");
+            out.ok(&Code::Unseen(number), "first unseen");
         }
     }
     let kept = selected.permanent(&opened.flags);
-    out.ok(&Code::PermanentFlags(kept), "flags that are kept");
-    out.ok(&Code::UidValidity(mailbox.uid_validity), "UIDs are valid");
-    out.ok(&Code::UidNext(opened.uid_next), "the next UID");
-    out.ok(&Code::HighestModSeq(opened.mod_seq), "the last change");
-    out.ok(&Code::MailboxId(mailbox.id), "this mailbox for ever");
+    out.ok(&Code::PermanentFlags(kept), "kept");
+    out.ok(&Code::UidValidity(mailbox.uid_validity), "valid");
+    out.ok(&Code::UidNext(opened.uid_next), "next");
+    out.ok(&Code::HighestModSeq(opened.mod_seq), "highest");
+    out.ok(&Code::MailboxId(mailbox.id), "id");
 }
 
 #[cfg(test)]
