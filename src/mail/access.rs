@@ -7,7 +7,8 @@
 //!   asks [`Mail::rights`] after [`crate::events::Kind::RightsChange`] or when it lagged.
 //! - A list asks [`Mail::mailboxes`]: it holds what the user may know of, each with its rights.
 //!
-//! An owner has all rights, and for the owner nothing is read but the mailbox itself. A mailbox
+//! An owner has all rights, and for the owner nothing is read but the mailbox itself, and not even that
+//! when the owner opened it lately ([`super::opened`]). A mailbox
 //! without `l` for the user is answered as if it were not there (RFC 4314 §6), except to a deed for
 //! which the right is there: who may insert need not see.
 
