@@ -24,6 +24,9 @@ const WORTH_EACH: usize = 8;
 /// New messages find their ranks one by one as long as there are so many known ones for each.
 const KNOWN_EACH: usize = 32;
 
+/// So many messages are put in order by ranks while one is by what it says.
+const RANKED_EACH: usize = 10;
+
 /// What messages are compared by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SortKey {
@@ -85,7 +88,8 @@ impl Mail {
         let view = self.view(mailbox).await?;
         if self.is_ranked(&view, &criteria, uids.len()).await? {
             let (view, uids, criteria) = (Arc::clone(&view), uids.clone(), criteria.clone());
-            let sorted = arrange(uids.len(), move || by_ranks(&view, &uids, &criteria));
+            let work = uids.len() / RANKED_EACH;
+            let sorted = arrange(work, move || by_ranks(&view, &uids, &criteria));
             if let Some(sorted) = sorted.await? {
                 return Ok(sorted);
             }
