@@ -94,8 +94,11 @@ fn notified(server: &Server, _: usize) -> f64 {
     server.restart();
     let login = |number| listening(server, number);
     let first: Vec<Imap> = (0..phones).map(login).collect();
+    // Checking passwords took more than all sessions together take.
+    server.wait_until_idle();
     let before = server.resident();
     let more: Vec<Imap> = (0..phones).map(login).collect();
+    server.wait_until_idle();
     let each = server.resident().saturating_sub(before) as f64 / phones as f64 / 1024.0;
     sleeping().push((server.imap, first.into_iter().chain(more).collect()));
     each
