@@ -67,6 +67,11 @@ impl Sessions {
         Entry { sessions: Arc::clone(self), id, stop }
     }
 
+    /// Does the server close, and every session with it?
+    pub fn is_closing(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
     /// All live sessions by number.
     pub fn list(&self) -> Vec<Live> {
         let mut all: Vec<_> = self.lock().values().map(|(live, _)| live.clone()).collect();

@@ -148,7 +148,12 @@ pub async fn serve(door: Arc<Door>, connection: Connection) {
         failed_logins: 0,
         door,
     };
-    let ended = session.converse(&mut out).await;
+    let mut ended = session.converse(&mut out).await;
+    let told_to = session.entry.stop().is_cancelled() && !session.door.sessions.is_closing();
+    if told_to && matches!(ended, Err(Error::Bye(Some(Code::Unavailable), _))) {
+        // It alone: a client that tries again at once is not let in.
+        ended = Err(Error::Bye(None, "your access has changed; log in again"));
+    }
     if let Err(Error::Bye(code, text)) = &ended {
         out.bye(code.as_ref(), text);
     }

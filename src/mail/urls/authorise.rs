@@ -125,7 +125,7 @@ pub(super) fn check(r: &Reader<'_>, url: &Text, by: By) -> Result<Found, LinkErr
         return Err(LinkError::NoAccess);
     };
     let server = url.server()?;
-    let owner = here::user(r, server, by.follower.account())?;
+    let owner = enabled(r, here::user(r, server, by.follower.account())?)?;
     let found = owner.map(|owner| mailbox(r, owner, message)).transpose()?.flatten();
     let key = found.as_ref().zip(owner);
     let key = key.map(|(found, owner)| r.url_key(owner, found.row.id)).transpose()?.flatten();
@@ -133,6 +133,12 @@ pub(super) fn check(r: &Reader<'_>, url: &Text, by: By) -> Result<Found, LinkErr
         & message.expire.is_none_or(|until| by.now <= until.as_second())
         & permits(r, access, by.follower)?;
     found.filter(|found| holds && found.rights.contain(Rights::READ)).ok_or(LinkError::NoAccess)
+}
+
+/// Who gave the authorisation, if it is somebody who may still log in.
+fn enabled(r: &Reader<'_>, owner: Option<AccountId>) -> Result<Option<AccountId>, LinkError> {
+    let account = owner.map(|owner| r.account_by_id(owner)).transpose()?.flatten();
+    Ok(account.filter(|account| account.enabled).map(|account| account.id))
 }
 
 /// The mailbox as who gave the authorisation sees it now.
