@@ -208,10 +208,7 @@ impl Quota {
         let places = account.quota_messages.unwrap_or(u64::MAX);
         let fits =
             account.used_octets.saturating_add(octets) <= room && account.used_messages < places;
-        // A message that does not say how large it is would be put off for all its recipients once it
-        // is there, again and again.
-        let was_full = octets == 0 && account.full_since.is_some();
-        if fits && !was_full {
+        if fits && (octets > 0 || account.used_octets < room) {
             return Ok(());
         }
         let since = account.full_since.unwrap_or(now);

@@ -47,13 +47,16 @@ pub(super) struct Plan {
     turns: VecDeque<Destination>,
     turning: HashSet<Destination>,
     workers: HashMap<Destination, usize>,
+    /// Another plan takes over who is due.
+    retired: bool,
 }
 
 impl Plan {
     /// A plan of its own that takes nobody who is in a worker's hands here. Who only waits here is put
-    /// back.
+    /// back, and nobody is taken over any more: a look may be under way.
     pub(super) fn renewed(&mut self) -> Self {
         self.put_back();
+        self.retired = true;
         Self { held: Arc::clone(&self.held), ..Self::default() }
     }
 
@@ -68,6 +71,9 @@ impl Plan {
 
     /// Takes over recipients that are due, with their destinations; those held already are passed over.
     pub(super) fn take(&mut self, due: &[(Due, Destination)]) {
+        if self.retired {
+            return;
+        }
         for (Due { queue, number, .. }, to) in due {
             {
                 let mut hands = self.hands();

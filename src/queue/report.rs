@@ -8,6 +8,7 @@ use crate::{
     delivery::Share,
     events::{Door, Origin},
     ids::QueueId,
+    ids::trace_id,
     mail,
     store::{self, DelayReport, Queued, QueuedRecipient, RecipientState, Want},
     submission::{self, Author, Outgoing, Parcel},
@@ -100,6 +101,7 @@ async fn write(
         Err(error) => return Err(error),
     };
     let (now, schedule) = (inner.now(), &inner.settings.schedule);
+    let at = jiff::Timestamp::from_second(now).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     Ok(dsn::notification(&dsn::Report {
         hostname: &inner.settings.hostname,
         now,
@@ -108,7 +110,8 @@ async fn write(
         told,
         header: &original.header,
         full: original.octets.as_deref(),
-        id: &format!("report.{}.{now}", message.trace),
+        // Several reports may be due about one message within a second.
+        id: &format!("report.{}.{}", message.trace, trace_id(at)),
     }))
 }
 

@@ -12,7 +12,7 @@ from email import message_from_bytes, policy
 import check
 import mail
 from house import ALICE, BOB, PASSWORD
-from jobs.mbsync import files
+from maildir import files
 
 
 def job(house, folder):
