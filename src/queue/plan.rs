@@ -209,6 +209,8 @@ mod tests {
         let one = Connections { per_destination: 1, in_all: 1 };
         let (relay, at_work) = old.next_worker(one).unwrap();
         let mut new = old.renewed();
+        // A look was under way.
+        old.take(&all);
         new.take(&all);
         assert_eq!((at_work.queue, new.held()), (QueueId(1), 3));
         assert_eq!(new.next_worker(one).map(|(_, job)| job.queue), Some(QueueId(2)));
