@@ -110,6 +110,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Error> {
     for (key, value) in &sources.flags {
         layers.push(layers::flag(Config::KEYS, key, value)?);
     }
+    layers.iter().try_for_each(|layer| layers::check_sections(Config::KEYS, layer))?;
     let mut explicit = BTreeMap::new();
     for layer in &layers {
         layer.paths(&mut explicit);

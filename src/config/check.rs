@@ -22,6 +22,9 @@ impl Config {
             what: what.to_owned(),
             allowed: allowed.to_owned(),
         };
+        if self.data_dir.as_os_str().is_empty() {
+            return Err(wrong("data_dir", "is empty", "a folder of its own"));
+        }
         match (&self.tls.cert, &self.tls.key) {
             (Some(_), None) => {
                 return Err(wrong("tls.cert", "stands without tls.key", "both or none"));

@@ -72,6 +72,31 @@ impl Layer {
     }
 }
 
+/// Refuses a list in the place of a section: it would be taken key by key.
+pub(super) fn check_sections(keys: &'static [Key], layer: &Layer) -> Result<(), Error> {
+    lists(keys, "", &layer.values).map_or(Ok(()), |key| {
+        let (what, allowed) = ("a list will not do".to_owned(), "a section".to_owned());
+        Err(Error::Key { place: layer.place.clone(), key, what, allowed })
+    })
+}
+
+/// The first section that is a list.
+fn lists(keys: &'static [Key], prefix: &str, values: &Dict) -> Option<String> {
+    keys.iter().find_map(|key| {
+        let (value, path) = (values.get(key.name)?, format!("{prefix}{}", key.name));
+        let below = format!("{path}.");
+        match (key.kind, value) {
+            (Kind::Table(_) | Kind::Named(_), Value::Array(..)) => Some(path),
+            (Kind::Table(inner), Value::Dict(_, values)) => lists(inner, &below, values),
+            (Kind::Named(_), Value::Dict(_, named)) => {
+                let list = named.iter().find(|(_, value)| matches!(value, Value::Array(..)));
+                list.map(|(name, _)| format!("{below}{name}"))
+            }
+            _ => None,
+        }
+    })
+}
+
 /// The layer of a file.
 pub(super) fn file(path: &Path) -> Result<Layer, Error> {
     let unreadable = |cause| Error::Unreadable { file: path.to_owned(), cause };

@@ -121,6 +121,12 @@ fn each_fault_names_the_key_the_place_and_what_is_allowed() {
             "[limits]\nimap_litral_max = 1",
             "mailade.toml: limits.imap_litral_max: there is no such key; allowed: imap_literal_max and ",
         ),
+        ("limits = [12000]", "mailade.toml: limits: a list will not do; allowed: a section"),
+        (
+            "burl = { host = [1] }",
+            "mailade.toml: burl.host: a list will not do; allowed: a section",
+        ),
+        ("data_dir = \"\"", "mailade.toml: data_dir: is empty; allowed: a folder of its own"),
         ("[tls]\ncrt = \"x\"", "mailade.toml: tls.crt: there is no such key; allowed: cert, key"),
         (
             "[burl.host.\"a.example\"]\nuser = \"x\"",
