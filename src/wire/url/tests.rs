@@ -113,6 +113,19 @@ fn a_user_may_be_a_whole_address_encoded_or_not() {
 }
 
 #[test]
+fn a_slash_in_a_section_is_no_segment() {
+    let mut part = message("/INBOX/;UID=1");
+    part.section = Some("a/..".into());
+    let url = ImapUrl { server: None, target: UrlTarget::Message(Box::new(part)) };
+    assert_eq!(url.to_string(), "/INBOX/;UID=1/;SECTION=a%2F..");
+    assert_eq!(ImapUrl::parse(&url.to_string()), Ok(url));
+    for name in ["/", "/a", "a/", "a//b", "//"] {
+        let url = ImapUrl { server: None, target: UrlTarget::Mailbox(mailbox(name, 0), None) };
+        assert_eq!(ImapUrl::parse(&url.to_string()), Ok(url), "{name}");
+    }
+}
+
+#[test]
 fn what_breaks_the_grammar_is_no_url() {
     for text in [
         "",

@@ -49,8 +49,11 @@ impl fmt::Display for UrlServer {
 
 impl fmt::Display for UrlMailbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What would be taken for segments that go up is encoded (RFC 5092 §7).
-        for (number, level) in self.name.split('/').enumerate() {
+        // What would be taken for segments that go up is encoded, and a slash at either end
+        // (RFC 5092 §7, §7.1).
+        let whole = self.name.starts_with('/') || self.name.ends_with('/');
+        let levels = self.name.split(|c| c == '/' && !whole);
+        for (number, level) in levels.enumerate() {
             if number > 0 {
                 f.write_str("/")?;
             }
@@ -72,7 +75,8 @@ impl fmt::Display for UrlMessage {
         write!(f, ";UID={}", self.uid)?;
         if let Some(section) = &self.section {
             f.write_str("/;SECTION=")?;
-            encode(f, section, bchar)?;
+            // A slash would begin a segment, and some segments mean a step up.
+            encode(f, section, |octet| bchar(octet) && octet != b'/')?;
         }
         if let Some(partial) = &self.partial {
             write!(f, "/;PARTIAL={partial}")?;
