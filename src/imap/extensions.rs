@@ -3,6 +3,8 @@
 //! Capabilities, dispatch and `docs/PROTOCOLS.md` follow from it. To add an extension: its row
 //! here, its command in a file of its own, its transcript.
 
+use std::sync::Arc;
+
 #[allow(clippy::wildcard_imports, reason = "the table names every command there is")]
 use super::command::*;
 use super::incoming;
@@ -146,12 +148,23 @@ impl std::fmt::Display for Source {
     }
 }
 
+/// What stands behind the `=` at the end of a capability word.
+#[derive(Clone, Copy)]
+pub enum Behind {
+    /// There is no such end.
+    Nothing,
+    /// A number.
+    Number(fn(&Facts) -> u64),
+    /// A submission server; the word stands once for each, or not at all.
+    SubmissionServer,
+}
+
 /// One extension: its word, its RFC, when its word is shown, and what commands it brings.
 pub struct Extension {
-    /// The capability word; it ends with `=` when a number follows.
+    /// The capability word; it ends with `=` when something follows.
     pub capability: &'static str,
-    /// The number that follows.
-    pub number: Option<fn(&Facts) -> u64>,
+    /// What follows.
+    pub behind: Behind,
     /// Where it is defined.
     pub source: Source,
     /// Is the word shown now?
@@ -166,18 +179,19 @@ const fn extension(
     shown: fn(&Facts) -> bool,
     rows: &'static [Row],
 ) -> Extension {
-    Extension { capability, number: None, source: Source::Rfc(rfc), shown, rows }
+    Extension { capability, behind: Behind::Nothing, source: Source::Rfc(rfc), shown, rows }
 }
 
 /// One that a draft defines.
 const fn drafted(capability: &'static str, draft: &'static str, rows: &'static [Row]) -> Extension {
-    Extension { capability, number: None, source: Source::Draft(draft), shown: always, rows }
+    let (behind, source) = (Behind::Nothing, Source::Draft(draft));
+    Extension { capability, behind, source, shown: always, rows }
 }
 
 /// One whose word ends with a number.
 const fn numbered(capability: &'static str, rfc: u16, number: fn(&Facts) -> u64) -> Extension {
-    let source = Source::Rfc(rfc);
-    Extension { capability, number: Some(number), source, shown: always, rows: &[] }
+    let (behind, source) = (Behind::Number(number), Source::Rfc(rfc));
+    Extension { capability, behind, source, shown: always, rows: &[] }
 }
 
 fn always(_: &Facts) -> bool {
@@ -354,6 +368,13 @@ pub static EXTENSIONS: &[Extension] = &[
     drafted("CAN-SUBMIT", "draft-royer-lemonade-submit-01", &[
         logged_in("SUBMIT", submit::parse).data(submit::is_data),
     ]),
+    Extension {
+        capability: "SUBMIT-SERVER=",
+        behind: Behind::SubmissionServer,
+        source: Source::Draft("draft-ietf-lemonade-submit-01"),
+        shown: after_login,
+        rows: &[logged_in("EHLO", ehlo::parse).reads()],
+    },
     numbered("MESSAGELIMIT=", 9738, |facts| facts.messages_max),
 ];
 
@@ -365,16 +386,33 @@ pub fn row(name: &str) -> Option<&'static Row> {
 
 /// The words of CAPABILITY at this moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Capabilities(pub Facts);
+pub struct Capabilities {
+    /// What decides on it.
+    pub facts: Facts,
+    /// Submission servers that may follow our users' URLs, each as `host:port`.
+    pub submission_servers: Arc<[String]>,
+}
 
 impl Encode for Capabilities {
     fn encode(&self, out: &mut Buffer) {
         out.put("CAPABILITY");
-        for extension in EXTENSIONS.iter().filter(|extension| (extension.shown)(&self.0)) {
-            out.put(" ");
-            out.put(extension.capability);
-            if let Some(number) = extension.number {
-                out.put(number(&self.0));
+        for extension in EXTENSIONS.iter().filter(|extension| (extension.shown)(&self.facts)) {
+            let word = |out: &mut Buffer| {
+                out.put(" ");
+                out.put(extension.capability);
+            };
+            match extension.behind {
+                Behind::Nothing => word(out),
+                Behind::Number(number) => {
+                    word(out);
+                    out.put(number(&self.facts));
+                }
+                Behind::SubmissionServer => {
+                    for server in &*self.submission_servers {
+                        word(out);
+                        out.put(server.as_str());
+                    }
+                }
             }
         }
     }
@@ -387,7 +425,8 @@ mod tests {
 
     fn words(facts: Facts) -> String {
         let mut out = Buffer::default();
-        out.put(Capabilities(facts));
+        let submission_servers = ["mail.x:465".to_owned(), "mail.x:587".to_owned()].into();
+        out.put(Capabilities { facts, submission_servers });
         String::from_utf8(out.into_bytes()).unwrap() + " "
     }
 
@@ -428,6 +467,13 @@ mod tests {
         assert!(after.contains(" LITERAL+ ") && !after.contains(" LITERAL- "));
         assert!(after.contains(" MESSAGELIMIT=1000000 "));
         assert!(after.contains(" APPENDLIMIT=52428800 ") && !after.contains(" AUTH="));
+    }
+
+    #[test]
+    fn users_learn_each_submission_server_that_is_trusted() {
+        assert!(!words(PLAIN).contains("SUBMIT-SERVER"));
+        let after = words(Facts { logged_in: true, ..PLAIN });
+        assert!(after.contains(" SUBMIT-SERVER=mail.x:465 SUBMIT-SERVER=mail.x:587 "));
     }
 
     #[test]

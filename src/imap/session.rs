@@ -42,6 +42,10 @@ pub struct Door {
     pub urls: Urls,
     /// Mail from our users.
     pub submission: Submission,
+    /// Where else they can hand it in, each as `host:port`.
+    pub submission_servers: Arc<[String]>,
+    /// What those servers say to EHLO when a user has logged in over TLS.
+    pub submission_keywords: Arc<[String]>,
     /// Passwords and SASL exchanges.
     pub logins: Arc<Logins>,
     /// What one connection may ask.
@@ -385,7 +389,8 @@ impl Session {
 
     /// What CAPABILITY says now.
     pub fn capabilities(&self) -> Capabilities {
-        Capabilities(self.facts())
+        let submission_servers = Arc::clone(&self.door.submission_servers);
+        Capabilities { facts: self.facts(), submission_servers }
     }
 
     /// How mailbox names are read and written.

@@ -18,7 +18,7 @@ use crate::{
     config::Address,
     imap,
     net::{BindError, Connection, Connections, Listener, Protocol, Refusal, ServerTls},
-    smtp::{self, Role},
+    smtp::{self, Role, extensions::Situation},
 };
 
 /// A conversation from its first word to its last.
@@ -45,6 +45,8 @@ pub(super) struct Hinges {
     now: Arc<RwLock<Leaves>>,
     tls: ServerTls,
     connections: Arc<Connections>,
+    /// Where submission listens, TLS before STARTTLS.
+    submission_ports: Vec<u16>,
 }
 
 /// What is behind each kind of door, by the configuration that holds now.
@@ -61,31 +63,54 @@ pub(super) type Unbound = (&'static str, BindError);
 /// Binds all addresses of all services.
 pub(super) fn bind(house: &House, tls: &ServerTls) -> Result<Doors, Unbound> {
     let connections = Arc::clone(&house.connections);
-    let now = Arc::new(RwLock::new(Leaves::new(house, tls)));
-    let hinges = Hinges { now, tls: tls.clone(), connections };
-    let listen = &house.config.listen;
-    let smtp_refusal = smtp::Door::refusal;
-    let imap = hinges.imap();
-    let mx = hinges.smtp(|leaves| &leaves.mx);
-    let lmtp = hinges.smtp(|leaves| &leaves.lmtp);
-    let submission = hinges.smtp(|leaves| &leaves.submission);
+    let bind = |service, addresses: &[Address], refusal: fn(Refusal) -> &'static str| {
+        let addresses: Vec<SocketAddr> = addresses.iter().map(|address| address.0).collect();
+        let listener = Listener::bind(service, &addresses, &connections, refusal);
+        listener.map_err(|fault| (service, fault))
+    };
     let (imaps, submissions) = (tls.speaking(Protocol::Imap), tls.speaking(Protocol::Smtp));
+    let listen = &house.config.listen;
+    let to_smtp = smtp::Door::refusal;
+    let imap = bind("imap", &listen.imap, imap::refusal)?;
+    let imaps = bind("imaps", &listen.imaps, imap::refusal)?.with_tls(&Arc::new(imaps));
+    let smtp = bind("smtp", &listen.smtp, to_smtp)?;
+    let lmtp = bind("lmtp", &listen.lmtp, to_smtp)?;
+    let submission = bind("submission", &listen.submission, to_smtp)?;
+    let submissions =
+        bind("submissions", &listen.submissions, to_smtp)?.with_tls(&Arc::new(submissions));
+    let submission_ports = ports(&[&submissions, &submission]);
+    let leaves = Leaves::new(house, tls, &submission_ports);
+    let now = Arc::new(RwLock::new(leaves));
+    let hinges = Hinges { now, tls: tls.clone(), connections, submission_ports };
+    let door = |service, listener, greet| Door { service, listener, greet };
     let doors = vec![
-        hinges.door("imap", &listen.imap, imap::refusal, &imap)?,
-        hinges.door("imaps", &listen.imaps, imap::refusal, &imap)?.over_tls(imaps),
-        hinges.door("smtp", &listen.smtp, smtp_refusal, &mx)?,
-        hinges.door("lmtp", &listen.lmtp, smtp_refusal, &lmtp)?,
-        hinges.door("submission", &listen.submission, smtp_refusal, &submission)?,
-        hinges
-            .door("submissions", &listen.submissions, smtp_refusal, &submission)?
-            .over_tls(submissions),
+        door("imap", imap, hinges.imap()),
+        door("imaps", imaps, hinges.imap()),
+        door("smtp", smtp, hinges.smtp(|leaves| &leaves.mx)),
+        door("lmtp", lmtp, hinges.smtp(|leaves| &leaves.lmtp)),
+        door("submission", submission, hinges.smtp(|leaves| &leaves.submission)),
+        door("submissions", submissions, hinges.smtp(|leaves| &leaves.submission)),
     ];
     Ok(Doors { doors, hinges })
 }
 
+/// The ports of some listeners, each once, in their order.
+fn ports(listeners: &[&Listener]) -> Vec<u16> {
+    let mut ports = Vec::new();
+    for address in listeners.iter().flat_map(|listener| listener.addresses()) {
+        if !ports.contains(&address.port()) {
+            ports.push(address.port());
+        }
+    }
+    ports
+}
+
 impl Leaves {
-    fn new(house: &House, tls: &ServerTls) -> Self {
+    fn new(house: &House, tls: &ServerTls, submission_ports: &[u16]) -> Self {
         let limits = &house.config.limits;
+        let host = house.hostname.ascii();
+        let servers = submission_ports.iter().map(|port| format!("{host}:{port}"));
+        let keywords = Situation::of_user(limits.message_size_max.octets()).lines();
         let tls = tls.clone().with_handshake_time(*limits.tls_handshake_time);
         let source_url = house.config.source_url.as_ref().map(ToString::to_string);
         let smtp = |role| {
@@ -110,6 +135,8 @@ impl Leaves {
                 mail: house.mail.clone(),
                 urls: house.urls.clone(),
                 submission: house.submission.clone(),
+                submission_servers: servers.collect(),
+                submission_keywords: keywords.into(),
                 logins: Arc::clone(&house.logins),
                 limits: bounds::imap(limits),
                 tls: Some(Arc::new(tls.speaking(Protocol::Imap))),
@@ -130,21 +157,8 @@ impl Hinges {
     /// From now on conversations are held as this house has it.
     pub(super) fn renew(&self, house: &House) {
         self.connections.renew(bounds::connections(&house.config.limits));
-        let leaves = Leaves::new(house, &self.tls);
+        let leaves = Leaves::new(house, &self.tls, &self.submission_ports);
         *self.now.write().unwrap_or_else(PoisonError::into_inner) = leaves;
-    }
-
-    fn door(
-        &self,
-        service: &'static str,
-        addresses: &[Address],
-        refusal: fn(Refusal) -> &'static str,
-        greet: &Greet,
-    ) -> Result<Door, Unbound> {
-        let addresses: Vec<SocketAddr> = addresses.iter().map(|address| address.0).collect();
-        let listener = Listener::bind(service, &addresses, &self.connections, refusal)
-            .map_err(|fault| (service, fault))?;
-        Ok(Door { service, listener, greet: Arc::clone(greet) })
     }
 
     fn imap(&self) -> Greet {
@@ -161,12 +175,6 @@ impl Hinges {
             let door = Arc::clone(which(&now.read().unwrap_or_else(PoisonError::into_inner)));
             Box::pin(door.serve(connection))
         })
-    }
-}
-
-impl Door {
-    fn over_tls(self, tls: ServerTls) -> Self {
-        Self { listener: self.listener.with_tls(&Arc::new(tls)), ..self }
     }
 }
 

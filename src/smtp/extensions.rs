@@ -56,6 +56,18 @@ const fn extension(
 }
 
 impl Situation {
+    /// That of a user who has logged in over TLS.
+    pub const fn of_user(size_max: u64) -> Self {
+        Self {
+            role: Role::Submission,
+            tls_possible: false,
+            binding: true,
+            secured: true,
+            logged_in: true,
+            size_max,
+        }
+    }
+
     /// EHLO's keyword lines.
     pub fn lines(&self) -> Vec<String> {
         EXTENSIONS.iter().filter_map(|extension| (extension.line)(self)).collect()

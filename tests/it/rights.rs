@@ -31,6 +31,7 @@ const WITHOUT_RIGHTS: &[&str] = &[
     "SUBSCRIBE",
     "UNSUBSCRIBE",
     "SUBMIT",
+    "EHLO",
 ];
 
 /// Commands whose mailboxes have rights, but that are never refused for want of one: what they leave

@@ -14,6 +14,7 @@ pub mod compose;
 pub mod copy;
 pub mod create;
 pub mod delete;
+pub mod ehlo;
 pub mod enable;
 pub mod esearch;
 pub mod expunge;
