@@ -1,5 +1,5 @@
 //! A message that was checked, and the store job that delivers it: octets stored once, a place in each
-//! INBOX, a row of the queue for who has no room yet, and a report for those senders who asked for one.
+//! mailbox, a row of the queue for who has no room yet, and a report for those senders who asked for one.
 
 use std::collections::HashSet;
 
@@ -8,8 +8,11 @@ use super::{
     recipient::{Addressee, Quota, Refusal},
 };
 use crate::{
-    ids::{AccountId, ContentId},
-    mail::{self, Mail, NewMail, Prepared, field},
+    ids::{AccountId, ContentId, MailboxId},
+    mail::{
+        self, Mail, NewMail, Prepared, field,
+        posting::{self, INBOX},
+    },
     store::{self, MailboxRow, MarkNames, NewQueued, NewTrace, RecipientState, Tx},
     wire::{
         address::{Address, ReversePath},
@@ -17,12 +20,10 @@ use crate::{
     },
 };
 
-/// The mailbox that mail goes to.
-const INBOX: &str = "INBOX";
-
 /// A message that was checked and waits for its store job.
 pub struct Arrived {
     trace: String,
+    author: Option<AccountId>,
     envelope: Envelope,
     addressees: Vec<Addressee>,
     arrival: String,
@@ -48,7 +49,7 @@ impl Delivery {
 
     /// `said`: whose mailbox its header shall name.
     async fn prepare(&self, incoming: Incoming, said: Option<String>) -> Result<Arrived, Error> {
-        let Incoming { trace, envelope, addressees, received, arrival, message } = incoming;
+        let Incoming { trace, author, envelope, addressees, received, arrival, message } = incoming;
         let home = sole_home(&addressees);
         let ours = said.iter().count();
         let mut head = return_path(&envelope.reverse_path);
@@ -67,7 +68,7 @@ impl Delivery {
             return Err(Refusal::Again.into());
         }
         let (quota, queue_max) = (self.quota(), self.settings.queue_max);
-        Ok(Arrived { trace, envelope, addressees, arrival, message, quota, queue_max })
+        Ok(Arrived { trace, author, envelope, addressees, arrival, message, quota, queue_max })
     }
 }
 
@@ -92,7 +93,7 @@ impl Arrived {
         Ok(outcomes)
     }
 
-    /// The same for who waited in the queue, save what becomes of the rows there. An account that has
+    /// The same for who waited in the queue, save what becomes of the rows there. A mailbox that has
     /// this message by another recipient of it does not get it again.
     pub fn hand_over_late(&self, tx: &mut Tx<'_>) -> Result<Vec<Outcome>, Error> {
         let all: Vec<_> = self.addressees.iter().collect();
@@ -102,7 +103,8 @@ impl Arrived {
     }
 
     fn letter(&self) -> Letter<'_> {
-        Letter { trace: &self.trace, message: &self.message, quota: self.quota }
+        let Self { trace, author, message, quota, .. } = self;
+        Letter { trace, author: *author, message, quota: *quota }
     }
 
     /// Queues those who have no room yet, and the word that a message was delivered for those whose
@@ -167,13 +169,15 @@ pub(super) fn refusal_for_all(share: Share, outcomes: &[Outcome]) -> Option<Refu
 pub struct Letter<'a> {
     /// The id that follows it through the house.
     pub trace: &'a str,
+    /// The user who wrote it; None for who did not log in.
+    pub author: Option<AccountId>,
     /// Its octets and what was computed of them.
     pub message: &'a Prepared,
     /// How much room accounts have.
     pub quota: Quota,
 }
 
-/// Puts a message into the INBOX of each addressee, as a part of a store job. An account that is
+/// Puts a message into the mailbox of each addressee, as a part of a store job. A mailbox that is
 /// meant twice gets it once; an addressee of several accounts has all of them served, or none. Gives
 /// the stored content if anybody has it.
 pub fn keep(
@@ -189,18 +193,24 @@ fn keep_for_others(
     tx: &mut Tx<'_>,
     letter: &Letter<'_>,
     addressees: &[&Addressee],
-    mut served: HashSet<AccountId>,
+    mut served: HashSet<MailboxId>,
 ) -> Result<(Vec<Outcome>, Option<ContentId>), mail::Error> {
     let mut content = None;
     let mut outcomes = Vec::with_capacity(addressees.len());
     for addressee in addressees {
-        let missing: Vec<_> =
-            addressee.accounts.iter().copied().filter(|id| !served.contains(id)).collect();
-        let outcome = check_room(tx, letter, &missing)?;
+        let mut missing: Vec<(AccountId, MailboxRow)> = Vec::new();
+        for account in &addressee.accounts {
+            let mailbox = mailbox(tx, letter, *account, addressee)?;
+            let twice = missing.iter().any(|(_, known)| known.id == mailbox.id);
+            if !twice && !served.contains(&mailbox.id) {
+                missing.push((*account, mailbox));
+            }
+        }
+        let outcome = check_room(tx, letter, missing.iter().map(|(account, _)| *account))?;
         if outcome.is_ok() {
-            for account in missing {
-                content = Some(keep_for(tx, letter, account, addressee)?);
-                served.insert(account);
+            for (account, mailbox) in missing {
+                content = Some(keep_for(tx, letter, account, &mailbox, addressee)?);
+                served.insert(mailbox.id);
             }
         }
         outcomes.push(outcome);
@@ -208,13 +218,38 @@ fn keep_for_others(
     Ok((outcomes, content))
 }
 
+/// Where an account gets a message: in the mailbox that is addressed, as long as it is there and the
+/// sender may post there, else in INBOX.
+fn mailbox(
+    tx: &mut Tx<'_>,
+    letter: &Letter<'_>,
+    account: AccountId,
+    addressee: &Addressee,
+) -> Result<MailboxRow, mail::Error> {
+    let named = addressee.mailbox(account).map(|id| tx.mailbox_by_id(id)).transpose()?.flatten();
+    if let Some(mailbox) = named.filter(|mailbox| mailbox.selectable)
+        && posting::admits(tx, letter.author, &mailbox)?
+        && (mailbox.account == account || has_room(tx, letter, mailbox.account)?)
+    {
+        return Ok(mailbox);
+    }
+    inbox(tx, account)
+}
+
+/// Is there room among what belongs to nobody alone? When there is none, nobody shall hear of it.
+fn has_room(tx: &Tx<'_>, letter: &Letter<'_>, owner: AccountId) -> Result<bool, mail::Error> {
+    let owner = tx.account_by_id(owner)?;
+    let size = letter.message.size();
+    Ok(owner.is_some_and(|owner| letter.quota.check(&owner, size, tx.now()).is_ok()))
+}
+
 fn check_room(
     tx: &Tx<'_>,
     letter: &Letter<'_>,
-    accounts: &[AccountId],
+    accounts: impl IntoIterator<Item = AccountId>,
 ) -> Result<Outcome, mail::Error> {
     for id in accounts {
-        match tx.account_by_id(*id)? {
+        match tx.account_by_id(id)? {
             None => return Ok(Err(Refusal::UnknownUser)),
             Some(account) if !account.enabled => return Ok(Err(Refusal::Disabled)),
             Some(account) => {
@@ -232,9 +267,9 @@ fn keep_for(
     tx: &mut Tx<'_>,
     letter: &Letter<'_>,
     account: AccountId,
+    mailbox: &MailboxRow,
     addressee: &Addressee,
 ) -> Result<ContentId, mail::Error> {
-    let mailbox = inbox(tx, account)?;
     let message = letter.message.clone();
     let new = NewMail {
         message,
@@ -242,9 +277,9 @@ fn keep_for(
         internal_date: None,
         annotations: Vec::new(),
     };
-    let new = new.keep(tx, &mailbox)?;
-    let place = tx.append(&mailbox, &[new])?.first().map(|entry| (mailbox.id, entry.uid));
-    let detail = format!("{} into {INBOX}", addressee.recipient.address);
+    let new = new.keep(tx, mailbox)?;
+    let place = tx.append(mailbox, &[new])?.first().map(|entry| (mailbox.id, entry.uid));
+    let detail = format!("{} into {}", addressee.recipient.address, mailbox.name);
     tx.trace(&NewTrace {
         trace: letter.trace,
         account: Some(account),

@@ -42,6 +42,8 @@ pub struct Delivery {
 pub struct Incoming {
     /// The id that follows it through the house.
     pub trace: String,
+    /// The user who wrote it; None for who did not log in.
+    pub author: Option<AccountId>,
     /// Its sender and parameters; its recipients are not looked at.
     pub envelope: Envelope,
     /// Who gets it.

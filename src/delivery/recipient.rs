@@ -1,21 +1,16 @@
-//! Whom an address of this house means: an account, an alias, a detail behind `+`, the postmaster,
-//! or whoever takes what is addressed to nobody. The house's own name has one mailbox, the
-//! postmaster's, unless it is a domain of ours too.
+//! Whom an address of this house means: an account, an alias, a mailbox of one
+//! ([`posting`]), the postmaster, or whoever takes what is addressed to nobody. The house's own name
+//! has one mailbox, the postmaster's, unless it is a domain of ours too.
 //!
-//! Local parts are compared without regard to case. A real address or alias with the very local part
-//! wins over any reading of it.
+//! Local parts are compared without regard to case.
 
 use crate::{
-    ids::AccountId,
+    ids::{AccountId, MailboxId},
+    mail::posting::{self, Meant},
     store::{self, Account, Domain, Reader},
-    wire::{
-        address::{Address, LocalPart},
-        envelope::Recipient,
-    },
+    wire::{address::Address, envelope::Recipient},
 };
 
-/// The separator of a detail from its user.
-const DETAIL: char = '+';
 /// The mailbox that every domain must have (RFC 5321 §4.5.1).
 const POSTMASTER: &str = "postmaster";
 /// Who our reports are from; an answer to one is for the postmaster.
@@ -26,12 +21,23 @@ const MAILER_DAEMON: &str = "mailer-daemon";
 pub struct Addressee {
     /// The address as it came, with what the sender asked for.
     pub recipient: Recipient,
-    /// Whose INBOX it goes to: several for an alias of several.
+    /// Who gets it, in INBOX: several for an alias of several.
     pub accounts: Vec<AccountId>,
-    /// What stood behind the `+`, as it was written.
+    /// Who of them gets it in another mailbox, if that is still there then and the sender may post
+    /// there.
+    pub elsewhere: Vec<(AccountId, MailboxId)>,
+    /// What stood beside the user's own address, as it was written.
     pub detail: Option<String>,
     /// The account's own address; None for an alias of several accounts.
     pub home: Option<String>,
+}
+
+impl Addressee {
+    /// Where this one of them gets it, when that is not INBOX.
+    pub(super) fn mailbox(&self, account: AccountId) -> Option<MailboxId> {
+        let found = self.elsewhere.iter().find(|(whose, _)| *whose == account);
+        found.map(|(_, mailbox)| *mailbox)
+    }
 }
 
 /// Why an address gets no mail here.
@@ -108,7 +114,7 @@ pub fn resolve(
         }
         None => Err(Refusal::UnknownDomain),
     };
-    let (accounts, detail) = match found {
+    let Meant { accounts, names, detail } = match found {
         Ok(found) => found,
         Err(refusal) => return Ok(Err(refusal)),
     };
@@ -123,26 +129,29 @@ pub fn resolve(
         return Ok(Err(Refusal::Disabled));
     }
     let home = home.filter(|_| enabled.len() == 1);
-    Ok(Ok(Addressee { recipient: recipient.clone(), accounts: enabled, detail, home }))
+    let mut elsewhere = Vec::new();
+    for account in &enabled {
+        let mailbox = posting::find(reader, *account, &names)?;
+        elsewhere.extend(mailbox.map(|mailbox| (*account, mailbox)));
+    }
+    let recipient = recipient.clone();
+    Ok(Ok(Addressee { recipient, accounts: enabled, elsewhere, detail, home }))
 }
 
-/// Accounts, and what stood behind the `+`.
-type Found = Result<(Vec<AccountId>, Option<String>), Refusal>;
+type Found = Result<Meant, Refusal>;
+
+/// Their INBOXes.
+fn inboxes(accounts: Vec<AccountId>) -> Meant {
+    Meant { accounts, names: Vec::new(), detail: None }
+}
 
 fn accounts(
     reader: &Reader<'_>,
     address: &Address,
     domain: &Domain,
 ) -> Result<Found, store::Error> {
-    let exact = reader.addressees(&address.key())?;
-    if !exact.is_empty() {
-        return Ok(Ok((exact, None)));
-    }
-    if let Some((user, detail)) = split(address) {
-        let accounts = reader.addressees(&user.key())?;
-        if !accounts.is_empty() {
-            return Ok(Ok((accounts, Some(detail))));
-        }
+    if let Some(meant) = posting::meant(reader, address)? {
+        return Ok(Ok(meant));
     }
     let mut refusal = Refusal::UnknownUser;
     if address.local().value().eq_ignore_ascii_case(POSTMASTER) {
@@ -151,7 +160,7 @@ fn accounts(
             Err(none) => refusal = none,
         }
     }
-    Ok(domain.catch_all.map(|account| (vec![account], None)).ok_or(refusal))
+    Ok(domain.catch_all.map(|account| inboxes(vec![account])).ok_or(refusal))
 }
 
 /// Is this address of the house's own name one that somebody reads?
@@ -160,36 +169,22 @@ fn is_for_postmaster(address: &Address) -> bool {
     [POSTMASTER, MAILER_DAEMON].iter().any(|name| local.eq_ignore_ascii_case(name))
 }
 
-/// The address without its detail, and the detail: the first `+` parts them.
-fn split(address: &Address) -> Option<(Address, String)> {
-    let value = address.local().value();
-    let (user, detail) = value.split_once(DETAIL)?;
-    let user = Address::new(LocalPart::from_value(user).ok()?, address.domain().clone()).ok()?;
-    Some((user, detail.to_owned()))
-}
-
 /// Whoever runs the server reads what the postmaster gets: the owner who was there first.
 fn postmaster(reader: &Reader<'_>) -> Result<Found, store::Error> {
     let owners = reader.accounts(None)?.into_iter().filter(|account| account.owner);
     let owner = owners.filter(|account| account.enabled).map(|account| account.id).min();
-    Ok(owner.map(|owner| (vec![owner], None)).ok_or(Refusal::NoPostmaster))
+    Ok(owner.map(|owner| inboxes(vec![owner])).ok_or(Refusal::NoPostmaster))
 }
 
 /// Whether a user may write as this address: the account's own, an alias of it, or one of these with
-/// a detail. What a catch-all takes belongs to nobody.
+/// a mailbox or detail. What a catch-all takes belongs to nobody.
 pub fn is_own_address(
     reader: &Reader<'_>,
     account: AccountId,
     address: &Address,
 ) -> Result<bool, store::Error> {
-    let exact = reader.addressees(&address.key())?;
-    if !exact.is_empty() {
-        return Ok(exact.contains(&account));
-    }
-    match split(address) {
-        Some((user, _)) => Ok(reader.addressees(&user.key())?.contains(&account)),
-        None => Ok(false),
-    }
+    let meant = posting::meant(reader, address)?;
+    Ok(meant.is_some_and(|meant| meant.accounts.contains(&account)))
 }
 
 /// How much room an account has, and how long mail for a full one is put off.

@@ -11,9 +11,11 @@ use super::{
 use crate::{
     events::{Bus, Door, Interest, Origin},
     ids::{AccountId, ContentId, DeviceId, QueueId, Uid},
-    mail::{self, Actor, Mail, Spool},
+    mail::{self, Actor, Mail, Rights, Spool},
     metrics::{Limit, Metrics},
-    store::{self, NewAccount, Options, RecipientState, Store, Tx},
+    store::{
+        self, AclEntry, Identifier, NewAccount, Options, RecipientState, SpecialUse, Store, Tx,
+    },
     wire::{
         address::{Address, Domain, ReversePath},
         envelope::{Envelope, Notify, Recipient},
@@ -93,9 +95,14 @@ impl House {
 
     /// The messages of a user's INBOX, oldest first.
     pub(crate) async fn inbox(&self, account: AccountId) -> Vec<String> {
+        self.messages(account, "INBOX").await
+    }
+
+    /// The same of any mailbox of a user.
+    async fn messages(&self, account: AccountId, name: &'static str) -> Vec<String> {
         self.store
             .read(move |r| {
-                let Some(inbox) = r.mailbox(account, &mail::name::key("INBOX"))? else {
+                let Some(inbox) = r.mailbox(account, &mail::name::key(name))? else {
                     return Ok(Vec::new());
                 };
                 let entries = r.messages(inbox.id, Uid::MIN, 100)?;
@@ -121,13 +128,34 @@ impl House {
         to: &[Recipient],
         text: &str,
     ) -> Result<Vec<Outcome>, Error> {
+        self.deliver_by(None, share, to, text).await
+    }
+
+    async fn deliver_by(
+        &self,
+        author: Option<AccountId>,
+        share: Share,
+        to: &[Recipient],
+        text: &str,
+    ) -> Result<Vec<Outcome>, Error> {
         let mut addressees = Vec::new();
         for recipient in to {
             addressees.push(self.delivery.recipient(ORIGIN, recipient, 1).await.unwrap());
         }
+        self.deliver_to(author, share, addressees, text).await
+    }
+
+    async fn deliver_to(
+        &self,
+        author: Option<AccountId>,
+        share: Share,
+        addressees: Vec<Addressee>,
+        text: &str,
+    ) -> Result<Vec<Outcome>, Error> {
         let reverse_path = ReversePath::parse("carol@there.example").unwrap();
         let incoming = Incoming {
             trace: "t".into(),
+            author,
             envelope: Envelope { reverse_path, ..Envelope::default() },
             addressees,
             received: b"Received: by mail.here.example\r\n".into(),
@@ -351,6 +379,105 @@ async fn the_first_fetch_by_each_device_is_traced_once_even_after_a_restart() {
     assert_eq!(house.steps("fetched").await, expected);
 }
 
+/// Makes mailboxes of bob's, and of nobody's with a name that begins with a slash.
+async fn with_mailboxes(names: &'static [&'static str]) -> House {
+    let house = House::new().await;
+    house
+        .change(move |tx| {
+            for name in names {
+                let (owner, name) = match name.strip_prefix('/') {
+                    Some(name) => (AccountId::SHARED, name),
+                    None => (BOB, *name),
+                };
+                tx.add_mailbox(owner, name, &mail::name::key(name), SpecialUse::default())?;
+            }
+            Ok(())
+        })
+        .await;
+    house
+}
+
+#[tokio::test]
+async fn a_message_goes_into_the_mailbox_that_is_addressed_and_into_each_once() {
+    let house = with_mailboxes(&["INBOX", "INBOX/work"]).await;
+    let to = ["work/bob", "bob", "bob+work", "team", "bob+nothing"];
+    let to = to.map(|local| recipient(&format!("{local}@here.example")));
+    let outcomes = house.deliver(Share::All, &to, "\r\nhi\r\n").await.unwrap();
+    assert_eq!(outcomes, [Ok(()); 5]);
+    assert_eq!(house.messages(BOB, "INBOX/work").await.len(), 1);
+    assert_eq!((house.inbox(BOB).await.len(), house.inbox(ALICE).await.len()), (1, 1));
+    let steps = house.steps("delivered").await.into_iter().map(|(_, detail)| detail);
+    let steps = steps.collect::<Vec<_>>();
+    assert_eq!(
+        steps,
+        [
+            "work/bob@here.example into INBOX/work",
+            "bob@here.example into INBOX",
+            "team@here.example into INBOX",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn outside_of_inbox_only_who_may_post_gets_there_and_nobody_is_told() {
+    let house = with_mailboxes(&["Sent", "/Team"]).await;
+    let sent = [recipient("bob+=Sent@here.example")];
+    let team = [recipient("bob+=Shared/Team@here.example")];
+    let deliver = async |author, to: &[Recipient]| {
+        let outcomes = house.deliver_by(author, Share::All, to, "\r\nhi\r\n").await.unwrap();
+        assert_eq!(outcomes, [Ok(())]);
+    };
+    let found = async || {
+        let messages = house.messages(AccountId::SHARED, "Team").await;
+        (house.inbox(BOB).await.len(), house.messages(BOB, "Sent").await.len(), messages.len())
+    };
+    deliver(None, &sent).await;
+    deliver(Some(ALICE), &sent).await;
+    deliver(Some(BOB), &team).await;
+    assert_eq!(found().await, (3, 0, 0));
+    deliver(Some(BOB), &sent).await;
+    assert_eq!(found().await, (3, 1, 0));
+    house
+        .change(|tx| {
+            for (owner, name) in [(BOB, "Sent"), (AccountId::SHARED, "Team")] {
+                let row = tx.mailbox(owner, &mail::name::key(name))?.unwrap();
+                let rights = Rights::POST.bits();
+                let identifier = Identifier::Anyone;
+                tx.set_acl(&row, AclEntry { identifier, negative: false, rights })?;
+            }
+            Ok(())
+        })
+        .await;
+    for to in [&sent, &team] {
+        deliver(None, to).await;
+    }
+    assert_eq!(found().await, (3, 2, 1));
+    // There is no room for it, and that is nobody's business but the owners'.
+    house.change(|tx| tx.set_quota(AccountId::SHARED, Some(1), None)).await;
+    deliver(None, &team).await;
+    assert_eq!(found().await, (4, 2, 1));
+}
+
+#[tokio::test]
+async fn a_mailbox_that_goes_or_moves_meanwhile_is_looked_at_again() {
+    let house = with_mailboxes(&["INBOX", "INBOX/a", "INBOX/b"]).await;
+    let mut addressees = Vec::new();
+    for local in ["a/bob", "b/bob"] {
+        addressees.push(house.whom(&format!("{local}@here.example")).await.unwrap());
+    }
+    house
+        .change(|tx| {
+            let row = |tx: &Tx<'_>, name| tx.mailbox(BOB, &mail::name::key(name)).unwrap();
+            tx.remove_mailbox(&row(tx, "INBOX/a").unwrap(), false)?;
+            tx.rename_mailbox(&row(tx, "INBOX/b").unwrap(), "b", &mail::name::key("b"))
+        })
+        .await;
+    for addressee in addressees {
+        house.deliver_to(None, Share::All, vec![addressee], "\r\nhi\r\n").await.unwrap();
+    }
+    assert_eq!((house.inbox(BOB).await.len(), house.messages(BOB, "b").await.len()), (2, 0));
+}
+
 #[tokio::test]
 async fn a_full_mailbox_refuses_for_itself_or_for_all() {
     let house = House::new().await;
@@ -462,6 +589,9 @@ async fn own_addresses_are_the_account_its_aliases_and_their_details() {
         ("BOB+shop@here.example", true),
         ("team@here.example", true),
         ("team+x@here.example", true),
+        ("work/bob@here.example", true),
+        ("bob+=Sent@here.example", true),
+        ("work/alice@here.example", false),
         ("alice@here.example", false),
         ("anything@here.example", false),
         ("postmaster@here.example", false),

@@ -47,6 +47,15 @@ pub struct WantedMetadata {
     pub most: Option<u64>,
 }
 
+impl WantedMetadata {
+    /// Is the entry of this name, in small letters, among what is wanted?
+    fn names(&self, folded: &str) -> bool {
+        self.entries
+            .iter()
+            .any(|entry| **entry.folded() == *folded || entry.is_above(folded, self.depth))
+    }
+}
+
 /// Entries that were asked for; their values are brought little by little.
 #[derive(Debug)]
 pub struct FoundMetadata {
@@ -301,7 +310,7 @@ fn found(
 ) -> Result<FoundMetadata> {
     let mailbox = place.map(|place| &place.row);
     let id = mailbox.map(|mailbox| mailbox.id);
-    let computed = computed(r, account, mailbox)?;
+    let computed = computed(r, account, mailbox, wanted)?;
     let (mut entries, mut longest) = (VecDeque::new(), None);
     let mut seen = std::collections::HashSet::new();
     let mut take = |name: Arc<str>, entry: Entry, value: Value| {

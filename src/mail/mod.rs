@@ -32,6 +32,7 @@ pub mod name;
 mod narrow;
 mod opened;
 pub mod pack;
+pub mod posting;
 mod prepare;
 pub mod preview;
 mod ranks;

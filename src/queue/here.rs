@@ -92,6 +92,7 @@ async fn arrived(
     }
     let incoming = Incoming {
         trace: message.trace.clone(),
+        author: message.account,
         envelope: message.envelope.clone(),
         addressees,
         received: Vec::new(),

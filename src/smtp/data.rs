@@ -229,7 +229,9 @@ impl Session {
         let (received, arrival) = self.arrival(&transaction, &message);
         let addressees = std::mem::take(&mut transaction.addressees);
         let Transaction { trace, envelope, .. } = transaction;
-        Incoming { trace, envelope, addressees, received, arrival, message }
+        // Only at the submission door users log in.
+        let author = None;
+        Incoming { trace, author, envelope, addressees, received, arrival, message }
     }
 
     /// How the message came: our own Received field, and a line for the trace.

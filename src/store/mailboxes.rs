@@ -146,6 +146,13 @@ impl Reader<'_> {
         self.row(&sql, [id], mailbox)
     }
 
+    /// The names of an account's mailboxes, those that were there first before others; mere levels of
+    /// hierarchy are left out.
+    pub fn selectable_mailboxes(&self, account: AccountId) -> Result<Vec<(MailboxId, Arc<str>)>> {
+        let sql = "SELECT id, name FROM mailbox WHERE account = ?1 AND selectable = 1 ORDER BY id";
+        self.rows(sql, [account], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
     /// Is there a mailbox below this key?
     pub fn has_mailbox_below(&self, account: AccountId, key: &str) -> Result<bool> {
         // `0` comes right behind `/`.

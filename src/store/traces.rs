@@ -54,10 +54,10 @@ impl Reader<'_> {
         })
     }
 
-    /// Whose mailboxes these octets were put into, as this message.
-    pub fn delivered(&self, trace: &str, content: ContentId) -> Result<Vec<AccountId>> {
-        let sql = "SELECT account FROM trace WHERE content = ?2 AND trace = ?1
-            AND step = 'delivered' AND account IS NOT NULL";
+    /// Which mailboxes these octets were put into, as this message.
+    pub fn delivered(&self, trace: &str, content: ContentId) -> Result<Vec<MailboxId>> {
+        let sql = "SELECT mailbox FROM trace WHERE content = ?2 AND trace = ?1
+            AND step = 'delivered' AND mailbox IS NOT NULL";
         self.rows(sql, (trace, content), |row| row.get(0))
     }
 }

@@ -67,7 +67,12 @@ impl Parcel {
         {
             return Err(Error::TooMany);
         }
-        let letter = Letter { trace: &self.trace, message: &self.message, quota: self.quota };
+        let Self { trace, message, quota, .. } = self;
+        let author = match self.author {
+            Author::User(account) => Some(account),
+            Author::House => None,
+        };
+        let letter = Letter { trace, author, message, quota: *quota };
         if let Author::User(account) = self.author {
             delivery::received_by(tx, &self.trace, Some(account), &self.arrival)?;
         }

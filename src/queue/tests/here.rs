@@ -17,6 +17,7 @@ async fn take(office: &Office, to: &[&str], notify: Option<&str>) {
     let reverse_path = ReversePath::parse("carol@there.example").unwrap();
     let incoming = Incoming {
         trace: "t".into(),
+        author: None,
         envelope: Envelope { reverse_path, recipients, ..Envelope::default() },
         addressees,
         received: b"Received: by mail.here.example\r\n".into(),
