@@ -135,6 +135,9 @@ impl Import {
                 }
                 Outcome::Added(_) => {
                     tally.added += 1;
+                    if let Some(doubt) = &letter.doubt {
+                        bar.suspend(|| out::complain(&format!("{}: {doubt}", letter.place)));
+                    }
                     if let Some((fault, kept)) = fault(&letter.octets) {
                         tally.broken += 1;
                         let told = format!("{}: {fault}; {kept}", letter.place);
@@ -286,6 +289,12 @@ fn told(found: Found) -> Told {
 pub(super) fn told_by_mbox(path: &Path) -> Vec<Told> {
     let source = Source { mailbox: String::new(), path: path.to_owned() };
     mbox::read(&source, 1 << 20).unwrap().map(told).collect()
+}
+
+/// The mailboxes that a folder of mbox files stands for, for the tests of what writes one.
+#[cfg(test)]
+pub(super) fn mailboxes_of_mboxes(path: &Path) -> Vec<String> {
+    mbox::sources(path).unwrap().into_iter().map(|source| source.mailbox).collect()
 }
 
 /// The messages of a maildir, for the tests of what writes one.

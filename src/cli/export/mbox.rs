@@ -13,6 +13,14 @@ use crate::{
     control::messages::{MailboxInfo, Message},
 };
 
+/// What a mailbox's file ends with.
+const ENDING: &str = ".mbox";
+/// A point as modified UTF-7 never writes it: so an import tells it from one of ours.
+const POINT: &str = "&AC4-";
+/// What a file is called while it is written. No mailbox is called so: a level that begins with a point
+/// is written otherwise.
+const UNFINISHED: &str = ".mailade-export";
+
 /// One file; it has its name only when it is complete.
 pub(super) struct File {
     out: BufWriter<fs::File>,
@@ -24,20 +32,28 @@ impl File {
     pub(super) fn create(root: &Path, mailbox: &MailboxInfo) -> anyhow::Result<Self> {
         let path = root.join(file_name(&mailbox.name));
         fs::create_dir_all(path.parent().unwrap_or(root))?;
-        let temporary = path.with_extension("mbox.part");
+        let temporary = path.with_file_name(UNFINISHED);
         let out = BufWriter::new(fs::File::create(&temporary)?);
         Ok(Self { out, temporary, path })
     }
 }
 
-/// `Work/Plans.mbox`; a level that begins with a point cannot lead out of the folder.
+/// `Work/Plans.mbox`. A level that begins with a point cannot lead out of the folder, and a folder is
+/// not called as a mailbox's file is.
 fn file_name(mailbox: &str) -> PathBuf {
     let safe = |level: &str| match level.strip_prefix('.') {
-        Some(rest) => format!("&AC4-{rest}"),
+        Some(rest) => format!("{POINT}{rest}"),
         None => level.to_owned(),
     };
-    let levels: Vec<_> = mailbox.split('/').map(safe).collect();
-    PathBuf::from(levels.join("/") + ".mbox")
+    let mut levels: Vec<_> = mailbox.split('/').map(safe).collect();
+    let last = levels.pop().unwrap_or_default() + ENDING;
+    for level in &mut levels {
+        if let Some(stem) = level.strip_suffix(ENDING) {
+            *level = format!("{stem}{POINT}mbox");
+        }
+    }
+    levels.push(last);
+    levels.iter().collect()
 }
 
 impl Sink for File {
@@ -100,6 +116,22 @@ mod tests {
     fn a_mailboxs_name_cannot_lead_out_of_the_folder() {
         assert_eq!(file_name("Work/Plans"), Path::new("Work/Plans.mbox"));
         assert_eq!(file_name("../../etc"), Path::new("&AC4-./&AC4-./etc.mbox"));
+    }
+
+    #[test]
+    fn no_mailbox_stands_in_anothers_way() {
+        assert_eq!(file_name("X.mbox/Y.mbox"), Path::new("X&AC4-mbox/Y.mbox.mbox"));
+        let root = tempfile::tempdir().unwrap();
+        let names = ["X", "X.mbox", "X.mbox/Y", ".mailade-export", "X/.mailade-export/.Z"];
+        for name in names {
+            let mailbox = MailboxInfo { name: name.to_owned(), uid_validity: 1, messages: 0 };
+            File::create(root.path(), &mailbox).unwrap().finish().unwrap();
+        }
+        let mut found = import::mailboxes_of_mboxes(root.path());
+        found.sort();
+        let mut wanted = names.map(str::to_owned);
+        wanted.sort();
+        assert_eq!(found, wanted);
     }
 
     /// What an import reads of a file with these messages.

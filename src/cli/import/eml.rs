@@ -32,5 +32,12 @@ pub(super) fn read(source: &Source, max: u64) -> Found {
         read_bounded(&source.path, max).map_err(|cause| Unread::at(&source.path, cause))?;
     let date = own_date(&octets).or_else(|| changed(&source.path));
     let place = source.path.display().to_string();
-    Ok(Letter { place, mailbox: source.mailbox.clone(), octets, flags: Vec::new(), date })
+    Ok(Letter {
+        place,
+        mailbox: source.mailbox.clone(),
+        octets,
+        flags: Vec::new(),
+        date,
+        doubt: None,
+    })
 }

@@ -23,6 +23,8 @@ pub(super) struct Letter {
     pub(super) flags: Vec<String>,
     /// When it arrived, in seconds since 1970.
     pub(super) date: Option<i64>,
+    /// Why it may not be what its writer meant, for reports.
+    pub(super) doubt: Option<String>,
 }
 
 /// What reading finds next: a message, or one that could not be read, with the reason.

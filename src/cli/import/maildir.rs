@@ -123,6 +123,7 @@ pub(super) fn read(source: &Source, keywords: &mut Keywords, max: u64) -> Found 
     let known = keywords.of(part.parent().unwrap_or_else(|| Path::new("")));
     let flags = if in_new { Vec::new() } else { flags(&name_of(&source.path), known) };
     Ok(Letter {
+        doubt: None,
         place: source.path.display().to_string(),
         mailbox: source.mailbox.clone(),
         octets,

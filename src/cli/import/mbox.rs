@@ -20,6 +20,26 @@ const DEPTH: usize = 20;
 /// A line that is longer is no separator, whatever it begins with.
 const SEPARATOR_MAX: usize = 1_000;
 
+/// Zones that programs write by name, in hours east of Greenwich: those of RFC 5322 §4.3 and Europe's.
+const ZONES: [(&str, i32); 16] = [
+    ("GMT", 0),
+    ("UT", 0),
+    ("UTC", 0),
+    ("EST", -5),
+    ("EDT", -4),
+    ("CST", -6),
+    ("CDT", -5),
+    ("MST", -7),
+    ("MDT", -6),
+    ("PST", -8),
+    ("PDT", -7),
+    ("WET", 0),
+    ("CET", 1),
+    ("CEST", 2),
+    ("MET", 1),
+    ("EET", 2),
+];
+
 /// The mbox files at a path: itself, or all below it with their folders as mailboxes.
 pub(super) fn sources(path: &Path) -> io::Result<Vec<Source>> {
     if !path.is_dir() {
@@ -60,14 +80,16 @@ struct Reader<R> {
     /// A line that was looked at before its turn.
     ahead: Option<Vec<u8>>,
     number: usize,
+    /// A line of the message that could have opened another one.
+    doubtful: Option<String>,
     done: bool,
 }
 
 impl<R: BufRead> Reader<R> {
     fn new(lines: R, name: String, mailbox: String, max: u64) -> Self {
         let (separator, ahead) = (None, None);
-        let (number, dateless, done) = (0, false, false);
-        Self { lines, name, mailbox, max, separator, dateless, ahead, number, done }
+        let (number, doubtful, dateless, done) = (0, None, false, false);
+        Self { lines, name, mailbox, max, separator, dateless, ahead, number, doubtful, done }
     }
 
     /// Passes over what stands before the first separator: nothing, in a true mbox.
@@ -103,7 +125,8 @@ impl<R: BufRead> Reader<R> {
 
     /// Does this line, at the beginning or behind a blank line, open a message? `From sender date`
     /// does, where the date has a time of day and a year. `From sender` does in a file whose first
-    /// line is so too, and before a line of a header.
+    /// line is so too, and before a line of a header. What else stands before such a line is text, and
+    /// is told.
     fn separates(&mut self, line: &[u8]) -> io::Result<bool> {
         if line.len() >= SEPARATOR_MAX || !line.starts_with(b"From ") {
             return Ok(false);
@@ -111,15 +134,17 @@ impl<R: BufRead> Reader<R> {
         if separator_date(line).is_some() {
             return Ok(true);
         }
-        let words = trimmed(line).split(|octet| *octet == b' ').filter(|word| !word.is_empty());
-        if !self.dateless || words.count() > 2 {
-            return Ok(false);
-        }
         let mut next = Vec::new();
         self.line(&mut next)?;
         let begins_header = is_field(&next);
         self.ahead = Some(next);
-        Ok(begins_header)
+        let words = trimmed(line).split(|octet| *octet == b' ').filter(|word| !word.is_empty());
+        let separates = begins_header && self.dateless && words.count() <= 2;
+        if begins_header && !separates {
+            let line = || String::from_utf8_lossy(trimmed(line)).into_owned();
+            self.doubtful.get_or_insert_with(line);
+        }
+        Ok(separates)
     }
 
     /// The lines of one message up to the next separator.
@@ -163,6 +188,7 @@ impl<R: BufRead> Reader<R> {
         }
         self.number += 1;
         let separator = self.separator.take().unwrap_or_default();
+        self.doubtful = None;
         let octets = self.message()?.ok_or_else(|| too_large(self.max))?;
         let (octets, flags) = notes::taken_out(&octets);
         if u64::try_from(octets.len()).is_ok_and(|len| len > self.max) {
@@ -170,7 +196,11 @@ impl<R: BufRead> Reader<R> {
         }
         let place = format!("{}, message {}", self.name, self.number);
         let date = separator_date(&separator).or_else(|| own_date(&octets));
-        Ok(Some(Letter { place, mailbox: self.mailbox.clone(), octets, flags, date }))
+        let doubt = self
+            .doubtful
+            .take()
+            .map(|line| format!("the line {line:?} was taken for text; a message may begin there"));
+        Ok(Some(Letter { place, mailbox: self.mailbox.clone(), octets, flags, date, doubt }))
     }
 }
 
@@ -231,8 +261,12 @@ fn separator_date(line: &[u8]) -> Option<i64> {
     Some(utc.timestamp().as_second() - i64::from(zone))
 }
 
-/// `+0130` in seconds east of Greenwich.
+/// `+0130`, or a zone by its name (RFC 5322 §4.3), in seconds east of Greenwich.
 fn zone_seconds(word: &str) -> Option<i32> {
+    let named = ZONES.iter().find(|(name, _)| word.eq_ignore_ascii_case(name));
+    if let Some((_, hours)) = named {
+        return Some(hours * 3_600);
+    }
     let sign = match word.get(..1)? {
         "+" => 1,
         "-" => -1,
@@ -275,7 +309,30 @@ mod tests {
     #[test]
     fn a_from_line_in_a_body_without_a_date_is_text() {
         let text = "From a@b Thu Jan  1 00:01:00 1970\n\nbody\n\nFrom time to time it rains\n";
-        assert_eq!(letters(text, 1_000).len(), 1);
+        let found = letters(text, 1_000);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].as_ref().unwrap().doubt, None);
+    }
+
+    #[test]
+    fn a_line_that_could_have_opened_a_message_is_told() {
+        let text = "From a@b Thu Jan  1 00:01:00 1970\n\nbody\n\nFrom c@d yesterday\nSubject: two\n\n\
+                    x\n\nFrom a@b Thu Jan  1 00:01:00 1970\n\nbody\n";
+        let found: Vec<_> = letters(text, 1_000).into_iter().map(Result::unwrap).collect();
+        assert_eq!(found.len(), 2);
+        assert!(found[0].octets.ends_with(b"\nFrom c@d yesterday\nSubject: two\n\nx\n"));
+        assert!(found[0].doubt.as_ref().is_some_and(|doubt| doubt.contains("From c@d yesterday")));
+        assert_eq!(found[1].doubt, None);
+    }
+
+    #[test]
+    fn a_zone_may_have_a_name() {
+        let date =
+            |zone: &str| separator_date(format!("From a@b Fri Jan  2 00:00:00 {zone}").as_bytes());
+        assert_eq!(date("PST 1970"), Some(86_400 + 8 * 3_600));
+        assert_eq!(date("1970 cest"), Some(86_400 - 2 * 3_600));
+        assert_eq!(date("GMT 1970"), Some(86_400));
+        assert_eq!(date("1970"), Some(86_400));
     }
 
     #[test]
