@@ -92,6 +92,9 @@ pub struct Loaded {
     pub sources: Sources,
 }
 
+/// The variable that names the configuration file.
+pub const FILE_VARIABLE: &str = "MAILADE_CONFIG";
+
 /// Reads, merges and checks.
 pub fn load(sources: &Sources) -> Result<Loaded, Error> {
     let mut layers = Vec::new();
@@ -104,6 +107,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, Error> {
     for (name, value) in variables.into_iter().filter(|(name, _)| name.starts_with("MAILADE_")) {
         match layers::variable(Config::KEYS, name, value) {
             Some(layer) => layers.push(layer?),
+            // The command line takes this one for itself.
+            None if name == FILE_VARIABLE => {}
             None => ignored.push(name.clone()),
         }
     }

@@ -28,7 +28,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
-    config::{Error as ConfigError, Loaded, Sources, load},
+    config::{Error as ConfigError, FILE_VARIABLE, Loaded, Sources, load},
     server,
 };
 
@@ -49,7 +49,7 @@ struct Arguments {
 #[derive(Args, Clone, Debug)]
 struct Settings {
     /// The configuration file; /etc/mailade/mailade.toml when there is one.
-    #[arg(long, short, global = true, value_name = "FILE", env = "MAILADE_CONFIG")]
+    #[arg(long, short, global = true, value_name = "FILE", env = FILE_VARIABLE)]
     config: Option<PathBuf>,
     /// The folder that holds all mail and accounts, in place of the file's.
     #[arg(long, global = true, value_name = "DIR")]

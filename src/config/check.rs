@@ -34,24 +34,38 @@ impl Config {
             }
             _ => {}
         }
-        if self.outbound.user.is_some() != self.outbound.password.is_some() {
-            let key = if self.outbound.user.is_some() { "user" } else { "password" };
-            let key = format!("outbound.{key}");
-            return Err(wrong(
-                &key,
-                "stands alone",
-                "outbound.user and outbound.password together",
-            ));
-        }
-        if self.outbound.user.is_some() && self.outbound.relay.is_none() {
-            return Err(wrong("outbound.user", "there is no outbound.relay", "both or none"));
-        }
+        self.check_outbound(&wrong)?;
         let insecure = |host: &&BurlHost| !matches!(host.tls, Security::Tls | Security::StartTls);
         if self.burl.host.values().any(|host| insecure(&host)) {
             return Err(wrong("burl.host", "tls must be on", "\"tls\", \"starttls\""));
         }
         self.check_limits(&wrong)?;
         self.check_ports(&wrong)
+    }
+
+    fn check_outbound(
+        &self,
+        wrong: &dyn Fn(&str, &str, &str) -> Contradiction,
+    ) -> Result<(), Contradiction> {
+        let outbound = &self.outbound;
+        if outbound.user.is_some() != outbound.password.is_some() {
+            let key = if outbound.user.is_some() { "user" } else { "password" };
+            let allowed = "outbound.user and outbound.password together";
+            return Err(wrong(&format!("outbound.{key}"), "stands alone", allowed));
+        }
+        let Some(relay) = &outbound.relay else {
+            return match outbound.user {
+                Some(_) => {
+                    Err(wrong("outbound.user", "there is no outbound.relay", "both or none"))
+                }
+                None => Ok(()),
+            };
+        };
+        if outbound.user.is_some() && outbound.tls == Security::Plain && !relay.is_loopback() {
+            let what = "a password is never sent in the clear, except to loopback";
+            return Err(wrong("outbound.tls", what, "\"starttls\", \"tls\""));
+        }
+        Ok(())
     }
 
     fn check_limits(

@@ -105,7 +105,8 @@ fn a_variable_that_looks_like_a_number_is_text_where_text_is_due() {
 
 #[test]
 fn a_variable_of_another_program_is_ignored_and_told() {
-    let loaded = with("", &[("MAILADE_BIN", "/x"), ("HOME", "/root")], &[]).unwrap();
+    let loaded =
+        with("", &[("MAILADE_BIN", "/x"), ("HOME", "/root"), (FILE_VARIABLE, "/y")], &[]).unwrap();
     assert_eq!(loaded.ignored, ["MAILADE_BIN"]);
 }
 
@@ -158,6 +159,27 @@ fn each_fault_names_the_key_the_place_and_what_is_allowed() {
             "[log]\nlevel = \"loud\"",
             "mailade.toml: log.level: \"loud\" will not do; allowed: \"error\", \"warn\", \"info\", \
              \"debug\", \"trace\"",
+        ),
+        (
+            "[outbound]\nrelay = \"smtp.example.org:25\"\nuser = \"x\"\npassword = \"y\"\ntls = \"none\"",
+            "mailade.toml: outbound.tls: a password is never sent in the clear, except to loopback; \
+             allowed: \"starttls\", \"tls\"",
+        ),
+        (
+            "[outbound]\nrelay = \"smtp.example.org:25\"\nuser = \"x\"",
+            "mailade.toml: outbound.user: stands alone; allowed: outbound.user and ",
+        ),
+        (
+            "[outbound]\nuser = \"x\"\npassword = \"y\"",
+            "mailade.toml: outbound.user: there is no outbound.relay; allowed: both or none",
+        ),
+        (
+            "[outbound]\nrelay = \"smtp.example.org:0\"",
+            "mailade.toml: outbound.relay: \"smtp.example.org:0\" will not do; allowed: a host and port",
+        ),
+        (
+            "hostname = \"127.0.0.1\"",
+            "mailade.toml: hostname: \"127.0.0.1\" will not do; allowed: a host name such as",
         ),
         ("hostname = 7", "mailade.toml: hostname: 7 will not do; allowed: a text in quotes"),
         ("listen = 7", "mailade.toml: listen: 7 will not do; allowed: a section"),

@@ -1,8 +1,8 @@
 //! Whether what the configuration names can be used: our own name, the data directory, certificate
 //! and key, addresses. Each fault is one line that names the key, the file, and what to do.
 //!
-//! Looks, and changes nothing. What only an attempt can show (an address that is taken) is told in
-//! the same words once the attempt was made.
+//! Looks, and leaves everything as it was. What only a start can show (an address that is taken) is
+//! told in the same words once the attempt was made.
 
 use std::{
     fs, io,
@@ -59,22 +59,42 @@ fn data_dir(dir: &Path) -> Result<(), String> {
     }
     let wanted = Access::WRITE_OK | Access::EXEC_OK;
     if path != dir {
-        return access(path, wanted).map_err(|error| {
-            let cause = plainly(&error.into());
-            format!("{} cannot be made below {}: {cause}", dir.display(), path.display())
-        });
+        return access(path, wanted).map_err(Into::into).and_then(|()| hold(path)).map_err(
+            |error| {
+                let cause = plainly(&error);
+                format!("{} cannot be made below {}: {cause}", dir.display(), path.display())
+            },
+        );
     }
-    let refused = |path: &Path, error: rustix::io::Errno| {
-        format!("{} cannot be written: {}", path.display(), plainly(&error.into()))
+    let refused = |path: &Path, error: io::Error| {
+        format!("{} cannot be written: {}", path.display(), plainly(&error))
     };
-    access(dir, wanted | Access::READ_OK).map_err(|error| refused(dir, error))?;
+    let usable = access(dir, wanted | Access::READ_OK).map_err(Into::into);
+    usable.and_then(|()| hold(dir)).map_err(|error| refused(dir, error))?;
     let user = rustix::process::geteuid();
     if meta.permissions().mode() & 0o077 != 0 && meta.uid() != user.as_raw() && !user.is_root() {
         return Err(format!("{} is open to others, and another user's", dir.display()));
     }
     let written = WRITTEN.map(|name| dir.join(name));
     let mut written = written.iter().filter(|path| path.exists());
-    written.try_for_each(|path| access(path, Access::WRITE_OK).map_err(|e| refused(path, e)))
+    written.try_for_each(|path| access(path, Access::WRITE_OK).map_err(|e| refused(path, e.into())))
+}
+
+/// Can a folder hold others? Root may write everywhere, also where nothing can be made (`/proc`). A
+/// full disk is no fault of the folder: mail can be read there.
+fn hold(folder: &Path) -> io::Result<()> {
+    match tempfile::Builder::new().prefix(".mailade-").tempdir_in(folder) {
+        Ok(made) => made.close(),
+        Err(error) if is_full(&error) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(io::Error::other("nothing can be made there"))
+        }
+        Err(error) => Err(error.kind().into()),
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// The certificate or its key cannot be used.

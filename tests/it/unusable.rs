@@ -145,10 +145,19 @@ fn a_data_directory_that_cannot_be_written_stops_every_command() {
         chown(&closed, Some(12_345), Some(12_345)).unwrap();
     }
     mode(&closed, 0o500);
+    // Others than root hear of the permission alone.
+    let why = if rustix::process::geteuid().is_root() {
+        "nothing can be made there"
+    } else {
+        "permission denied"
+    };
+    let nowhere = |what: &str| format!("{what}: {why}");
     for (data, what) in [
         (file.clone(), format!("{} is no folder", file.display())),
         (file.join("data"), format!("{} is no folder", file.display())),
         (closed.clone(), format!("{} cannot be written: permission denied", closed.display())),
+        (PathBuf::from("/proc/mailade"), nowhere("/proc/mailade cannot be made below /proc")),
+        (PathBuf::from("/proc"), nowhere("/proc cannot be written")),
     ] {
         let wanted = format!(
             "mailade: the command line: data_dir: {what}; it must belong to the user that runs \

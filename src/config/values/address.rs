@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     str::FromStr,
 };
 
@@ -109,16 +109,28 @@ pub struct HostPort {
     pub port: u16,
 }
 
+impl HostPort {
+    /// Names this machine itself, as far as the text tells (RFC 6761 §6.3).
+    pub fn is_loopback(&self) -> bool {
+        match self.host.parse::<IpAddr>() {
+            Ok(ip) => ip.to_canonical().is_loopback(),
+            Err(_) => self.host == "localhost" || self.host.ends_with(".localhost"),
+        }
+    }
+}
+
 impl FromStr for HostPort {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        if let Ok(address) = text.parse::<SocketAddr>() {
-            return Ok(Self { host: address.ip().to_string(), port: address.port() });
-        }
-        let (host, port) = text.rsplit_once(':').ok_or(())?;
-        let host = host.parse::<HostName>()?;
-        Ok(Self { host: host.to_string(), port: port.parse().map_err(|_| ())? })
+        let (host, port) = match text.parse::<SocketAddr>() {
+            Ok(address) => (address.ip().to_string(), address.port()),
+            Err(_) => {
+                let (host, port) = text.rsplit_once(':').ok_or(())?;
+                (host.parse::<HostName>()?.to_string(), port.parse().map_err(|_| ())?)
+            }
+        };
+        if port == 0 { Err(()) } else { Ok(Self { host, port }) }
     }
 }
 
@@ -161,7 +173,8 @@ impl FromStr for HostName {
                 && !label.starts_with('-')
                 && !label.ends_with('-')
         };
-        let good = text.len() <= 253 && text.split('.').all(label);
+        let is_address = text.parse::<Ipv4Addr>().is_ok();
+        let good = text.len() <= 253 && text.split('.').all(label) && !is_address;
         if good { Ok(Self(text.to_ascii_lowercase())) } else { Err(()) }
     }
 }
@@ -225,6 +238,30 @@ mod tests {
     fn a_host_is_written_as_it_is_read() {
         for host in ["smtp.example.org:587", "[2001:db8::1]:25", "127.0.0.1:2525"] {
             assert_eq!(host.parse::<HostPort>().map(|host| host.to_string()), Ok(host.to_owned()));
+        }
+    }
+
+    #[test]
+    fn nobody_listens_on_port_0_and_an_address_is_no_name() {
+        for bad in ["smtp.example.org:0", "[::1]:0", "127.0.0.1:0", "127.0.0.1", "x:65536"] {
+            assert_eq!(bad.parse::<HostPort>(), Err(()), "{bad}");
+        }
+        assert_eq!("127.0.0.1".parse::<HostName>(), Err(()));
+        assert!("1.2.3.4.example".parse::<HostName>().is_ok());
+    }
+
+    #[test]
+    fn this_machine_is_known_by_name_and_address() {
+        let is_loopback = |text: &str| text.parse::<HostPort>().map(|host| host.is_loopback());
+        for (host, here) in [
+            ("localhost:25", true),
+            ("127.1.2.3:25", true),
+            ("[::1]:25", true),
+            ("[::ffff:127.0.0.1]:25", true),
+            ("192.0.2.1:25", false),
+            ("localhost.example:25", false),
+        ] {
+            assert_eq!(is_loopback(host), Ok(here), "{host}");
         }
     }
 }
