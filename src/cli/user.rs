@@ -125,11 +125,14 @@ impl User {
 /// The first line of standard input.
 fn read_password() -> anyhow::Result<String> {
     let mut line = String::new();
-    let mut input = std::io::stdin().lock().take(PASSWORD_MAX);
+    let mut input = std::io::stdin().lock().take(PASSWORD_MAX + 2);
     input.read_line(&mut line).context("no password can be read from standard input")?;
     let password = line.trim_end_matches(['\r', '\n']);
     if password.is_empty() {
         bail!("standard input holds no password");
+    }
+    if u64::try_from(password.len())? > PASSWORD_MAX {
+        bail!("the password is longer than {PASSWORD_MAX} octets");
     }
     Ok(password.to_owned())
 }

@@ -126,10 +126,18 @@ async fn list(State(house): State<Arc<House>>, Query(within): Query<In>) -> Answ
     Ok(Json(all.await?.into_iter().map(User::from).collect()))
 }
 
+/// A new password. SASL PLAIN cannot carry a NUL (RFC 4616 §2), so nobody could log in with one.
+fn new_password(password: String) -> Result<Secret, Refusal> {
+    if password.is_empty() || password.contains('\0') {
+        return Err(Refusal::bad("a password has at least one character, and no NUL"));
+    }
+    Ok(Secret::new(password))
+}
+
 async fn add(State(house): State<Arc<House>>, Json(new): Json<NewUser>) -> Answer<User> {
     let address = Address::parse(&new.address)?;
     let salted = Salted::new(new.scram)?;
-    let main = fresh::main(Secret::new(new.password), salted.clone(), new.scram).await?;
+    let main = fresh::main(new_password(new.password)?, salted.clone(), new.scram).await?;
     let account = store::NewAccount {
         address: address.to_string(),
         address_key: address.key(),
@@ -156,7 +164,7 @@ async fn main(house: &House, key: String, password: String) -> Result<fresh::Mai
     let user = house.store.read(move |reader| reader.account(&key)).await?;
     let user = user.ok_or(store::Error::NotFound("user"))?;
     let salted = Salted { salt: user.scram_salt, rounds: user.scram_iterations };
-    Ok(fresh::main(Secret::new(password), salted, user.scram.is_some()).await?)
+    Ok(fresh::main(new_password(password)?, salted, user.scram.is_some()).await?)
 }
 
 async fn change(State(house): State<Arc<House>>, Json(change): Json<Change>) -> Answer<User> {

@@ -211,6 +211,16 @@ fn live_with_accounts(place: &Place, domain: &str) {
     assert_eq!(place.run(&["app-password", "list", &alice]), "");
     let changed = place.run_with(&["user", "password", &bob, "--password-stdin"], "better\n");
     assert!(changed.status.success());
+    let (longest, longer) = ("x".repeat(1_024), "x".repeat(1_025));
+    for (input, said) in [
+        (longest.as_str(), ""),
+        (&longer, "mailade: the password is longer than 1024 octets\n"),
+        ("a\0b\n", "mailade: a password has at least one character, and no NUL\n"),
+        ("\n", "mailade: standard input holds no password\n"),
+    ] {
+        let changed = place.run_with(&["user", "password", &bob, "--password-stdin"], input);
+        assert_eq!(String::from_utf8_lossy(&changed.stderr), said);
+    }
     place.run(&["user", "quota", &bob, "--octets", "1 GiB"]);
     place.run(&["user", "disable", &bob]);
     assert!(place.run(&["user", "list"]).contains("disabled"));
