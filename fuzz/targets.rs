@@ -4,6 +4,9 @@
 
 #![allow(dead_code, clippy::indexing_slicing, reason = "each target uses one; a fuzzer may stop")]
 
+#[path = "workshop.rs"]
+mod workshop;
+
 use mailade::{
     config::{self, Sources},
     imap::extensions,
@@ -14,7 +17,7 @@ use mailade::{
     },
     net::frame::Data,
     smtp::command::Command,
-    wire::Cursor,
+    wire::{Cursor, url::ImapUrl},
 };
 
 /// A command's name, and behind the first line end its arguments.
@@ -79,6 +82,28 @@ pub(crate) fn mime_structure(octets: &[u8]) {
     // Foreign octets in place of a stored form are refused, not believed.
     let _ = StructureRef::parse(octets);
     let _ = SummaryRef::parse(octets);
+}
+
+/// A URL: what is written of it means the same.
+pub(crate) fn imap_url(octets: &[u8]) {
+    let Ok(text) = str::from_utf8(octets) else { return };
+    let Ok(url) = ImapUrl::parse(text) else { return };
+    let proof = url.message().and_then(|message| message.authorisation.as_ref()?.proof.as_ref());
+    if let Some(proof) = proof {
+        assert!(text.get(..proof.signed).is_some(), "what was signed is a part of the text");
+        // How much of it is signed is a matter of how it was written.
+        return;
+    }
+    let written = url.to_string();
+    assert_eq!(ImapUrl::parse(&written).as_ref(), Ok(&url), "{written}");
+}
+
+/// A message made of others: a plan of the assembler, or a skeleton.
+pub(crate) fn assemble(octets: &[u8]) {
+    match octets.split_first() {
+        Some((b'P', plan)) => workshop::work(|workshop| workshop.assemble(plan)),
+        _ => workshop::work(|workshop| workshop.expand(octets)),
+    }
 }
 
 /// A value for each of some keys of the configuration.

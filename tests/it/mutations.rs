@@ -103,6 +103,41 @@ fn no_message_breaks_the_scanner() {
     run(&mails(), targets::mime_structure);
 }
 
+/// The URLs that clients write in the dialogues.
+fn urls() -> Vec<Vec<u8>> {
+    let lines = [said("imap", true), said("submission", false)].concat();
+    let text = |line: &Vec<u8>| String::from_utf8_lossy(line).into_owned();
+    let words = lines.iter().flat_map(|line| {
+        let words = text(line).split(['"', ' ']).map(str::to_owned).collect::<Vec<_>>();
+        words.into_iter().filter(|word| word.contains(';') || word.starts_with("imap:"))
+    });
+    let urls: Vec<_> = words.map(String::into_bytes).collect();
+    assert!(urls.len() > 20);
+    urls
+}
+
+#[test]
+fn no_url_breaks_its_parser() {
+    run(&urls(), targets::imap_url);
+}
+
+#[test]
+fn what_is_assembled_is_what_would_have_been_sent() {
+    let plans: [&[u8]; 6] = [
+        b"P\0\0\x10\x01\0\0\x40\0\x03\0\x05\x04\0\x09",
+        b"P\x01\0\x05\x01\xff\x02\x02\0\x01\0\x03\0\x20\x01\0\0\xff\xff",
+        b"P\x03\0\x10\x03\0\x10\x01\x10\0\x10\0",
+        b"Content-Type: message/external-body; access-type=URL; URL=\"/INBOX/;UID=1\"\r\n\r\n\
+          Content-Type: text/plain\r\n\r\n",
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: message/external-body;\
+          \r\n access-type=URL; URL=\"/INBOX/;UID=1/;SECTION=2/;PARTIAL=3.400\"\r\n\r\nA: b\r\n\r\n--b\r\n\
+          \r\ntext\r\n--b--\r\n",
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: message/external-body;\
+          access-type=URL; URL=\"imap://a@here.example/INBOX/;UID=1/;SECTION=HEADER\"\r\n\r\n--b--\r\n",
+    ];
+    run(&plans.map(<[u8]>::to_vec), targets::assemble);
+}
+
 #[test]
 fn no_setting_breaks_the_configuration() {
     let seeds = [
