@@ -18,11 +18,13 @@ imaplib._MAXLINE = 10_000_000
 
 
 class House:
-    """A running house; `with House(program, folder) as house`."""
+    """A running house; `with House(program, folder, certificate) as house`. `more` is added to its
+    configuration."""
 
-    def __init__(self, program, folder, certificate):
+    def __init__(self, program, folder, certificate, more=""):
         self.program = str(program)
         self.folder = pathlib.Path(folder)
+        self.pair = certificate
         self.certificate, key = certificate
         self.config = self.folder / "mailade.toml"
         lines = [
@@ -35,7 +37,7 @@ class House:
             *(f'{name} = ["127.0.0.1:0"]' for name in SERVICES),
             *(f"{name} = []" for name in OFF),
         ]
-        self.config.write_text("\n".join(lines) + "\n")
+        self.config.write_text("\n".join(lines) + "\n" + more)
         self.server = None
         self.ports = {}
 
