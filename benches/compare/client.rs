@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -170,6 +171,31 @@ impl Lmtp {
     }
 }
 
+/// A client that sends mail, logged in.
+pub(crate) struct Smtp(Wire);
+
+impl Smtp {
+    pub(crate) fn login(port: u16, user: &str) -> Self {
+        let mut wire = Wire::connect(port);
+        wire.line();
+        wire.send(b"EHLO bench\r\n");
+        while !wire.line().starts_with("250 ") {}
+        let plain = BASE64_STANDARD.encode(format!("\0{user}\0secret"));
+        let mut smtp = Self(wire);
+        smtp.send(&format!("AUTH PLAIN {plain}\r\n"), &["235"]);
+        smtp
+    }
+
+    /// Sends commands, all at once; their answers must begin so.
+    pub(crate) fn send(&mut self, commands: &str, expected: &[&str]) {
+        self.0.send(commands.as_bytes());
+        for expected in expected {
+            let line = self.0.line();
+            assert!(line.starts_with(expected), "{line}");
+        }
+    }
+}
+
 /// An IMAP client.
 pub(crate) struct Imap {
     wire: Wire,
@@ -207,6 +233,7 @@ impl Imap {
             let line = self.wire.line();
             if let Some(status) = line.strip_prefix(tag) {
                 assert!(status.starts_with("OK"), "{text}: {line}");
+                answer.status = status.to_owned();
                 return answer;
             }
             // What Dovecot says while it is at work belongs to no answer.
@@ -275,6 +302,8 @@ pub(crate) struct Answer {
     pub(crate) hash: u64,
     /// The last literal.
     pub(crate) literal: Vec<u8>,
+    /// The line at its end, without the tag.
+    pub(crate) status: String,
 }
 
 fn literal(line: &str) -> Option<usize> {

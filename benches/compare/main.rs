@@ -14,6 +14,7 @@
 #![allow(clippy::cast_precision_loss, reason = "figures are rounded anyway")]
 
 mod client;
+mod forward;
 mod large;
 mod loads;
 mod mail;
@@ -65,7 +66,9 @@ fn main() {
     let servers = [Server::mailade(dir.path()), Server::dovecot(dir.path())];
     let (ours, theirs) = (servers[0].name, servers[1].name);
     println!("{:<40}{ours:>12}{theirs:>12}{:>8}{:>20}", "", "ratio", "processor time (ms)");
-    for measure in [loads::all(), large::all(), search::all(), phones::all()].into_iter().flatten()
+    for measure in [loads::all(), large::all(), search::all(), forward::all(), phones::all()]
+        .into_iter()
+        .flatten()
     {
         if wanted.is_empty() || wanted.iter().any(|word| measure.name.contains(word.as_str())) {
             report(&measure, &servers);

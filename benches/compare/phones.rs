@@ -147,7 +147,8 @@ fn fill(server: &Server) {
     if filled.contains(&server.imap) {
         return;
     }
-    for number in 0..USERS {
+    let users = if server.imaps.is_none() { PHONES_OF_DOVECOT } else { USERS };
+    for number in 0..users {
         let mut client = Imap::login(server.imap, &server.user(number));
         client.command("CREATE Phone");
         client.append("Phone", format!("Subject: phone {number}\r\n\r\nhello\r\n").as_bytes());

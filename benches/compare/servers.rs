@@ -24,6 +24,10 @@ pub(crate) struct Server {
     /// IMAP over TLS, where it is measured.
     pub(crate) imaps: Option<u16>,
     pub(crate) lmtp: u16,
+    /// Submission, where it is measured.
+    pub(crate) submission: Option<u16>,
+    /// Where mail is kept, where that is measured.
+    data: Option<PathBuf>,
     start: Box<dyn Fn() -> Child + Send + Sync>,
     child: Mutex<Child>,
     /// Makes an account; Dovecot takes every name.
@@ -36,13 +40,14 @@ impl Server {
         let home = dir.join("mailade");
         fs::create_dir(&home).unwrap();
         let (imap, imaps, lmtp) = (free_port(), free_port(), free_port());
+        let (submission, data) = (free_port(), home.join("data"));
         let config = home.join("mailade.toml");
         let text = format!(
             "hostname = \"mail.demo.example\"\ndata_dir = \"{}\"\n[listen]\n\
              imap = [\"127.0.0.1:{imap}\"]\nimaps = [\"127.0.0.1:{imaps}\"]\nlmtp = [\"127.0.0.1:{lmtp}\"]\nsmtp = []\n\
-             submission = []\nsubmissions = []\nimmp = []\nmanagesieve = []\nadmin = []\nhttps = []\n\
-             [limits]\nconnections_max = 30000\nquota = \"500 GiB\"\nauth_failures_per_address_per_day = 100000\n",
-            home.join("data").display()
+             submission = [\"127.0.0.1:{submission}\"]\nsubmissions = []\nimmp = []\nmanagesieve = []\nadmin = []\nhttps = []\n\
+             [limits]\nconnections_max = 30000\nquota = \"500 GiB\"\nsubmission_messages_per_hour = 100000\nauth_failures_per_address_per_day = 100000\n",
+            data.display()
         );
         fs::write(&config, text).unwrap();
         let binary = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/release/mailade");
@@ -67,8 +72,11 @@ impl Server {
             serve.arg("--config").arg(&config).arg("serve");
             serve.stdout(Stdio::null()).stderr(log).spawn().unwrap()
         };
-        let make = move |user: &str| run(&["user", "add", user, "--password-stdin"], "secret\n");
-        Self::new("Mailade", imap, Some(imaps), lmtp, Box::new(start), Some(Box::new(make)))
+        let make = move |user: &str| {
+            run(&["user", "add", user, "--password-stdin", "--no-scram"], "secret\n")
+        };
+        let server = Self::new("Mailade", imap, lmtp, Box::new(start), Some(Box::new(make)));
+        Self { imaps: Some(imaps), submission: Some(submission), data: Some(data), ..server }
     }
 
     pub(crate) fn dovecot(dir: &Path) -> Self {
@@ -82,20 +90,20 @@ impl Server {
         open_to_all(dir);
         let start =
             move || Command::new("dovecot").arg("-F").arg("-c").arg(&config).spawn().unwrap();
-        Self::new("Dovecot", imap, None, lmtp, Box::new(start), None)
+        Self::new("Dovecot", imap, lmtp, Box::new(start), None)
     }
 
     fn new(
         name: &'static str,
         imap: u16,
-        imaps: Option<u16>,
         lmtp: u16,
         start: Box<dyn Fn() -> Child + Send + Sync>,
         make: Option<Make>,
     ) -> Self {
         let child = Mutex::new(start());
         let made = Mutex::default();
-        let server = Self { name, imap, imaps, lmtp, start, child, make, made };
+        let (imaps, submission, data) = (None, None, None);
+        let server = Self { name, imap, imaps, lmtp, submission, data, start, child, make, made };
         server.wait();
         server
     }
@@ -136,6 +144,41 @@ impl Server {
     /// Octets of memory of the server's processes: what is theirs alone, and their share of the rest.
     pub(crate) fn resident(&self) -> usize {
         family(self.child().id()).iter().map(|pid| proportional(*pid)).sum()
+    }
+
+    /// Octets of memory of the server's own process, by the pages it has.
+    pub(crate) fn resident_now(&self) -> usize {
+        self.told("VmRSS:")
+    }
+
+    /// The most that has been, since the start or [`Self::forget_peak`].
+    pub(crate) fn peak(&self) -> usize {
+        self.told("VmHWM:")
+    }
+
+    pub(crate) fn forget_peak(&self) {
+        fs::write(format!("/proc/{}/clear_refs", self.child().id()), "5").unwrap();
+    }
+
+    fn told(&self, field: &str) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child().id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() << 10
+    }
+
+    /// Octets of the files in which it keeps mail.
+    pub(crate) fn octets_stored(&self) -> u64 {
+        fn below(path: &Path) -> u64 {
+            let entries = fs::read_dir(path).into_iter().flatten().flatten();
+            let size = |entry: fs::DirEntry| match entry.metadata() {
+                Ok(meta) if meta.is_dir() => below(&entry.path()),
+                Ok(meta) => meta.len(),
+                // A temporary file that is no longer there.
+                Err(_) => 0,
+            };
+            entries.map(size).sum()
+        }
+        self.data.as_deref().map_or(0, below)
     }
 
     /// Processor time the server's processes have used, in milliseconds: other work on the machine
