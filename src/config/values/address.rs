@@ -123,12 +123,11 @@ impl FromStr for HostPort {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let (host, port) = match text.parse::<SocketAddr>() {
-            Ok(address) => (address.ip().to_string(), address.port()),
-            Err(_) => {
-                let (host, port) = text.rsplit_once(':').ok_or(())?;
-                (host.parse::<HostName>()?.to_string(), port.parse().map_err(|_| ())?)
-            }
+        let (host, port) = if let Ok(address) = text.parse::<SocketAddr>() {
+            (address.ip().to_string(), address.port())
+        } else {
+            let (host, port) = text.rsplit_once(':').ok_or(())?;
+            (host.parse::<HostName>()?.to_string(), port.parse().map_err(|_| ())?)
         };
         if port == 0 { Err(()) } else { Ok(Self { host, port }) }
     }
