@@ -233,7 +233,7 @@ impl Imap {
             let line = self.wire.line();
             if let Some(status) = line.strip_prefix(tag) {
                 assert!(status.starts_with("OK"), "{text}: {line}");
-                answer.status = status.to_owned();
+                status.clone_into(&mut answer.status);
                 return answer;
             }
             // What Dovecot says while it is at work belongs to no answer.

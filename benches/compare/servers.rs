@@ -73,7 +73,7 @@ impl Server {
             serve.stdout(Stdio::null()).stderr(log).spawn().unwrap()
         };
         let make = move |user: &str| {
-            run(&["user", "add", user, "--password-stdin", "--no-scram"], "secret\n")
+            run(&["user", "add", user, "--password-stdin", "--no-scram"], "secret\n");
         };
         let server = Self::new("Mailade", imap, lmtp, Box::new(start), Some(Box::new(make)));
         Self { imaps: Some(imaps), submission: Some(submission), data: Some(data), ..server }
