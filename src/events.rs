@@ -152,6 +152,8 @@ pub enum Kind {
     KeyChange,
     /// Something was queued, tried, delivered or given up.
     QueueChange,
+    /// A message in a mailbox is to be submitted by the server, or no longer.
+    SendingChange,
     /// A line was added to the trace of a message.
     Trace,
     /// A setting of the server changed.
@@ -188,6 +190,8 @@ pub enum Interest {
     Account(AccountId),
     /// The queue.
     Queue,
+    /// Messages in mailboxes that the server shall submit.
+    Sending,
     /// Metadata of the server and of all mailboxes, whoever's they are.
     Metadata,
     /// Changes of rights, on whoever's mailbox.
@@ -321,6 +325,7 @@ impl Bus {
 fn interests(event: &Event) -> impl Iterator<Item = Interest> {
     let theirs = match event.kind {
         Kind::QueueChange => Some(Interest::Queue),
+        Kind::SendingChange => Some(Interest::Sending),
         Kind::MailboxMetadataChange(_) | Kind::ServerMetadataChange(_) => Some(Interest::Metadata),
         Kind::RightsChange => Some(Interest::Rights),
         _ => None,

@@ -43,6 +43,9 @@ impl Flags {
     /// `$Important` (RFC 8457)
     pub const IMPORTANT: Self = Self(1 << 17);
 
+    /// Both flags of a message that is being submitted (RFC 5550 §5.10).
+    pub const CLAIM: Self = Self::SUBMIT_PENDING.with(Self::SUBMITTED);
+
     /// Every fixed flag and keyword with its spelling; system flags first.
     pub const NAMES: [(Self, &'static str); 15] = [
         (Self::ANSWERED, "\\Answered"),

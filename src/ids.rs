@@ -49,6 +49,10 @@ row_id! {
     QueueId
 }
 row_id! {
+    /// One message in a mailbox that its user has asked the server to submit.
+    SendingId
+}
+row_id! {
     /// One live connection; given by the process, never stored as a key.
     SessionId
 }

@@ -103,6 +103,8 @@ counted! {
         SmtpMessagesPerSession = "smtp_messages_per_session",
         /// Too many messages of a user.
         SubmissionMessagesPerHour = "submission_messages_per_hour",
+        /// A message with `$Queued` could not be sent for a reason of this server's, for too long.
+        SubmissionRetryTime = "submission_retry_time",
         /// Too many messages from one address.
         SmtpMessagesPerAddressPerMinute = "smtp_messages_per_address_per_minute",
         /// A message has been through too many servers.

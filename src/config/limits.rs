@@ -111,6 +111,9 @@ section! {
         smtp_messages_per_session: usize = 1_000,
         /// Messages that a user may submit in an hour.
         submission_messages_per_hour: usize = 300,
+        /// How long a message that a mail program has marked with `$Queued` is tried again when this
+        /// server cannot send it for a reason of its own; then it is marked with `$SubmitFailed`.
+        submission_retry_time: Span = Span::hours(4),
         /// Messages of one address in a minute on port 25.
         smtp_messages_per_address_per_minute: usize = 300,
         /// Received fields of a message; more mean a loop (RFC 5321 §6.3).

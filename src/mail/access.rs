@@ -154,7 +154,7 @@ impl Found {
         if self.rights.contain(need) { Ok(()) } else { Err(refusal(self.rights)) }
     }
 
-    fn permit(self, need: Rights) -> Result<Mailbox> {
+    pub(super) fn permit(self, need: Rights) -> Result<Mailbox> {
         self.check(need)?;
         Ok(self.handle())
     }

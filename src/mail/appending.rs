@@ -11,6 +11,7 @@ use super::{
     Actor, Appended, Mail, Mailbox, NewMail, Rights,
     access::{find, still},
     annotations::{self, AnnotationValue},
+    drafts,
     error::{Error, Result},
     name::Place,
 };
@@ -92,11 +93,12 @@ impl Mail {
                 annotations::check_new(&limits, rights, &new)?;
                 tx.check_quota(row.account, new.message.size(), 1, limits.quota_octets)?;
                 let message = new.keep_by(tx, &found)?;
-                let uids: Vec<_> =
-                    tx.append(row, &[message])?.into_iter().map(|entry| entry.uid).collect();
+                let entries = tx.append(row, &[message])?;
+                let uids: Vec<_> = entries.iter().map(|entry| entry.uid).collect();
                 for uid in &uids {
                     annotations::say(tx, row, *uid, actor.account, &new.annotations, &limits)?;
                 }
+                drafts::ask_for_new(tx, actor.account, row, &entries)?;
                 Ok(Appended { uid_validity: row.uid_validity, uids, told })
             })
             .await
@@ -204,13 +206,14 @@ impl Appending {
                 for mail in &mails {
                     new.push(mail.keep_by(tx, &found)?);
                 }
-                let uids: Vec<_> =
-                    tx.append(row, &new)?.into_iter().map(|entry| entry.uid).collect();
+                let entries = tx.append(row, &new)?;
+                let uids: Vec<_> = entries.iter().map(|entry| entry.uid).collect();
                 let said = kept.iter().map(|kept| &kept.annotations);
                 let said = said.chain(mails.iter().map(|mail| &mail.annotations));
                 for (said, uid) in said.zip(&uids) {
                     annotations::say(tx, row, *uid, by, said, &limits)?;
                 }
+                drafts::ask_for_new(tx, by, row, &entries)?;
                 Ok(Appended { uid_validity: row.uid_validity, uids, told })
             })
             .await

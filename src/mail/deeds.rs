@@ -5,10 +5,12 @@ use super::{
     Actor, Mail, Mailbox, Prepared,
     access::{Found, still},
     annotations::{self, AnnotationValue},
+    drafts,
     error::{Error, Result},
     rights::Rights,
 };
 use crate::{
+    flags::Flags,
     ids::{ModSeq, ThreadId, Uid, UidValidity},
     metrics::Limit,
     store::{
@@ -74,11 +76,12 @@ impl Mail {
                 for mail in &mails {
                     new.push(mail.keep_by(tx, &found)?);
                 }
-                let uids: Vec<_> =
-                    tx.append(row, &new)?.into_iter().map(|entry| entry.uid).collect();
+                let entries = tx.append(row, &new)?;
+                let uids: Vec<_> = entries.iter().map(|entry| entry.uid).collect();
                 for (mail, uid) in mails.iter().zip(&uids) {
                     annotations::say(tx, row, *uid, by, &mail.annotations, &limits)?;
                 }
+                drafts::ask_for_new(tx, by, row, &entries)?;
                 Ok(Appended { uid_validity: row.uid_validity, uids, told })
             })
             .await
@@ -173,11 +176,12 @@ impl Mail {
                 let (to, told) = (&to_found.row, to_found.tells_uids());
                 tx.check_quota(to.account, new.message.size(), 1, quota)?;
                 let message = new.keep_by(tx, &to_found)?;
-                let uids: Vec<_> =
-                    tx.append(to, &[message])?.into_iter().map(|entry| entry.uid).collect();
+                let entries = tx.append(to, &[message])?;
+                let uids: Vec<_> = entries.iter().map(|entry| entry.uid).collect();
                 for uid in &uids {
                     annotations::say(tx, to, *uid, by, &new.annotations, &limits)?;
                 }
+                drafts::ask_for_new(tx, by, to, &entries)?;
                 Ok(Some(Appended { uid_validity: to.uid_validity, uids, told }))
             })
             .await
@@ -196,7 +200,7 @@ impl Mail {
         unchanged_since: Option<ModSeq>,
     ) -> Result<Committed<MarkOutcome>> {
         self.check_keywords([&names])?;
-        let mailbox = mailbox.clone();
+        let (mailbox, by) = (mailbox.clone(), actor.account);
         self.store
             .write(actor.origin, move |tx| {
                 let Found { row, rights, .. } = still(tx, &mailbox, Rights::NONE)?;
@@ -205,7 +209,11 @@ impl Mail {
                     return Err(Error::Forbidden);
                 }
                 let mask = rights.marks();
-                Ok(tx.mark_within(mask, &row, &uids, deed, &names, unchanged_since)?)
+                let outcome = tx.mark_within(mask, &row, &uids, deed, &names, unchanged_since)?;
+                if deed != MarkDeed::Remove && names.flags.contains(Flags::QUEUED) {
+                    drafts::ask_for_marked(tx, by, &row, &outcome.changed)?;
+                }
+                Ok(outcome)
             })
             .await
     }

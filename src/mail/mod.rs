@@ -17,6 +17,7 @@ mod collation;
 mod content;
 mod deeds;
 pub mod downgrade;
+mod drafts;
 mod email_id;
 pub mod encoding;
 mod error;
@@ -61,6 +62,7 @@ pub use self::{
     collation::Collation,
     content::Octets,
     deeds::{Appended, CopiedTo, NewMail},
+    drafts::{Draft, Kept, Turn, tell_by_house},
     email_id::EmailId,
     error::{Error, Result},
     mailbox::{MailboxInfo, Outline, Quota},

@@ -11,7 +11,7 @@ use super::{
     summary::Keys,
 };
 use crate::{
-    metrics::Metrics,
+    metrics::{Limit, Metrics},
     store::{self, NewContent, NewPiece},
 };
 
@@ -74,6 +74,22 @@ impl Mail {
         let work = tokio::task::spawn_blocking(work).await;
         work.map_err(|_| Error::Internal(store::Error::Cancelled))?
     }
+
+    /// The same for two messages that differ in their headers alone: what is large of them is kept once.
+    pub async fn prepare_twice(
+        &self,
+        spool: Spool,
+        edit: impl FnOnce(Vec<u8>) -> Vec<u8> + Send + 'static,
+        other: impl FnOnce(Vec<u8>) -> Vec<u8> + Send + 'static,
+    ) -> Result<(Prepared, Prepared)> {
+        let (limits, metrics) = (self.limits.parsing, Arc::clone(&self.metrics));
+        if spool.is_small() {
+            return prepare_twice(spool, edit, other, &limits, &metrics);
+        }
+        let work = move || prepare_twice(spool, edit, other, &limits, &metrics);
+        let work = tokio::task::spawn_blocking(work).await;
+        work.map_err(|_| Error::Internal(store::Error::Cancelled))?
+    }
 }
 
 fn prepare(
@@ -82,27 +98,63 @@ fn prepare(
     limits: &Limits,
     metrics: &Metrics,
 ) -> Result<Prepared> {
-    let (mut spool, mut scanned) = one_view(spool, limits)?;
+    let (mut spool, scanned) = one_view(spool, limits)?;
     let head = scanned.header_len.min(HEADER_MAX);
+    let (described, beyond) = describe(&mut spool, scanned, head, edit, limits)?;
+    for limit in &beyond {
+        metrics.exceeded(*limit);
+    }
+    Ok(Prepared(Arc::new(NewContent { pieces: spool.into_pieces(head)?, ..described })))
+}
+
+fn prepare_twice(
+    spool: Spool,
+    edit: impl FnOnce(Vec<u8>) -> Vec<u8>,
+    other: impl FnOnce(Vec<u8>) -> Vec<u8>,
+    limits: &Limits,
+    metrics: &Metrics,
+) -> Result<(Prepared, Prepared)> {
+    let (mut spool, scanned) = one_view(spool, limits)?;
+    let head = scanned.header_len.min(HEADER_MAX);
+    let (one, beyond) = describe(&mut spool, scanned, head, edit, limits)?;
+    for limit in &beyond {
+        metrics.exceeded(*limit);
+    }
+    let scanned = scan(&mut spool, limits)?;
+    let (two, _) = describe(&mut spool, scanned, head, other, limits)?;
+    let pieces = spool.into_pieces(head)?;
+    let one = NewContent { pieces: pieces.clone(), ..one };
+    Ok((Prepared(Arc::new(one)), Prepared(Arc::new(NewContent { pieces, ..two }))))
+}
+
+/// All that is known of a message whose first `head` octets become what `edit` makes of them, save the
+/// pieces behind them; and the bounds beyond which it was not read.
+fn describe(
+    spool: &mut Spool,
+    mut scanned: Scanned,
+    head: u64,
+    edit: impl FnOnce(Vec<u8>) -> Vec<u8>,
+    limits: &Limits,
+) -> Result<(NewContent, Vec<Limit>)> {
     let original = spool.read(0..head)?;
     let header = edit(original.clone());
     if header != original {
-        scanned = scan_with_header(&mut spool, &header, head, limits)?;
+        scanned = scan_with_header(spool, &header, head, limits)?;
     }
-    scanned.beyond.iter().for_each(|limit| metrics.exceeded(*limit));
-    let hash = hash(&mut spool, &header, head)?;
+    let hash = hash(spool, &header, head)?;
     let structure = scanned.structure.encode();
     let keys = scanned.summary.keys.as_deref();
-    Ok(Prepared(Arc::new(NewContent {
+    let described = NewContent {
         hash,
         size: scanned.len,
         summary: scanned.summary.encode(),
-        preview: preview(&spool, &structure, &header, head)?,
+        preview: preview(spool, &structure, &header, head)?,
         structure,
         references: references(keys, &hash),
         header,
-        pieces: spool.into_pieces(head)?,
-    })))
+        pieces: Vec::new(),
+    };
+    Ok((described, scanned.beyond))
 }
 
 /// The message as BODY shows it: parts in binary become base64, bare CR and bare LF become CRLF.
@@ -251,6 +303,28 @@ mod tests {
             assert_eq!(content.references.len(), 2);
             assert!(content.header.starts_with(b"X-New: 1\r\nSubject"));
             assert_eq!(matches!(content.pieces[..], [NewPiece::Blob(..)]), lines > 3);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_with_two_headers_has_one_body() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&Options::new(dir.path()), Arc::new(Bus::default())).unwrap();
+        let mail = Mail::new(store, Limits::default());
+        for lines in [3, 20_000] {
+            let message = format!("Subject: hi\r\n\r\n{}", "one line of text\r\n".repeat(lines));
+            let mut spool = mail.spool();
+            spool.write(message.as_bytes()).unwrap();
+            let (one, two) = mail.prepare_twice(spool, added, |header| header).await.unwrap();
+            let whole = [b"X-New: 1\r\n", message.as_bytes()].concat();
+            for (prepared, octets) in [(one, whole.as_slice()), (two, message.as_bytes())] {
+                let (content, expected) = (prepared.content(), scan_octets(octets));
+                assert_eq!(content.hash, *blake3::hash(octets).as_bytes());
+                assert_eq!(content.size, octets.len() as u64);
+                assert_eq!(content.structure, expected.structure.encode());
+                assert!(content.preview.starts_with("one line of text"));
+                assert_eq!(matches!(content.pieces[..], [NewPiece::Blob(..)]), lines > 3);
+            }
         }
     }
 

@@ -66,6 +66,8 @@ impl Office {
             messages_per_hour: 1_000,
             queue_per_user_max: 1_000,
             queue_max: 1_000,
+            recipients_max: 100,
+            retry_time: std::time::Duration::from_hours(4),
         };
         let submission = Submission::new(house.delivery.clone(), settings);
         let clock = Arc::new(AtomicI64::new(ORIGIN.at));

@@ -170,6 +170,8 @@ fn outgoing(
         messages_per_hour: whole(limits.submission_messages_per_hour),
         queue_per_user_max: whole(limits.queue_messages_per_user_max),
         queue_max: whole(limits.queue_messages_max),
+        recipients_max: limits.submission_recipients_max,
+        retry_time: *limits.submission_retry_time,
     };
     (delivery.clone(), Submission::new(delivery, submission))
 }

@@ -1,4 +1,5 @@
-//! The queue's room, built from the configuration.
+//! The rooms of mail on its way out, built from the configuration: the queue, and the agent that submits
+//! what users have marked.
 
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use crate::{
     control,
     net::{ClientTls, dns::Resolver},
     queue::{Login, Outside, Queue, Relay, Schedule, Security, Settings, Times},
+    submission::Queued,
 };
 
 /// The room of mail on its way out, and the means to put another in its place.
@@ -30,6 +32,9 @@ impl Outbound {
     pub(super) fn run(&self, house: &House, tasks: &TaskTracker) {
         let queue = self.queue.clone();
         tasks.spawn(queue.run(house.stop.clone(), self.retired.clone()));
+        let clock = Arc::new(jiff::Timestamp::now);
+        let queued = Queued::new(house.submission.clone(), house.urls.clone(), clock);
+        tasks.spawn(queued.run(house.stop.clone(), self.retired.clone()));
     }
 
     /// From now on mail leaves as this house has it; what is in flight lands as before.

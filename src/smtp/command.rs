@@ -5,8 +5,7 @@
 
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use super::parameters::{Mail, Rcpt, mail, rcpt};
-use crate::wire::address::AddressError;
+use crate::wire::parameters::{Fault, Mail, Rcpt, mail, number, rcpt};
 
 /// A client's name for itself is cut off here in our own texts (RFC 5321 §4.5.3.1.2).
 const CLIENT_NAME_MAX: usize = 255;
@@ -151,18 +150,9 @@ pub enum Syntax {
     /// The same for BDAT: what follows can't be told from commands.
     #[error("syntax: BDAT size [LAST]")]
     Bdat,
-    /// No reverse path.
-    #[error("sender: {0}")]
-    Sender(AddressError),
-    /// No forward path.
-    #[error("recipient: {0}")]
-    Recipient(AddressError),
-    /// A parameter that this command does not have.
-    #[error("parameter not known")]
-    Parameter,
-    /// A known parameter with a bad value, or given twice.
-    #[error("bad value of {0}")]
-    Value(&'static str),
+    /// What follows MAIL or RCPT is not as it should be.
+    #[error(transparent)]
+    Envelope(#[from] Fault),
 }
 
 impl Command {
@@ -250,13 +240,6 @@ fn encoding(word: &str) -> Option<AsEncoded> {
         "quoted-printable" => AsEncoded::QuotedPrintable,
         _ => return None,
     })
-}
-
-/// `1*20DIGIT`
-pub(super) fn number(text: &str) -> Option<u64> {
-    let digits = !text.is_empty() && text.len() <= 20 && text.bytes().all(|b| b.is_ascii_digit());
-    // Twenty digits can be more than a number holds; all such are beyond every limit alike.
-    digits.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
 /// `auth-command = "AUTH" SP sasl-mech [SP initial-response]` (RFC 4954 §8)

@@ -14,7 +14,6 @@ mod error;
 pub mod extensions;
 pub mod limits;
 mod longest_line;
-pub mod parameters;
 pub mod rates;
 pub mod reply;
 mod session;

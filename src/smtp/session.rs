@@ -27,6 +27,7 @@ use crate::{
     metrics::Limit,
     net::{Input, Output, Permit},
     sessions::Entry,
+    wire::parameters::Fault,
 };
 
 /// How long a client that was told the end may take to hear it.
@@ -254,7 +255,8 @@ impl Session {
             return self.end(&reply);
         }
         // An address that is none says nothing about who speaks; a verb that is none does.
-        if !matches!(fault, Syntax::Sender(_) | Syntax::Recipient(_)) {
+        let address = matches!(fault, Syntax::Envelope(Fault::Sender(_) | Fault::Recipient(_)));
+        if !address {
             self.faults.count();
         }
         self.say(&reply);

@@ -85,6 +85,8 @@ impl House {
             messages_per_hour: 300,
             queue_per_user_max: 100,
             queue_max: 100,
+            recipients_max: 100,
+            retry_time: std::time::Duration::from_hours(4),
         };
         let submission = Submission::new(delivery.clone(), settings);
         let throttle = ThrottleLimits::default();

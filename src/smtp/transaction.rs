@@ -9,7 +9,6 @@ use super::{
     door::Door,
     error::reply_to_delivery,
     longest_line::LongestLine,
-    parameters::{ForwardPath, Mail, Rcpt},
     session::{Done, Session},
 };
 use crate::{
@@ -21,6 +20,7 @@ use crate::{
     wire::{
         address::Address,
         envelope::{Body, Envelope, Recipient},
+        parameters::{ForwardPath, Mail, Rcpt},
     },
 };
 

@@ -256,6 +256,7 @@ impl Tx<'_> {
     /// Removes an account with all its mail and all rights it had. What only it referred to is swept
     /// later.
     pub fn remove_account(&mut self, id: AccountId) -> Result<()> {
+        self.withdraw_all_of(id)?;
         // Others may have some of them open.
         for mailbox in self.mailboxes(id)? {
             let kind = Kind::MailboxDelete(mailbox.name);

@@ -28,7 +28,7 @@ pub struct Scrubbed {
 }
 
 /// What must be nowhere, and how many there are of it.
-const NOWHERE: [(&str, &str); 23] = [
+const NOWHERE: [(&str, &str); 24] = [
     ("rows whose foreign key has no parent", "SELECT count(*) FROM pragma_foreign_key_check"),
     (
         "messages without their content",
@@ -45,6 +45,11 @@ const NOWHERE: [(&str, &str); 23] = [
     (
         "queued messages without a recipient",
         "SELECT count(*) FROM queue WHERE id NOT IN (SELECT queue FROM queue_recipient)",
+    ),
+    (
+        "messages to be submitted that are not marked so",
+        "SELECT count(*) FROM sending LEFT JOIN message USING (mailbox, uid)
+         WHERE state < 2 AND ifnull(flags, 0) & 2048 = 0 OR flags IS NULL",
     ),
     (
         "accounts whose queue has another length than is written down",

@@ -68,6 +68,7 @@ impl Tx<'_> {
         }
         if let Some(mod_seq) = taken {
             self.forget_annotations_of(mailbox.id, &gone)?;
+            self.forget_sending(mailbox.id, &gone)?;
             self.add_tally(mailbox.account, mailbox.id, tally, mod_seq)?;
             let kind = Kind::MessageExpunge(gone.as_slice().into());
             self.happened(mailbox.account, mailbox.id, mod_seq, kind);

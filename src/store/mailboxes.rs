@@ -228,7 +228,7 @@ impl Tx<'_> {
         self.forget_metadata(id)?;
         self.forget_annotations(id)?;
         if keep_level {
-            for table in ["tombstone", "vanished", "keyword", "url_key", "acl"] {
+            for table in ["tombstone", "vanished", "keyword", "url_key", "acl", "sending"] {
                 self.execute(&format!("DELETE FROM {table} WHERE mailbox = ?1"), [id])?;
             }
             let sql = "UPDATE mailbox SET selectable = 0, special_use = 0, messages = 0,
@@ -262,6 +262,8 @@ impl Tx<'_> {
             if self.mailbox(account, &new_key)?.is_some() {
                 return Err(Error::Exists("mailbox"));
             }
+            // Under its new name it may be another's affair.
+            self.withdraw_all(&row)?;
             let mod_seq = self.next_mod_seq(account)?;
             let sql = "UPDATE mailbox SET name = ?2, name_key = ?3, mod_seq = max(mod_seq, ?4)
                 WHERE id = ?1";

@@ -296,7 +296,7 @@ impl Tx<'_> {
         let (mut sources, mut new) = (Vec::new(), Vec::new());
         for uid in uids {
             let Some(source) = self.message(from.id, *uid)? else { continue };
-            let flags = source.marks.flags.within(mask.flags).without(Flags::QUEUED);
+            let flags = not_asked_for(source.marks.flags).within(mask.flags);
             let keywords = if !mask.keywords {
                 Keywords::default()
             } else if from.id == to.id || source.marks.keywords.is_empty() {
@@ -378,11 +378,7 @@ impl Tx<'_> {
                 Some(mod_seq) => mod_seq,
                 None => *mod_seq.insert(self.next_mod_seq(mailbox.account)?),
             };
-            let sql = "UPDATE message SET flags = ?3, keywords = ?4, mod_seq = ?5
-                WHERE mailbox = ?1 AND uid = ?2";
-            self.execute(sql, (mailbox.id, *uid, marks.flags, marks.keywords, mod_seq))?;
-            tally.count(entry.marks, entry.size, -1);
-            tally.count(marks, entry.size, 1);
+            self.set_marks(mailbox.id, &entry, marks, mod_seq, &mut tally)?;
             outcome.changed.push(MarkChange { uid: *uid, marks, mod_seq });
         }
         self.keywords_told.remove(&mailbox.id); // messages bear them now, or need not
@@ -392,6 +388,50 @@ impl Tx<'_> {
             self.happened(mailbox.account, mailbox.id, mod_seq, kind);
         }
         Ok(outcome)
+    }
+
+    /// Turns some flags of a message on and others off, in one change and as far as the mask goes; None
+    /// when it is gone, or bears just that already.
+    pub fn turn_flags(
+        &mut self,
+        mask: MarkMask,
+        mailbox: &MailboxRow,
+        uid: Uid,
+        on: Flags,
+        off: Flags,
+    ) -> Result<Option<MarkChange>> {
+        let Some(entry) = self.message(mailbox.id, uid)? else { return Ok(None) };
+        let turned = Marks { flags: entry.marks.flags.without(off).with(on), ..entry.marks };
+        let marks = mask.join(entry.marks, turned);
+        if marks == entry.marks {
+            return Ok(None);
+        }
+        let (mod_seq, mut tally) = (self.next_mod_seq(mailbox.account)?, Tally::default());
+        self.set_marks(mailbox.id, &entry, marks, mod_seq, &mut tally)?;
+        self.add_tally(mailbox.account, mailbox.id, tally, mod_seq)?;
+        let change = MarkChange { uid, marks, mod_seq };
+        self.happened(mailbox.account, mailbox.id, mod_seq, Kind::FlagChange([change].into()));
+        Ok(Some(change))
+    }
+
+    /// A message that loses its `$Queued` is not sent.
+    fn set_marks(
+        &mut self,
+        mailbox: MailboxId,
+        entry: &Entry,
+        marks: Marks,
+        mod_seq: ModSeq,
+        tally: &mut Tally,
+    ) -> Result<()> {
+        let sql = "UPDATE message SET flags = ?3, keywords = ?4, mod_seq = ?5
+            WHERE mailbox = ?1 AND uid = ?2";
+        self.execute(sql, (mailbox, entry.uid, marks.flags, marks.keywords, mod_seq))?;
+        tally.count(entry.marks, entry.size, -1);
+        tally.count(marks, entry.size, 1);
+        if entry.marks.flags.without(marks.flags).contains(Flags::QUEUED) {
+            self.withdraw_sending(mailbox, entry.uid)?;
+        }
+        Ok(())
     }
 }
 
@@ -426,6 +466,15 @@ fn concerns(deed: MarkDeed, named: Marks, marks: Marks) -> bool {
         || named.flags.meets(Flags::SYSTEM)
         || named.flags.meets(marks.flags)
         || named.keywords.meet(marks.keywords)
+}
+
+/// The flags of a message whose copy nobody has asked to be sent: if the house has claimed it, the copy is
+/// not claimed either.
+fn not_asked_for(flags: Flags) -> Flags {
+    if flags.contains(Flags::QUEUED.with(Flags::CLAIM)) {
+        return flags.without(Flags::QUEUED.with(Flags::CLAIM));
+    }
+    flags.without(Flags::QUEUED)
 }
 
 fn marked(old: Marks, deed: MarkDeed, named: Marks) -> Marks {

@@ -27,6 +27,7 @@ mod open;
 mod queue;
 mod reader;
 mod schema;
+mod sending;
 mod settings;
 mod snapshots;
 mod space;
@@ -68,6 +69,7 @@ pub use self::{
     open::{LogLimits, Options},
     queue::{Attempt, DelayReport, Due, Fate, NewQueued, Queued, QueuedRecipient, RecipientState},
     reader::Reader,
+    sending::{Sending, SendingState},
     space::Space,
     sweeper::Swept,
     traces::{NewTrace, Trace},

@@ -8,7 +8,10 @@ use rusqlite::{
 use super::{error::Result, reader::Reader};
 use crate::{
     flags::{Flags, Keywords},
-    ids::{AccountId, ContentId, DeviceId, MailboxId, ModSeq, QueueId, ThreadId, Uid, UidValidity},
+    ids::{
+        AccountId, ContentId, DeviceId, MailboxId, ModSeq, QueueId, SendingId, ThreadId, Uid,
+        UidValidity,
+    },
 };
 
 /// A row id stands as its number.
@@ -30,7 +33,7 @@ macro_rules! row_id_in_sql {
     };
 }
 
-row_id_in_sql!(AccountId, ContentId, DeviceId, MailboxId, QueueId, ThreadId);
+row_id_in_sql!(AccountId, ContentId, DeviceId, MailboxId, QueueId, SendingId, ThreadId);
 
 impl ToSql for Uid {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {

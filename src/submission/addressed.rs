@@ -3,7 +3,13 @@
 use std::collections::HashSet;
 
 use super::list::addresses;
-use crate::{mail::field, wire::address::Address};
+use crate::{
+    mail::field,
+    wire::{
+        address::{Address, ReversePath},
+        envelope::{Body, Envelope},
+    },
+};
 
 /// The envelope that a header stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +18,20 @@ pub struct Addressed {
     pub sender: Address,
     /// Those of To, Cc and Bcc, groups opened, each once.
     pub recipients: Vec<Address>,
+}
+
+impl From<Addressed> for Envelope {
+    fn from(addressed: Addressed) -> Self {
+        let Addressed { sender, recipients } = addressed;
+        let utf8 = recipients.iter().chain([&sender]).any(Address::needs_utf8);
+        Self {
+            reverse_path: ReversePath::from(sender),
+            recipients: recipients.into_iter().map(Into::into).collect(),
+            body: Body::EightBit,
+            utf8,
+            ..Self::default()
+        }
+    }
 }
 
 /// Why a header stands for no envelope.
@@ -30,7 +50,11 @@ pub enum Unaddressed {
 
 /// Reads the envelope of a message from its header; the fields of a resent one mean nothing here.
 pub fn addressed(header: &[u8]) -> Result<Addressed, Unaddressed> {
-    let sender = sender(header)?;
+    Ok(Addressed { sender: sender(header)?, recipients: recipients(header)? })
+}
+
+/// Those of To, Cc and Bcc.
+pub(super) fn recipients(header: &[u8]) -> Result<Vec<Address>, Unaddressed> {
     let (mut recipients, mut known) = (Vec::new(), HashSet::new());
     for found in field::fields(header) {
         if ![b"To".as_slice(), b"Cc", b"Bcc"].iter().any(|name| found.is(name)) {
@@ -46,11 +70,11 @@ pub fn addressed(header: &[u8]) -> Result<Addressed, Unaddressed> {
     if recipients.is_empty() {
         return Err(Unaddressed::NoRecipients);
     }
-    Ok(Addressed { sender, recipients })
+    Ok(recipients)
 }
 
 /// From's only address, else Sender's.
-fn sender(header: &[u8]) -> Result<Address, Unaddressed> {
+pub(super) fn sender(header: &[u8]) -> Result<Address, Unaddressed> {
     let only = |name: &[u8]| {
         let value = field::find(header, name)?.value;
         let mut list = addresses(value)?;

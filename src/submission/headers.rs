@@ -9,9 +9,10 @@ use crate::{
     wire::address::Address,
 };
 
-/// Fields that a message from its author cannot have: others write them, or nobody may read them.
-const TAKEN_OUT: [&str; 6] =
-    ["Bcc", "Resent-Bcc", "Return-Path", "Delivered-To", "X-Original-To", "Received"];
+/// Fields that a message from its author cannot have, since others write them.
+const TAKEN_OUT: [&str; 4] = ["Return-Path", "Delivered-To", "X-Original-To", "Received"];
+/// Fields that only the author may read.
+const SECRET: [&str; 2] = ["Bcc", "Resent-Bcc"];
 
 /// What a repair puts in.
 #[derive(Clone, Debug)]
@@ -24,6 +25,23 @@ pub(super) struct Repair {
     pub(super) message_id: String,
     /// The name under which we write Authentication-Results (RFC 8601 §5): forged ones go.
     pub(super) own_id: String,
+    /// Who shall read it.
+    pub(super) reader: Reader,
+}
+
+/// Who reads a message that is repaired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// Those it is sent to.
+    Recipients,
+    /// Its author, who keeps a copy.
+    Author,
+}
+
+impl Reader {
+    fn may_not_see(self, field: &Field<'_>) -> bool {
+        self == Self::Recipients && SECRET.iter().any(|name| field.is(name.as_bytes()))
+    }
 }
 
 /// Fields that a message must have; one that says nothing is none (RFC 6409 §8.1, §8.2).
@@ -46,6 +64,7 @@ pub(super) fn repair(header: &[u8], repair: Repair) -> Vec<u8> {
     for field in field::fields(header) {
         taken = taken.saturating_add(field.raw.len());
         let goes = TAKEN_OUT.iter().any(|name| field.is(name.as_bytes()))
+            || repair.reader.may_not_see(&field)
             || NEEDED.iter().any(|name| field.is(name.as_bytes())) && says_nothing(&field)
             || field.is(b"Authentication-Results") && is_by(field.value, &repair.own_id);
         if !goes {
@@ -162,7 +181,12 @@ mod tests {
     use super::*;
 
     fn repaired(header: &str) -> String {
+        repaired_for(Reader::Recipients, header)
+    }
+
+    fn repaired_for(reader: Reader, header: &str) -> String {
         let with = Repair {
+            reader,
             front: b"Received: here\r\n".into(),
             now: 784_887_151,
             message_id: "1@here.example".into(),
@@ -233,6 +257,15 @@ mod tests {
             repaired(header),
             "Received: here\r\nDate: today\r\nmessage-id: <2@x>\r\nTo:  c@x \r\n\
              Authentication-Results: there.example; spf=pass\r\nno field\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn the_author_keeps_what_nobody_else_may_read() {
+        let header = "Date: today\r\nBCC: secret@x\r\nReceived: by me\r\nMessage-ID: <2@x>\r\n\r\n";
+        assert_eq!(
+            repaired_for(Reader::Author, header),
+            "Received: here\r\nDate: today\r\nBCC: secret@x\r\nMessage-ID: <2@x>\r\n\r\n"
         );
     }
 

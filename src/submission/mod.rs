@@ -3,18 +3,37 @@
 //!
 //! [`Submission::submit`] takes an envelope and a message and gives one result for each recipient:
 //! local ones have it if they have room, the others stand in the queue, all by one store job. [`Submission::parcel`]
-//! is the same cut in two, for who has more to do in that job. The queue does the sending.
+//! is the same cut in two, for who has more to do in that job; [`Submission::send`] keeps a copy and tells
+//! the mailbox that the message lies in, by that job too. The queue does the sending.
+//!
+//! [`Submission::send_stored`] sends a message from the mailbox it lies in, and the agent of `queued.rs` does
+//! so for users who mark theirs with `$Queued`.
+//!
+//! What SMTP answers to all that has its codes in `answer.rs`, whatever the door.
 
 mod addressed;
+mod along;
+mod answer;
+mod answers;
+mod claim;
 mod headers;
+mod lines;
 mod list;
 mod parcel;
+mod queued;
+mod stored;
 mod submit;
 #[cfg(test)]
 mod tests;
 
 pub use self::{
     addressed::{Addressed, Unaddressed, addressed},
+    along::{Along, CopyTo, Sent, Source},
+    answer::Answer,
+    answers::{Answers, Step},
+    lines::{BadLine, LineFault, Lines},
     parcel::Parcel,
+    queued::{Clock, Queued},
+    stored::{Cause, Said, Stored, Unsent},
     submit::{Author, Error, Outcome, Outgoing, Settings, Submission, Taken},
 };

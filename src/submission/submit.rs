@@ -1,14 +1,18 @@
 //! The one way for mail to start here, whatever the door.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use aws_lc_rs::rand;
 
 use super::{
-    headers::{self, Repair, Writers},
+    along::{Along, Handover, Sent},
+    headers::{self, Reader as ReadBy, Repair, Writers},
     parcel::{Parcel, Way, refuse_all, way},
 };
 use crate::{
@@ -41,6 +45,10 @@ pub struct Settings {
     pub queue_per_user_max: u64,
     /// Messages in the queue.
     pub queue_max: u64,
+    /// Recipients of a message.
+    pub recipients_max: usize,
+    /// How long a message with `$Queued` is tried that this house cannot send for a reason of its own.
+    pub retry_time: Duration,
 }
 
 /// Whose mail it is.
@@ -102,6 +110,21 @@ pub enum Error {
     /// The queue is full, for this user or for all.
     #[error("too many messages in the queue")]
     QueueFull(Limit),
+    /// The message is in a mailbox and was sent from there before (RFC 5550 §5.10).
+    #[error("already submitted")]
+    AlreadySubmitted,
+    /// It is in a mailbox and will be sent from there without being asked for again.
+    #[error("already queued")]
+    Queued,
+    /// It was in a mailbox and is no longer there.
+    #[error("the message is gone")]
+    Gone,
+    /// Its user has taken it back.
+    #[error("taken back")]
+    Withdrawn,
+    /// No copy of it can be kept where its author wants one.
+    #[error("no copy can be kept: {0}")]
+    Copy(#[source] mail::Error),
     /// These recipients get no mail, so nobody does.
     #[error("recipients refused")]
     Refused(Vec<(Recipient, Refusal)>),
@@ -127,6 +150,11 @@ impl Submission {
     /// Makes the room.
     pub fn new(delivery: Delivery, settings: Settings) -> Self {
         Self { delivery, settings: Arc::new(settings) }
+    }
+
+    /// What it knows of the house.
+    pub(super) fn settings(&self) -> &Arc<Settings> {
+        &self.settings
     }
 
     /// The room that takes mail for our own users.
@@ -173,14 +201,27 @@ impl Submission {
         share: Share,
         outgoing: Outgoing,
     ) -> Result<Committed<Vec<Outcome>>, Error> {
-        let taken = self.hand_over(author, origin, share, outgoing).await;
-        if author != Author::House {
-            self.count(&taken);
-        }
-        taken
+        let sent = self.send(author, origin, share, outgoing, Along::default()).await?;
+        Ok(sent.map(|sent| sent.outcomes))
     }
 
-    fn count(&self, taken: &Result<Committed<Vec<Outcome>>, Error>) {
+    /// The same, with what the store shall keep beside it by the same job.
+    pub async fn send(
+        &self,
+        author: Author,
+        origin: Origin,
+        share: Share,
+        outgoing: Outgoing,
+        along: Along,
+    ) -> Result<Committed<Sent>, Error> {
+        let sent = self.hand_over(author, origin, share, outgoing, along).await;
+        if author != Author::House {
+            self.count(sent.as_ref().map(|sent| sent.outcomes.as_slice()));
+        }
+        sent
+    }
+
+    fn count(&self, taken: Result<&[Outcome], &Error>) {
         let metrics = self.delivery.metrics();
         let outcome = if taken.is_ok() { Count::Submission } else { Count::SubmissionRefused };
         metrics.count(outcome);
@@ -195,6 +236,7 @@ impl Submission {
             Err(Error::Loop) => metrics.exceeded(Limit::ReceivedFieldsMax),
             Err(Error::TooMany) => metrics.exceeded(Limit::SubmissionMessagesPerHour),
             Err(Error::QueueFull(limit)) => metrics.exceeded(*limit),
+            Err(Error::Copy(mail::Error::OverQuota)) => metrics.exceeded(Limit::Quota),
             Err(Error::Refused(refused)) => {
                 for (_, refusal) in refused {
                     self.delivery.count_refusal(*refusal);
@@ -210,10 +252,13 @@ impl Submission {
         origin: Origin,
         share: Share,
         outgoing: Outgoing,
-    ) -> Result<Committed<Vec<Outcome>>, Error> {
-        let parcel = self.parcel(author, origin.at, share, outgoing).await?;
+        along: Along,
+    ) -> Result<Committed<Sent>, Error> {
+        let keeps = along.copy_to.is_some();
+        let (parcel, copy) = self.pack(author, origin.at, share, outgoing, keeps).await?;
+        let handover = Handover::new(parcel, copy, along, self.delivery.mail().limits());
         let store = self.delivery.mail().store();
-        store.write(origin, move |tx| parcel.hand_over(tx)).await
+        store.write(origin, move |tx| handover.run(tx)).await
     }
 
     /// Checks and prepares a message; [`Parcel::hand_over`] then does the rest within a store job.
@@ -224,6 +269,18 @@ impl Submission {
         share: Share,
         outgoing: Outgoing,
     ) -> Result<Parcel, Error> {
+        Ok(self.pack(author, now, share, outgoing, false).await?.0)
+    }
+
+    /// The same, and the message as its author keeps it when that is wanted.
+    async fn pack(
+        &self,
+        author: Author,
+        now: i64,
+        share: Share,
+        outgoing: Outgoing,
+        keeps: bool,
+    ) -> Result<(Parcel, Option<Prepared>), Error> {
         let Outgoing { trace, envelope, received, arrival, message } = outgoing;
         self.check_pace(author, now).await?;
         if envelope.recipients.is_empty() {
@@ -239,7 +296,8 @@ impl Submission {
         front.extend(received);
         let own_id = self.settings.hostname.ascii().to_owned();
         let message_id = format!("{}@{own_id}", unique(&trace));
-        let repair = Repair { front, now, message_id, own_id };
+        let repair = Repair { front, now, message_id, own_id, reader: ReadBy::Recipients };
+        let kept = Repair { front: Vec::new(), reader: ReadBy::Author, ..repair.clone() };
         // The repair takes Received fields out.
         let hops = Arc::new(AtomicUsize::new(0));
         let seen = Arc::clone(&hops);
@@ -247,7 +305,14 @@ impl Submission {
             seen.store(delivery::hops(&header), Ordering::Relaxed);
             headers::repair(&header, repair)
         };
-        let message = self.delivery.mail().prepare(with_header(message).await?, edit).await?;
+        let (mail, message) = (self.delivery.mail(), with_header(message).await?);
+        let (message, copy) = if keeps {
+            let keep = move |header: Vec<u8>| headers::repair(&header, kept);
+            let (message, copy) = mail.prepare_twice(message, edit, keep).await?;
+            (message, Some(copy))
+        } else {
+            (mail.prepare(message, edit).await?, None)
+        };
         // What lies beyond was not repaired: a Bcc there would leave.
         if message.header().len() >= HEADER_MAX {
             return Err(Error::HeaderTooLong);
@@ -256,7 +321,9 @@ impl Submission {
         self.check_writers(author, &envelope, &message).await?;
         let settings = Arc::clone(&self.settings);
         let quota = self.delivery.quota();
-        Ok(Parcel { author, share, trace, arrival, envelope, ways, message, settings, quota })
+        let parcel =
+            Parcel { author, share, trace, arrival, envelope, ways, message, settings, quota };
+        Ok((parcel, copy))
     }
 
     /// Spares the work for a message that the store job would refuse.

@@ -1,5 +1,7 @@
 //! Submissions in a small house.
 
+mod along;
+
 use super::{Author, Error, Outcome, Outgoing, Settings, Submission, Taken};
 use crate::{
     delivery::{
@@ -24,6 +26,8 @@ fn submission(house: &House, change: impl FnOnce(&mut Settings)) -> Submission {
         messages_per_hour: 10,
         queue_per_user_max: 10,
         queue_max: 10,
+        recipients_max: 100,
+        retry_time: std::time::Duration::from_hours(4),
     };
     change(&mut settings);
     Submission::new(house.delivery.clone(), settings)

@@ -3,7 +3,7 @@
 //! Everything here is a plain function over octets: no sockets, no session, no store. [`Cursor`]
 //! reads one whole command from left to right and says what it expected; [`Buffer`] writes text,
 //! strings and literals; [`set`] holds number sets, [`utf7`] the old coding of mailbox names,
-//! [`address`] mail addresses, [`url`] IMAP URLs.
+//! [`address`] mail addresses, [`parameters`] what follows MAIL and RCPT, [`url`] IMAP URLs.
 //! How octets become one whole command is the business of `net::frame`.
 
 pub mod address;
@@ -11,6 +11,7 @@ mod buffer;
 mod cursor;
 mod date;
 pub mod envelope;
+pub mod parameters;
 pub mod set;
 pub mod url;
 pub mod utf7;

@@ -1,15 +1,34 @@
-//! MAIL and RCPT: a path, and the parameters that extensions add (RFC 5321 §4.1.2).
+//! What follows MAIL and RCPT: a path, and the parameters that extensions add (RFC 5321 §4.1.2).
 //!
 //! SIZE (RFC 1870), BODY (RFC 6152, RFC 3030), SMTPUTF8 (RFC 6531), RET, ENVID, NOTIFY and ORCPT
 //! (RFC 3461), AUTH (RFC 4954 §5). No parameter may stand twice, and none that is not known.
 
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use super::command::{Syntax, number};
-use crate::wire::{
+use super::{
     address::{Address, AddressError, Domain, ReversePath},
     envelope::{Body, EnvId, Notify, Orcpt, Ret, xtext_decode},
 };
+
+/// Why a text does not follow MAIL or RCPT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The arguments are not as they should be.
+    #[error("syntax: {0}")]
+    Arguments(&'static str),
+    /// No reverse path.
+    #[error("sender: {0}")]
+    Sender(AddressError),
+    /// No forward path.
+    #[error("recipient: {0}")]
+    Recipient(AddressError),
+    /// A parameter that this command does not have.
+    #[error("parameter not known")]
+    Parameter,
+    /// A known parameter with a bad value, or given twice.
+    #[error("bad value of {0}")]
+    Value(&'static str),
+}
 
 /// `MAIL FROM:` and its parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,12 +79,12 @@ pub enum ForwardPath {
 }
 
 /// `"FROM:" Reverse-path [SP Mail-parameters]`
-pub(super) fn mail(arguments: &str) -> Result<Mail, Syntax> {
-    let rest = keyword(arguments, "FROM:").ok_or(Syntax::Arguments("MAIL FROM:<address>"))?;
+pub fn mail(arguments: &str) -> Result<Mail, Fault> {
+    let rest = keyword(arguments, "FROM:").ok_or(Fault::Arguments("MAIL FROM:<address>"))?;
     let (reverse_path, rest) = if let Some(rest) = rest.strip_prefix("<>") {
         (ReversePath::NULL, rest)
     } else {
-        let (address, rest) = path(rest).map_err(Syntax::Sender)?;
+        let (address, rest) = path(rest).map_err(Fault::Sender)?;
         (address.into(), rest)
     };
     let mut mail = Mail { reverse_path, ..Mail::default() };
@@ -78,20 +97,20 @@ pub(super) fn mail(arguments: &str) -> Result<Mail, Syntax> {
             "ENVID" => once(&mut mail.envid, "ENVID", EnvId::parse(needed(value, "ENVID")?).ok())?,
             "AUTH" => once(&mut mail.auth, "AUTH", submitter(needed(value, "AUTH")?))?,
             "SMTPUTF8" if value.is_none() && !mail.utf8 => mail.utf8 = true,
-            "SMTPUTF8" => return Err(Syntax::Value("SMTPUTF8")),
-            _ => return Err(Syntax::Parameter),
+            "SMTPUTF8" => return Err(Fault::Value("SMTPUTF8")),
+            _ => return Err(Fault::Parameter),
         }
     }
     Ok(mail)
 }
 
 /// `"TO:" ( "<Postmaster@" Domain ">" / "<Postmaster>" / Forward-path ) [SP Rcpt-parameters]`
-pub(super) fn rcpt(arguments: &str) -> Result<Rcpt, Syntax> {
-    let rest = keyword(arguments, "TO:").ok_or(Syntax::Arguments("RCPT TO:<address>"))?;
+pub fn rcpt(arguments: &str) -> Result<Rcpt, Fault> {
+    let rest = keyword(arguments, "TO:").ok_or(Fault::Arguments("RCPT TO:<address>"))?;
     let (path, rest) = if let Some(rest) = keyword(rest, "<postmaster>") {
         (ForwardPath::Postmaster, rest)
     } else {
-        let (address, rest) = path(rest).map_err(Syntax::Recipient)?;
+        let (address, rest) = path(rest).map_err(Fault::Recipient)?;
         (ForwardPath::Address(address), rest)
     };
     let mut rcpt = Rcpt { path, notify: None, orcpt: None };
@@ -102,7 +121,7 @@ pub(super) fn rcpt(arguments: &str) -> Result<Rcpt, Syntax> {
                 once(&mut rcpt.notify, "NOTIFY", Notify::parse(needed(value, "NOTIFY")?).ok())?;
             }
             "ORCPT" => once(&mut rcpt.orcpt, "ORCPT", Orcpt::parse(needed(value, "ORCPT")?).ok())?,
-            _ => return Err(Syntax::Parameter),
+            _ => return Err(Fault::Parameter),
         }
     }
     Ok(rcpt)
@@ -131,15 +150,15 @@ fn keyword<'a>(text: &'a str, keyword: &str) -> Option<&'a str> {
     start.eq_ignore_ascii_case(keyword).then(|| rest.trim_start_matches(' '))
 }
 
-type Parameter<'a> = Result<(&'a str, Option<&'a str>), Syntax>;
+type Parameter<'a> = Result<(&'a str, Option<&'a str>), Fault>;
 
 /// `esmtp-param = esmtp-keyword ["=" esmtp-value]`, each behind a space (RFC 5321 §4.1.2)
 fn parameters<'a>(
     rest: &'a str,
     expected: &'static str,
-) -> Result<impl Iterator<Item = Parameter<'a>>, Syntax> {
+) -> Result<impl Iterator<Item = Parameter<'a>>, Fault> {
     if !rest.is_empty() && !rest.starts_with(' ') {
-        return Err(Syntax::Arguments(expected));
+        return Err(Fault::Arguments(expected));
     }
     let is_name = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
     let is_value = |c: char| c != '=' && !c.is_control();
@@ -151,17 +170,24 @@ fn parameters<'a>(
         let well_formed = !keyword.is_empty()
             && keyword.bytes().all(is_name)
             && value.is_none_or(|value| !value.is_empty() && value.chars().all(is_value));
-        if well_formed { Ok((keyword, value)) } else { Err(Syntax::Arguments(expected)) }
+        if well_formed { Ok((keyword, value)) } else { Err(Fault::Arguments(expected)) }
     }))
 }
 
-fn needed<'a>(value: Option<&'a str>, name: &'static str) -> Result<&'a str, Syntax> {
-    value.ok_or(Syntax::Value(name))
+/// `1*20DIGIT`
+pub fn number(text: &str) -> Option<u64> {
+    let digits = !text.is_empty() && text.len() <= 20 && text.bytes().all(|b| b.is_ascii_digit());
+    // Twenty digits can be more than a number holds; all such are beyond every limit alike.
+    digits.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
-fn once<T>(place: &mut Option<T>, name: &'static str, value: Option<T>) -> Result<(), Syntax> {
+fn needed<'a>(value: Option<&'a str>, name: &'static str) -> Result<&'a str, Fault> {
+    value.ok_or(Fault::Value(name))
+}
+
+fn once<T>(place: &mut Option<T>, name: &'static str, value: Option<T>) -> Result<(), Fault> {
     if place.is_some() || value.is_none() {
-        return Err(Syntax::Value(name));
+        return Err(Fault::Value(name));
     }
     *place = value;
     Ok(())
@@ -193,7 +219,7 @@ mod tests {
             assert!(mail(bad).is_err(), "{bad}");
         }
         for bad in ["FROM", "FRÖM:<a@b>", "TO:<a@b>", "FROM:<a@b>SIZE=1", ""] {
-            assert!(matches!(mail(bad), Err(Syntax::Arguments(_))), "{bad}");
+            assert!(matches!(mail(bad), Err(Fault::Arguments(_))), "{bad}");
         }
     }
 
@@ -208,8 +234,8 @@ mod tests {
     #[test]
     fn the_postmaster_needs_no_domain() {
         assert_eq!(rcpt("TO:<PostMaster>").unwrap().path, ForwardPath::Postmaster);
-        assert!(matches!(rcpt("TO:<root>"), Err(Syntax::Recipient(AddressError::NoAt))));
-        assert!(matches!(rcpt("TO:<>"), Err(Syntax::Recipient(_))));
+        assert!(matches!(rcpt("TO:<root>"), Err(Fault::Recipient(AddressError::NoAt))));
+        assert!(matches!(rcpt("TO:<>"), Err(Fault::Recipient(_))));
     }
 
     #[test]
@@ -234,21 +260,21 @@ mod tests {
     #[test]
     fn a_parameter_stands_once_with_a_good_value_and_must_be_known() {
         for (line, fault) in [
-            ("FROM:<a@b> SIZE=1 SIZE=1", Syntax::Value("SIZE")),
-            ("FROM:<a@b> SIZE=-1", Syntax::Value("SIZE")),
-            ("FROM:<a@b> SIZE", Syntax::Value("SIZE")),
-            ("FROM:<a@b> BODY=9BIT", Syntax::Value("BODY")),
-            ("FROM:<a@b> SMTPUTF8=yes", Syntax::Value("SMTPUTF8")),
-            ("FROM:<a@b> SMTPUTF8 SMTPUTF8", Syntax::Value("SMTPUTF8")),
-            ("FROM:<a@b> RET=BODY", Syntax::Value("RET")),
-            ("FROM:<a@b> AUTH=x", Syntax::Value("AUTH")),
-            ("FROM:<a@b> XYZZY=1", Syntax::Parameter),
-            ("FROM:<a@b> NOTIFY=NEVER", Syntax::Parameter),
+            ("FROM:<a@b> SIZE=1 SIZE=1", Fault::Value("SIZE")),
+            ("FROM:<a@b> SIZE=-1", Fault::Value("SIZE")),
+            ("FROM:<a@b> SIZE", Fault::Value("SIZE")),
+            ("FROM:<a@b> BODY=9BIT", Fault::Value("BODY")),
+            ("FROM:<a@b> SMTPUTF8=yes", Fault::Value("SMTPUTF8")),
+            ("FROM:<a@b> SMTPUTF8 SMTPUTF8", Fault::Value("SMTPUTF8")),
+            ("FROM:<a@b> RET=BODY", Fault::Value("RET")),
+            ("FROM:<a@b> AUTH=x", Fault::Value("AUTH")),
+            ("FROM:<a@b> XYZZY=1", Fault::Parameter),
+            ("FROM:<a@b> NOTIFY=NEVER", Fault::Parameter),
         ] {
             assert_eq!(mail(line), Err(fault), "{line}");
         }
-        assert_eq!(rcpt("TO:<a@b> NOTIFY=NEVER,DELAY"), Err(Syntax::Value("NOTIFY")));
-        assert!(matches!(mail("FROM:<a@b> SIZE="), Err(Syntax::Arguments(_))));
-        assert!(matches!(mail("FROM:<a@b> =1"), Err(Syntax::Arguments(_))));
+        assert_eq!(rcpt("TO:<a@b> NOTIFY=NEVER,DELAY"), Err(Fault::Value("NOTIFY")));
+        assert!(matches!(mail("FROM:<a@b> SIZE="), Err(Fault::Arguments(_))));
+        assert!(matches!(mail("FROM:<a@b> =1"), Err(Fault::Arguments(_))));
     }
 }

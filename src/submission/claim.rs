@@ -1,0 +1,161 @@
+//! One message that its user has asked the server to send: claimed, sent, and told of
+//! (draft-ietf-lemonade-submit-01 §4.1.2, RFC 5550 §5.10).
+//!
+//! The claim is on the disk before anything is done with the message, and the job that hands it over ends
+//! its row. So a crash leaves it claimed and it is sent after the next start, or it was sent and the row is
+//! gone: never both, never neither.
+
+use std::time::Duration;
+
+use super::{
+    along::{Source, was_sent},
+    answer::Answer,
+    answers::Answers,
+    stored::{Cause, Said, Stored, Unsent},
+    submit::{Error, Submission},
+};
+use crate::{
+    events::Origin,
+    ids::SendingId,
+    mail::{self, Actor, Draft, Turn, tell_by_house, urls::Urls},
+    metrics::Limit,
+    store::{Sending, SendingState, Tx},
+    wire::envelope::Envelope,
+};
+
+/// The first pause before it is tried again; each further one is twice as long.
+const FIRST_PAUSE: i64 = 60;
+/// The longest.
+pub(super) const LONGEST_PAUSE: i64 = 15 * 60;
+
+/// A message that was claimed.
+pub(super) struct Claimed {
+    row: Sending,
+    draft: Draft,
+}
+
+/// How long after this many attempts the next one follows, in seconds.
+fn pause(attempts: u32) -> i64 {
+    // After a few it is the longest, and stays so.
+    FIRST_PAUSE.saturating_mul(1 << attempts.min(10)).min(LONGEST_PAUSE)
+}
+
+/// Claims a message, within a job; None when there is nothing to be sent.
+pub(super) fn claim(
+    tx: &mut Tx<'_>,
+    id: SendingId,
+    status_max: usize,
+) -> Result<Option<Claimed>, mail::Error> {
+    let Some(row) = tx.sending(id)? else { return Ok(None) };
+    if row.state == SendingState::Withdrawn {
+        tx.undo_claim(&row)?;
+        return Ok(None);
+    }
+    let enabled = tx.account_by_id(row.account)?.is_some_and(|account| account.enabled);
+    let draft =
+        if enabled { Draft::asked_for(tx, row.account, row.mailbox, row.uid)? } else { None };
+    let Some(draft) = draft else {
+        let answer = Answer::new(550, "5.7.1", "its user may not send it any more");
+        give_up(tx, &row, Turn::FAILED, &of_nobody(answer).status(status_max))?;
+        return Ok(None);
+    };
+    if row.state == SendingState::Waiting && was_sent(draft.flags) {
+        let answer = Answer::from(&Error::AlreadySubmitted);
+        give_up(tx, &row, Turn::AGAIN, &of_nobody(answer).status(status_max))?;
+        return Ok(None);
+    }
+    tx.claim_sending(&row, tx.now().saturating_add(pause(row.attempts)))?;
+    Ok(Some(Claimed { row, draft }))
+}
+
+fn of_nobody(answer: Answer) -> Answers {
+    Answers::to_data(&Envelope::default(), answer)
+}
+
+fn give_up(tx: &mut Tx<'_>, row: &Sending, turn: Turn, status: &str) -> Result<(), mail::Error> {
+    tx.end_sending(row.id)?;
+    tell_by_house(tx, (row.mailbox, row.uid), row.account, turn, status)
+}
+
+impl Submission {
+    /// Sends a message that was claimed, and tells its mailbox what became of it.
+    ///
+    /// # Errors
+    /// When that can't be written: the message stays claimed.
+    pub(super) async fn send_claimed(
+        &self,
+        urls: &Urls,
+        claimed: Claimed,
+        origin: Origin,
+        trace: String,
+    ) -> Result<(), mail::Error> {
+        let Claimed { row, draft } = claimed;
+        let stored = Stored {
+            actor: Actor { account: row.account, origin },
+            source: Source::Claimed { draft, id: row.id },
+            said: Said::default(),
+            by_header: row.by_header,
+            word: "$Queued",
+            trace: trace.clone(),
+        };
+        let Err(unsent) = self.send_stored(urls, stored).await else { return Ok(()) };
+        self.not_sent(row, &unsent, origin, trace).await
+    }
+
+    async fn not_sent(
+        &self,
+        row: Sending,
+        unsent: &Unsent,
+        origin: Origin,
+        trace: String,
+    ) -> Result<(), mail::Error> {
+        let told = unsent
+            .answers
+            .refusal()
+            .map(|(step, about, answer)| format!("{step} {about}: {answer}"));
+        let told = told.unwrap_or_default();
+        tracing::info!(trace, account = %row.account, told, "a queued message was not sent");
+        let again = unsent.may_pass() && self.may_try_again(&row, origin.at);
+        let status_max = self.delivery().mail().limits().metadata_value;
+        let status = unsent.answers.status(status_max);
+        let withdrawn = matches!(unsent.cause, Cause::Refused(Error::Withdrawn));
+        let job = move |tx: &mut Tx<'_>| {
+            if !tx.is_claimed(row.id)? {
+                // It was taken back, and is gone or waits to be let go.
+                return claim(tx, row.id, status_max).map(|_| ());
+            }
+            if withdrawn {
+                let answer = Answer::new(550, "5.7.1", "its user may not send it any more");
+                return give_up(tx, &row, Turn::FAILED, &of_nobody(answer).status(status_max));
+            }
+            if again {
+                let turn = Turn::default();
+                return tell_by_house(tx, (row.mailbox, row.uid), row.account, turn, &status);
+            }
+            give_up(tx, &row, Turn::FAILED, &status)
+        };
+        let written = self.delivery().mail().store().write(origin, job).await;
+        written.map(|_committed| ())
+    }
+
+    /// It is tried again for so long; then it has failed.
+    fn may_try_again(&self, row: &Sending, now: i64) -> bool {
+        let patience = Duration::as_secs(&self.settings().retry_time);
+        let over = now.saturating_sub(row.asked) >= i64::try_from(patience).unwrap_or(i64::MAX);
+        if over {
+            self.delivery().metrics().exceeded(Limit::SubmissionRetryTime);
+        }
+        !over
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let pauses = [0, 1, 2, 3, 4, 63, 64, u32::MAX].map(pause);
+        assert_eq!(pauses, [60, 120, 240, 480, 900, 900, 900, 900]);
+    }
+}
