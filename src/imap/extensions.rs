@@ -375,6 +375,13 @@ pub static EXTENSIONS: &[Extension] = &[
         shown: after_login,
         rows: &[logged_in("EHLO", ehlo::parse).reads()],
     },
+    drafted("SEND", "imap-send-extension", &[
+        selected("SEND", send::parse).by_number().still(),
+        selected("UID SEND", send::parse_uid),
+    ]),
+    drafted("X-DRAFT-I01-SENDMAIL", "draft-imap-sendmail-01", &[
+        selected("UID SENDMAIL", sendmail::parse),
+    ]),
     numbered("MESSAGELIMIT=", 9738, |facts| facts.messages_max),
 ];
 

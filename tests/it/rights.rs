@@ -174,6 +174,9 @@ const ROWS: &[Row] = &[
     open("UID SORT", &["UID SORT (SUBJECT) UTF-8 ALL"], ""),
     open("THREAD", &["THREAD REFERENCES UTF-8 ALL"], ""),
     open("UID THREAD", &["UID THREAD REFS UTF-8 ALL"], ""),
+    open("SEND", &["SEND 1:2"], ""),
+    open("UID SEND", &["UID SEND 1:2"], ""),
+    open("UID SENDMAIL", &["UID SENDMAIL 1 (FROM bob@demo.example RECIPIENT bob@demo.example)"], ""),
     open("CLOSE", &["CLOSE"], ""),
     open("UNSELECT", &["UNSELECT"], ""),
 ];

@@ -38,6 +38,8 @@ pub mod resetkey;
 pub mod rights;
 pub mod search;
 pub mod select;
+pub mod send;
+pub mod sendmail;
 pub mod setmetadata;
 pub mod sort;
 pub mod starttls;

@@ -200,6 +200,24 @@ fn outcome(
     }
 }
 
+/// Tells what messages are marked with, whose numbers keep still.
+pub(super) async fn tell_flags(
+    session: &mut Session,
+    targets: &[Target],
+    by: By,
+    out: &mut Replies,
+) -> Result<(), Error> {
+    let (mail, enabled) = (session.mail(), session.enabled);
+    let told = Told {
+        flags: Form::of(enabled),
+        mod_seq: enabled.condstore,
+        uid: !enabled.uid_only && (by == By::Uid || enabled.condstore),
+    };
+    // A keyword that is new is told before a message that bears it.
+    session.tell(Numbers::Still, out).await?;
+    told.tell_flags(&mail, session.selected()?, targets, out).await
+}
+
 /// How the messages of a STORE are told.
 #[derive(Clone, Copy)]
 struct Told {

@@ -19,11 +19,7 @@ use crate::{
     mail::{self, Spool, skeleton::SkeletonError},
     net::Literal,
     submission::{self, Author, Outgoing, addressed},
-    wire::{
-        Cursor, Syntax,
-        address::{Address, ReversePath},
-        envelope::{Body, Envelope},
-    },
+    wire::{Cursor, Syntax, envelope::Envelope},
 };
 
 struct Submit {
@@ -87,15 +83,7 @@ async fn submit(session: &mut Session, spool: Spool) -> Result<(), Error> {
     if found.recipients.len() > most {
         return Err(in_general("too many recipients"));
     }
-    let all = found.recipients.iter().chain([&found.sender]);
-    let utf8 = all.into_iter().any(Address::needs_utf8);
-    let envelope = Envelope {
-        reverse_path: ReversePath::from(found.sender),
-        recipients: found.recipients.into_iter().map(Into::into).collect(),
-        body: Body::EightBit,
-        utf8,
-        ..Envelope::default()
-    };
+    let envelope = Envelope::from(found);
     let room = &session.door.submission;
     let trace = trace_id(Timestamp::now());
     let received = room.received("IMAP", &trace, actor.origin.at);
