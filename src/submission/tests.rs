@@ -1,6 +1,7 @@
 //! Submissions in a small house.
 
 mod along;
+mod queued;
 
 use super::{Author, Error, Outcome, Outgoing, Settings, Submission, Taken};
 use crate::{

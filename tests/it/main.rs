@@ -19,6 +19,7 @@ mod arrows;
 mod cli;
 mod connection;
 mod crash;
+mod crash_sending;
 mod disk;
 mod elsewhere;
 mod faults;
