@@ -375,6 +375,7 @@ async fn check_finds_every_number_that_is_wrong() {
         "DELETE FROM octets WHERE id > 0 * ?1",
         "DELETE FROM content WHERE id > 0 * ?1",
         "DELETE FROM summary WHERE content > 0 * ?1",
+        "INSERT INTO sending SELECT 1, 1, mailbox, uid, 0, 1, 0, 0, 0 FROM message WHERE mailbox = ?1",
         "INSERT INTO queue SELECT 1, NULL, '', max(id) + 0 * ?1, NULL, NULL, 0, 0, '', 0 FROM content",
     ];
     for harm in harms {
