@@ -131,6 +131,23 @@ impl Input {
         }
     }
 
+    /// Waits until something is there that was not asked for yet; false when the peer has left.
+    ///
+    /// For who understands no frames, or only some: see [`Input::buffered`].
+    pub async fn some(&mut self) -> Result<bool, InputError> {
+        Ok(self.has_buffered() || self.fill(self.deadline).await?)
+    }
+
+    /// What is there already.
+    pub fn buffered(&self) -> &[u8] {
+        self.rest()
+    }
+
+    /// Takes so much of what is there.
+    pub fn consume(&mut self, octets: usize) {
+        self.take(octets.min(self.rest().len()));
+    }
+
     /// Waits until the peer leaves or the connection breaks, while something else is done.
     ///
     /// What comes meanwhile is kept, up to 64 KiB or so many lines; then nothing more is read and

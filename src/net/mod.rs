@@ -7,6 +7,7 @@
 
 pub mod dns;
 pub mod frame;
+pub mod imap_client;
 pub mod input;
 pub mod limits;
 pub mod listen;
