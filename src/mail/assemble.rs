@@ -16,7 +16,7 @@ use super::{
 };
 use crate::store::Run;
 
-pub use self::written::{Unfit, WrittenAs};
+pub use self::written::{Unfit, Writer, WrittenAs};
 
 impl Mail {
     /// Adds what a URL names to a message on its way in; false when there is no such part.

@@ -198,6 +198,13 @@ fn preview(spool: &Spool, structure: &[u8], header: &[u8], head: u64) -> Result<
     Ok(String::new())
 }
 
+impl Spool {
+    /// The structure of the message in it, as it would be stored.
+    pub fn structure(&mut self, limits: &Limits) -> Result<Vec<u8>> {
+        Ok(scan(self, limits)?.structure.encode())
+    }
+}
+
 pub(super) fn scan(spool: &mut Spool, limits: &Limits) -> Result<Scanned> {
     let mut scanner = Scanner::with_limits(*limits);
     spool.each_chunk::<Error>(|octets| {

@@ -10,13 +10,15 @@ use super::{
     error::{Error, Result},
     field::fields,
     prepare::scan,
-    structure::{Kind, PartRef, StructureRef},
+    structure::{Kind, Limits, PartRef, StructureRef},
     urls::{LinkError, Urls},
 };
 use crate::mail::{Actor, Mailbox};
 
 /// Octets of the header inside a part; more of it is not read.
 const HEADER_MAX: u64 = 64 << 10;
+/// Characters of a URL that are repeated.
+const URL_SHOWN: usize = 200;
 
 /// Why a skeleton can't become a message.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +43,59 @@ struct External {
     url: String,
 }
 
+/// A message with gaps, which whoever can get at what is named fills one by one.
+pub struct Skeleton {
+    spool: Spool,
+    whole: Spool,
+    parts: std::vec::IntoIter<External>,
+    /// Up to where the message is in `whole`.
+    at: u64,
+}
+
+impl Skeleton {
+    /// Looks for what a message names.
+    pub fn read(mut spool: Spool, parsing: &Limits) -> Result<Self> {
+        let parts = externals(&mut spool, parsing)?.into_iter();
+        let whole = spool.sibling();
+        Ok(Self { spool, whole, parts, at: 0 })
+    }
+
+    /// Goes on to the next gap: the URL of what belongs there.
+    pub fn next_gap(&mut self) -> Result<Option<String>> {
+        let Some(part) = self.parts.next() else { return Ok(None) };
+        self.spool.copy(self.at..part.header, &mut self.whole)?;
+        if part.is_root {
+            let own = self.spool.read(part.header..part.body)?;
+            self.whole.write(&without_content_fields(&own))?;
+        }
+        let inside = part.body..part.end.min(part.body.saturating_add(HEADER_MAX));
+        self.whole.write(&header_inside(&self.spool.read(inside)?))?;
+        self.at = part.end;
+        Ok(Some(part.url))
+    }
+
+    /// Where what belongs into the gap is written.
+    pub fn whole(&mut self) -> &mut Spool {
+        &mut self.whole
+    }
+
+    /// The message with its gaps filled; the same message when it had none.
+    pub fn finish(mut self) -> Result<Spool> {
+        if self.at == 0 {
+            return Ok(self.spool);
+        }
+        self.spool.copy(self.at..self.spool.len(), &mut self.whole)?;
+        Ok(self.whole)
+    }
+}
+
+impl SkeletonError {
+    /// For what such a URL names, which can't be had.
+    pub fn absent(url: &str) -> Self {
+        Self::Part(url.chars().filter(|c| !c.is_control()).take(URL_SHOWN).collect())
+    }
+}
+
 impl Urls {
     /// A message with what its external parts name in their place; the same message when it has none.
     ///
@@ -50,42 +105,26 @@ impl Urls {
         &self,
         actor: &Actor,
         open: Option<&Mailbox>,
-        mut spool: Spool,
+        spool: Spool,
     ) -> Result<Spool, SkeletonError> {
-        let parts = externals(&mut spool, self)?;
-        if parts.is_empty() {
-            return Ok(spool);
-        }
-        let (mut whole, mut at) = (spool.sibling(), 0);
-        for part in parts {
-            spool.copy(at..part.header, &mut whole)?;
-            if part.is_root {
-                let own = spool.read(part.header..part.body)?;
-                whole.write(&without_content_fields(&own))?;
-            }
-            let inside =
-                spool.read(part.body..part.end.min(part.body.saturating_add(HEADER_MAX)))?;
-            whole.write(&header_inside(&inside))?;
-            let refused = || SkeletonError::Part(part.url.chars().take(200).collect());
-            let linked = match self.own(actor, open, &part.url).await {
+        let mut skeleton = Skeleton::read(spool, &self.mail().limits().parsing)?;
+        while let Some(url) = skeleton.next_gap()? {
+            let linked = match self.own(actor, open, &url).await {
                 Ok(linked) => linked,
                 Err(LinkError::Mail(error)) => return Err(error.into()),
-                Err(_) => return Err(refused()),
+                Err(_) => return Err(SkeletonError::absent(&url)),
             };
-            if !self.mail().add_linked(&mut whole, linked).await? {
-                return Err(refused());
+            if !self.mail().add_linked(skeleton.whole(), linked).await? {
+                return Err(SkeletonError::absent(&url));
             }
-            at = part.end;
         }
-        let end = spool.len();
-        spool.copy(at..end, &mut whole)?;
-        Ok(whole)
+        Ok(skeleton.finish()?)
     }
 }
 
 /// The external parts of a message, in their order.
-fn externals(spool: &mut Spool, urls: &Urls) -> Result<Vec<External>> {
-    let scanned = scan(spool, &urls.mail().limits().parsing)?;
+fn externals(spool: &mut Spool, parsing: &Limits) -> Result<Vec<External>> {
+    let scanned = scan(spool, parsing)?;
     let structure = scanned.structure.encode();
     let Ok(structure) = StructureRef::parse(&structure) else { return Ok(Vec::new()) };
     let (mut externals, mut within) = (Vec::new(), 0_usize);

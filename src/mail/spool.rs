@@ -2,21 +2,25 @@
 //! memory of a connection is bounded whatever the size of the message.
 //!
 //! Between the octets that come there may be parts of stored messages (CATENATE, BURL): those that lie
-//! in files are shared and not copied.
+//! in files are shared and not copied. A message that only passes through, and is kept nowhere, is
+//! spooled in the same way, without a store.
 
 use std::ops::Range;
 
 use super::error::{Error, Result};
-use crate::store::{self, BlobWriter, NewPiece, Shared, Store};
+use crate::store::{self, BlobWriter, NewPiece, Scratch, Shared, Store};
 
 /// Octets of a header that are looked at.
 const HEADER_MAX: u64 = 1 << 20;
 /// How many octets of a shared part are read at once.
 const STEP: u64 = 64 << 10;
+/// Octets that are kept in memory where there is no store to say so.
+const IN_MEMORY: usize = 128 << 10;
 
 /// Octets of one message, in order.
 pub struct Spool {
-    store: Store,
+    /// Where its octets may be kept; None for a message that only passes through.
+    store: Option<Store>,
     /// The octets of its own, in order.
     own: Own,
     /// How its own and shared octets follow each other; empty while there are none but its own.
@@ -30,6 +34,8 @@ pub struct Spool {
 enum Own {
     Memory(Vec<u8>),
     File(BlobWriter),
+    /// A file without a name, which can't be kept.
+    Scratch(Scratch),
 }
 
 #[derive(Clone)]
@@ -52,8 +58,17 @@ impl Segment {
 impl Spool {
     /// An empty spool for a message of at most `most` octets.
     pub fn new(store: &Store, most: u64) -> Self {
+        Self::at(Some(store.clone()), most)
+    }
+
+    /// An empty spool for a message that passes through a process without a store.
+    pub fn passing(most: u64) -> Self {
+        Self::at(None, most)
+    }
+
+    fn at(store: Option<Store>, most: u64) -> Self {
         let own = Own::Memory(Vec::new());
-        Self { store: store.clone(), own, segments: Vec::new(), length: 0, most }
+        Self { store, own, segments: Vec::new(), length: 0, most }
     }
 
     /// How many octets are in it.
@@ -77,17 +92,25 @@ impl Spool {
     /// Adds octets, at most some ten thousand at a time: a write to the page cache happens here.
     pub fn write(&mut self, more: &[u8]) -> Result<()> {
         self.check_room(more.len() as u64)?;
-        match &mut self.own {
-            Own::Memory(octets) if octets.len() + more.len() <= self.store.inline_threshold() => {
+        let in_memory = self.store.as_ref().map_or(IN_MEMORY, Store::inline_threshold);
+        match (&mut self.own, &self.store) {
+            (Own::Memory(octets), _) if octets.len() + more.len() <= in_memory => {
                 octets.extend_from_slice(more);
             }
-            Own::Memory(octets) => {
-                let mut file = self.store.temporary()?;
+            (Own::Memory(octets), Some(store)) => {
+                let mut file = store.temporary()?;
                 file.write(octets)?;
                 file.write(more)?;
                 self.own = Own::File(file);
             }
-            Own::File(file) => file.write(more)?,
+            (Own::Memory(octets), None) => {
+                let mut file = Scratch::new()?;
+                file.write(octets)?;
+                file.write(more)?;
+                self.own = Own::Scratch(file);
+            }
+            (Own::File(file), _) => file.write(more)?,
+            (Own::Scratch(file), _) => file.write(more)?,
         }
         self.length = self.length.saturating_add(more.len() as u64);
         let end = self.own_length();
@@ -117,6 +140,7 @@ impl Spool {
         match &self.own {
             Own::Memory(octets) => octets.len() as u64,
             Own::File(file) => file.size(),
+            Own::Scratch(file) => file.size(),
         }
     }
 
@@ -129,6 +153,10 @@ impl Spool {
             return self.each_step(&mut f);
         }
         match &mut self.own {
+            Own::Scratch(_) => {
+                self.segments.push(Segment::Own(0..self.length));
+                self.each_step(&mut f)
+            }
             Own::Memory(octets) => f(octets),
             Own::File(file) => {
                 let mut inner = Ok(());
@@ -161,7 +189,10 @@ impl Spool {
     /// Octets of a segment, counted from its start.
     fn read_of(&self, segment: &Segment, within: Range<u64>) -> Result<Vec<u8>> {
         match segment {
-            Segment::Shared(shared) => Ok(shared.part(within).read(&self.store)?),
+            Segment::Shared(shared) => {
+                let store = self.store.as_ref().ok_or(Error::NoPart)?;
+                Ok(shared.part(within).read(store)?)
+            }
             Segment::Own(own) => {
                 let start = own.start.saturating_add(within.start);
                 self.read_own(start..own.start.saturating_add(within.end).min(own.end))
@@ -173,6 +204,7 @@ impl Spool {
         Ok(match &self.own {
             Own::Memory(octets) => octets.get(places(range)).unwrap_or_default().to_vec(),
             Own::File(file) => file.read(range)?,
+            Own::Scratch(file) => file.read(range)?,
         })
     }
 
@@ -235,9 +267,30 @@ impl Spool {
         Ok(whole)
     }
 
+    /// The same with another header in place of the first `head` octets; there is room for that, whatever
+    /// the bound.
+    pub fn with_header(&self, header: &[u8], head: u64) -> Result<Self> {
+        let most = self.most.saturating_add(header.len() as u64);
+        let mut whole = Self::at(self.store.clone(), most);
+        whole.write(header)?;
+        self.copy(head..self.len(), &mut whole)?;
+        Ok(whole)
+    }
+
     /// An empty spool with the same bound.
     pub(super) fn sibling(&self) -> Self {
-        Self::new(&self.store, self.most)
+        Self::at(self.store.clone(), self.most)
+    }
+
+    /// An empty spool for as much as there is still room for in this one.
+    pub fn for_the_rest(&self) -> Self {
+        Self::at(self.store.clone(), self.most.saturating_sub(self.length))
+    }
+
+    /// Adds all octets of another spool.
+    pub fn append(&mut self, other: &Self) -> Result<()> {
+        self.check_room(other.len())?;
+        other.copy(0..other.len(), self)
     }
 
     /// Is it small enough to be worked on at once, without a thread for slow work?
@@ -255,6 +308,7 @@ impl Spool {
         let own = match self.own {
             Own::Memory(octets) => Kept::Memory(octets),
             Own::File(file) => Kept::File(file.finish()?),
+            Own::Scratch(_) => return Err(Error::Cannot("a message that passes is not kept")),
         };
         let (mut pieces, mut skip) = (Vec::with_capacity(segments.len()), skip);
         for segment in segments {
@@ -292,4 +346,33 @@ impl Kept {
 fn places(range: Range<u64>) -> Range<usize> {
     let place = |at| usize::try_from(at).unwrap_or(usize::MAX);
     place(range.start)..place(range.end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_passes_comes_back_whole_from_memory_and_from_a_file() {
+        for size in [0, 1, IN_MEMORY, IN_MEMORY + 1, 3 * IN_MEMORY] {
+            let octets: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+            let mut spool = Spool::passing(octets.len() as u64);
+            octets.chunks(50_000).for_each(|piece| spool.write(piece).unwrap());
+            assert!(matches!(spool.write(b"x"), Err(Error::TooBig(_))));
+            let mut read = Vec::new();
+            spool
+                .each_chunk::<Error>(|piece| {
+                    read.extend_from_slice(piece);
+                    Ok(())
+                })
+                .unwrap();
+            assert!(read == octets);
+            let middle = spool.read(size as u64 / 3..size as u64 / 2).unwrap();
+            assert!(middle == octets[size / 3..size / 2]);
+            let mut copy = Spool::passing(size as u64);
+            copy.append(&spool).unwrap();
+            assert!(copy.read(0..size as u64).unwrap() == octets);
+            assert!(matches!(copy.append(&spool), Err(Error::TooBig(_))) || size == 0);
+        }
+    }
 }

@@ -7,13 +7,21 @@ mod reply;
 mod transfer;
 mod wire;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use tokio::time::{Instant, timeout};
+use zeroize::Zeroizing;
 
 use self::reply::{LINE_MAX, LINES_MAX, Offers, Reply};
-pub(super) use self::transfer::Mailing;
+pub(super) use self::transfer::{Mailing, Submitter, Unsent};
 use super::answer::{Answer, Status};
 use crate::net::{ClientTls, Input, LineEnds, Memory, Output, Stream, open};
 
@@ -34,10 +42,12 @@ pub enum Security {
 /// A login at a smarthost.
 #[derive(Clone)]
 pub struct Login {
+    /// As whom one sends, when that is somebody else (the authorization identity of RFC 4616).
+    pub acts_as: Option<String>,
     /// The user's name there.
     pub user: String,
     /// Its password.
-    pub password: String,
+    pub password: Zeroizing<String>,
 }
 
 /// How long each step may take (RFC 5321 §4.5.3.2).
@@ -94,6 +104,25 @@ pub(super) struct Client {
     usable: bool,
     secured: bool,
     logged_in: bool,
+    open_end: OpenEnd,
+}
+
+/// Whether all of a message was sent, and nobody knows yet what has become of it (RFC 1047).
+#[derive(Clone, Debug, Default)]
+pub(super) struct OpenEnd(Arc<AtomicBool>);
+
+impl OpenEnd {
+    pub(super) fn is_open(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn begin(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
 }
 
 /// TLS that was tried for want of better, and failed: plain words are the next best.
@@ -143,8 +172,17 @@ impl Client {
         let secured = stream.is_secured();
         let (input, output) = open(stream, LineEnds::Lenient, &ways.memory);
         let (host, offers, times) = (host.to_owned(), Offers::default(), ways.times);
-        let (usable, logged_in) = (true, false);
-        let mut client = Self { input, output, host, offers, times, usable, secured, logged_in };
+        let mut client = Self {
+            input,
+            output,
+            host,
+            offers,
+            times,
+            usable: true,
+            secured,
+            logged_in: false,
+            open_end: OpenEnd::default(),
+        };
         let greeting = client.reply(ways.times.greeting).await?;
         if greeting.code != 220 {
             // Another server of the domain may be in a better mood, or this one later.
@@ -214,8 +252,10 @@ impl Client {
             let text = format!("{} does not offer AUTH PLAIN", self.host);
             return Err(Answer::own(Status(4, 7, 4), text));
         }
-        let secret = STANDARD.encode(format!("\0{}\0{}", login.user, login.password));
-        let reply = self.command(&format!("AUTH PLAIN {secret}")).await?;
+        let acts_as = login.acts_as.as_deref().unwrap_or_default();
+        let secret = Zeroizing::new(format!("{acts_as}\0{}\0{}", login.user, &*login.password));
+        let command = Zeroizing::new(format!("AUTH PLAIN {}", STANDARD.encode(&*secret)));
+        let reply = self.command(&command).await?;
         if reply.code != 235 {
             return Err(reply.answer(&self.host).temporary());
         }
@@ -226,6 +266,11 @@ impl Client {
     /// Whether another message may be sent over it.
     pub(super) fn is_usable(&self) -> bool {
         self.usable
+    }
+
+    /// Tells of the message that is under way, also when nobody waits for it any more.
+    pub(super) fn open_end(&self) -> OpenEnd {
+        self.open_end.clone()
     }
 
     /// Whether the server reports to the sender itself (RFC 3461).

@@ -8,6 +8,7 @@
 
 mod answer;
 mod client;
+mod courier;
 mod dsn;
 mod fate;
 mod here;
@@ -32,6 +33,7 @@ use self::{
 };
 pub use self::{
     client::{Login, Security, Times},
+    courier::{Courier, Errand, Undelivered},
     retry::Schedule,
 };
 use crate::{

@@ -1,10 +1,12 @@
 //! A stored message as the next hop can take it: streamed from the store, converted on the way, its
 //! Return-Path left at home.
 
+use std::sync::Arc;
+
 use crate::{
     ids::ContentId,
     mail::{
-        self, Mail,
+        self, Mail, Spool,
         downgrade::{Hop, downgrade_to_lines},
         rewrite::Rewrite,
         structure::{self, StructureRef},
@@ -18,11 +20,13 @@ const BINARY: [structure::Octets; 3] =
 /// Our own field is never folded, and an address is short.
 const RETURN_PATH_MAX: usize = 512;
 const RETURN_PATH: &[u8] = b"Return-Path:";
+/// Octets of a spool that are read at once.
+const STEP: u64 = 64 << 10;
 
 /// What is known of a message before it is sent.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Letter {
-    content: ContentId,
+    kept: Kept,
     pub(super) size: u64,
     /// Octets of a line of text that is sent.
     line_max: usize,
@@ -35,7 +39,24 @@ pub(super) struct Letter {
     pub(super) binary: bool,
 }
 
+/// Where a message is.
+#[derive(Clone)]
+enum Kept {
+    Stored(Box<Mail>, ContentId),
+    Spooled(Arc<Spool>),
+}
+
 impl Letter {
+    /// Looks at a message that only passes.
+    pub(super) fn spooled(
+        mut spool: Spool,
+        parsing: &structure::Limits,
+        line_max: usize,
+    ) -> mail::Result<Self> {
+        let (size, structure) = (spool.len(), spool.structure(parsing)?);
+        Ok(Self::described(Kept::Spooled(Arc::new(spool)), size, line_max, structure))
+    }
+
     /// Looks at a stored message.
     pub(super) async fn open(
         mail: &Mail,
@@ -46,6 +67,15 @@ impl Letter {
         let want = Want { summary: true, ..Want::default() };
         let parts = mail.contents(vec![content], want).await?.pop();
         let structure = parts.transpose()?.unwrap_or_default().structure;
+        Ok(Self::described(
+            Kept::Stored(Box::new(mail.clone()), content),
+            size,
+            line_max,
+            structure,
+        ))
+    }
+
+    fn described(kept: Kept, size: u64, line_max: usize, structure: Vec<u8>) -> Self {
         let (mut eight_bit, mut eight_bit_header, mut binary) = (false, false, false);
         if let Ok(read) = StructureRef::parse(&structure) {
             for part in read.parts() {
@@ -54,17 +84,19 @@ impl Letter {
                 eight_bit_header |= part.header_octets.has(structure::Octets::EIGHT_BIT);
             }
         }
-        Ok(Self { content, size, line_max, structure, eight_bit, eight_bit_header, binary })
+        Self { kept, size, line_max, structure, eight_bit, eight_bit_header, binary }
     }
 
     /// Its octets as they are, or fit for a hop that takes less.
-    pub(super) fn source(&self, mail: &Mail, hop: Option<Hop>) -> Source {
+    pub(super) fn source(&self, hop: Option<Hop>) -> Source {
         let rewrite = hop.and_then(|hop| self.rewrite(hop));
-        Source {
-            octets: Octets::Stored(mail.octets(self.content, 0..self.size)),
-            rewrite,
-            head: Some(Vec::new()),
-        }
+        let octets = match &self.kept {
+            Kept::Stored(mail, content) => {
+                Octets::Stored(Box::new(mail.octets(*content, 0..self.size)))
+            }
+            Kept::Spooled(spool) => Octets::Spooled(Arc::clone(spool), 0),
+        };
+        Source { octets, rewrite, head: Some(Vec::new()) }
     }
 
     /// Whether it has to be changed for such a hop.
@@ -86,7 +118,9 @@ pub(super) struct Source {
 }
 
 enum Octets {
-    Stored(mail::Octets),
+    Stored(Box<mail::Octets>),
+    /// From here on.
+    Spooled(Arc<Spool>, u64),
     #[cfg(test)]
     Given(std::vec::IntoIter<Vec<u8>>),
 }
@@ -97,6 +131,12 @@ impl Source {
         loop {
             let more = match &mut self.octets {
                 Octets::Stored(octets) => octets.next().await,
+                Octets::Spooled(spool, at) if *at >= spool.len() => None,
+                Octets::Spooled(spool, at) => {
+                    let octets = spool.read(*at..at.saturating_add(STEP));
+                    *at = at.saturating_add(STEP);
+                    Some(octets)
+                }
                 #[cfg(test)]
                 Octets::Given(pieces) => pieces.next().map(Ok),
             };

@@ -314,7 +314,11 @@ async fn a_smarthost_learns_which_user_wrote_and_that_nobody_did() {
         (false, "alice@here.example", ""),
     ] {
         let office = Office::new(script(&["AUTH PLAIN"], &[("AUTH", "235 2.7.0 welcome")])).await;
-        let login = login.then(|| Login { user: "us".into(), password: "secret".into() });
+        let login = login.then(|| Login {
+            acts_as: None,
+            user: "us".into(),
+            password: "secret".to_owned().into(),
+        });
         let (host, port) = ("mx.there.example".into(), office.sink.address.port());
         let relay = Relay { host, port, security: Security::Plain, login };
         let running = office.start(|settings| settings.relay = Some(relay));

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use super::{
     Inner,
     answer::{Answer, Status},
-    client::{Client, Mailing},
+    client::{Client, Mailing, Submitter},
     here,
     plan::{Destination, Job},
     record::{RECORD_AGAIN, Told, jitter},
@@ -121,8 +121,9 @@ impl Worker<'_> {
         for due in due.chunks(RECIPIENTS) {
             let told = match &letter {
                 Ok(letter) => {
-                    let (envelope, submitter) = (&message.envelope, submitter.as_ref());
-                    self.deliver(&Mailing { mail, envelope, letter, submitter }, due).await
+                    let envelope = &message.envelope;
+                    let submitter = submitter.as_ref().map_or(Submitter::Unknown, Submitter::Known);
+                    self.deliver(&Mailing { envelope, letter, submitter }, due).await
                 }
                 Err(error) => {
                     let text = format!("cannot read the message: {error}");

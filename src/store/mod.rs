@@ -27,6 +27,7 @@ mod open;
 mod queue;
 mod reader;
 mod schema;
+mod scratch;
 mod sending;
 mod settings;
 mod snapshots;
@@ -69,6 +70,7 @@ pub use self::{
     open::{LogLimits, Options},
     queue::{Attempt, DelayReport, Due, Fate, NewQueued, Queued, QueuedRecipient, RecipientState},
     reader::Reader,
+    scratch::Scratch,
     sending::{Sending, SendingState},
     space::Space,
     sweeper::Swept,

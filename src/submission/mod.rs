@@ -20,6 +20,7 @@ mod headers;
 mod lines;
 mod list;
 mod parcel;
+mod passing;
 mod queued;
 mod stored;
 mod submit;
@@ -33,6 +34,7 @@ pub use self::{
     answers::{Answers, Step},
     lines::{BadLine, LineFault, Lines},
     parcel::Parcel,
+    passing::{Passage, mended},
     queued::{Clock, Queued},
     stored::{Cause, Said, Stored, Unsent},
     submit::{Author, Error, Outcome, Outgoing, Settings, Submission, Taken},

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Octets of a header that is repaired: what the mail room keeps as one.
-const HEADER_MAX: usize = 1 << 20;
+pub(super) const HEADER_MAX: usize = 1 << 20;
 
 /// Octets of a message in which it shows whether it begins with a field.
 const START: u64 = 1_000;
@@ -189,8 +189,7 @@ impl Submission {
     /// The field that says how a message came that did not come by SMTP (RFC 5321 §4.4): by which
     /// protocol, under which trace, and when (seconds since 1970).
     pub fn received(&self, protocol: &str, trace: &str, now: i64) -> Vec<u8> {
-        let (host, date) = (self.settings.hostname.ascii(), headers::date(now));
-        format!("Received: by {host} with {protocol} id {trace};\r\n\t{date}\r\n").into_bytes()
+        received(self.settings.hostname.ascii(), protocol, trace, now)
     }
 
     /// Takes a message: one outcome for each recipient, in order, once all of it is on the disk.
@@ -380,8 +379,13 @@ impl Submission {
     }
 }
 
+pub(super) fn received(host: &str, protocol: &str, trace: &str, now: i64) -> Vec<u8> {
+    let date = headers::date(now);
+    format!("Received: by {host} with {protocol} id {trace};\r\n\t{date}\r\n").into_bytes()
+}
+
 /// The message; if it is nothing but text, with the empty line before it that a header ends with.
-async fn with_header(message: Spool) -> Result<Spool, Error> {
+pub(super) async fn with_header(message: Spool) -> Result<Spool, Error> {
     let start = message.read(0..message.len().min(START))?;
     if headers::begins_with_header(&start) {
         return Ok(message);
@@ -392,7 +396,7 @@ async fn with_header(message: Spool) -> Result<Spool, Error> {
 }
 
 /// The left side of a Message-ID that was never used before.
-fn unique(trace: &str) -> String {
+pub(super) fn unique(trace: &str) -> String {
     let mut random = [0; 8];
     // Without random numbers the trace id alone has to do: it is given once.
     let _ = rand::fill(&mut random);

@@ -104,43 +104,47 @@ impl Mail {
     }
 }
 
-/// Writes octets, some at a time.
-enum Writer {
+/// Writes octets in a form, some at a time.
+pub struct Writer(Way);
+
+enum Way {
     Plain(Fit),
     Base64(Base64),
     Quoted(Quoted),
 }
 
 impl Writer {
-    fn new(form: WrittenAs) -> Self {
-        match form {
-            WrittenAs::Base64 => Self::Base64(Base64::default()),
-            WrittenAs::QuotedPrintable => Self::Quoted(Quoted::default()),
-            plain => Self::Plain(Fit { form: plain, line: 0, after_cr: false, fits: true }),
-        }
+    /// Writes in this form.
+    pub fn new(form: WrittenAs) -> Self {
+        Self(match form {
+            WrittenAs::Base64 => Way::Base64(Base64::default()),
+            WrittenAs::QuotedPrintable => Way::Quoted(Quoted::default()),
+            plain => Way::Plain(Fit { form: plain, line: 0, after_cr: false, fits: true }),
+        })
     }
 
     fn encodes(&self) -> bool {
-        !matches!(self, Self::Plain(_))
+        !matches!(self.0, Way::Plain(_))
     }
 
-    fn feed(&mut self, octets: &[u8], out: &mut Vec<u8>) {
-        match self {
-            Self::Plain(fit) => {
+    /// Writes these octets to `out`.
+    pub fn feed(&mut self, octets: &[u8], out: &mut Vec<u8>) {
+        match &mut self.0 {
+            Way::Plain(fit) => {
                 fit.look_at(octets);
                 out.extend_from_slice(octets);
             }
-            Self::Base64(base64) => base64.feed(octets, out),
-            Self::Quoted(quoted) => quoted.feed(octets, out),
+            Way::Base64(base64) => base64.feed(octets, out),
+            Way::Quoted(quoted) => quoted.feed(octets, out),
         }
     }
 
     /// Writes the end; says whether all did fit.
-    fn finish(self, out: &mut Vec<u8>) -> bool {
-        match self {
-            Self::Plain(fit) => return fit.fits,
-            Self::Base64(mut base64) => base64.finish(out),
-            Self::Quoted(mut quoted) => quoted.finish(out),
+    pub fn finish(self, out: &mut Vec<u8>) -> bool {
+        match self.0 {
+            Way::Plain(fit) => return fit.fits,
+            Way::Base64(mut base64) => base64.finish(out),
+            Way::Quoted(mut quoted) => quoted.finish(out),
         }
         true
     }

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use super::{Client, reply::Reply, wire::Dots};
 use crate::{
-    mail::{Mail, downgrade::Hop},
+    mail::downgrade::Hop,
     queue::{
         answer::{Answer, Class, Status},
         source::{Letter, Source},
@@ -25,11 +25,29 @@ const CHUNK: usize = 256 << 10;
 
 /// A message and what is asked along with it.
 pub(in crate::queue) struct Mailing<'a> {
-    pub(in crate::queue) mail: &'a Mail,
     pub(in crate::queue) envelope: &'a Envelope,
     pub(in crate::queue) letter: &'a Letter,
-    /// The user who submitted it, when that is known.
-    pub(in crate::queue) submitter: Option<&'a Address>,
+    pub(in crate::queue) submitter: Submitter<'a>,
+}
+
+/// Who is said to have submitted a message (RFC 4954 §5).
+#[derive(Clone, Copy)]
+pub(in crate::queue) enum Submitter<'a> {
+    /// Whoever logs in, which needs no words.
+    LoggedIn,
+    /// This user.
+    Known(&'a Address),
+    Unknown,
+}
+
+/// Why nobody has a message.
+pub(in crate::queue) enum Unsent {
+    /// The server could not be used.
+    Server(Answer),
+    /// It takes no such message, or not from this sender.
+    Message(Answer),
+    /// It refused these recipients.
+    Recipients(Vec<(usize, Answer)>),
 }
 
 /// How the message goes to this server.
@@ -57,8 +75,36 @@ impl Client {
             Ok(way) => way,
             Err(answer) => return Ok(vec![answer; recipients.len()]),
         };
-        let source = mailing.letter.source(mailing.mail, way.hop);
+        let source = mailing.letter.source(way.hop);
         self.send_source(&mailing.envelope.reverse_path, &way, recipients, source).await
+    }
+
+    /// Sends a message to all its recipients, or to nobody.
+    pub(in crate::queue) async fn send_to_all(
+        &mut self,
+        mailing: &Mailing<'_>,
+        recipients: &[&Recipient],
+    ) -> Result<(), Unsent> {
+        let way = self.way(mailing).map_err(Unsent::Message)?;
+        let unspeakable = recipients.iter().map(|to| self.unspeakable(to, &way));
+        let mut refused: Vec<_> = (0..).zip(unspeakable).filter_map(with_place).collect();
+        if refused.is_empty() {
+            let reverse_path = &mailing.envelope.reverse_path;
+            let mail = mail_from(reverse_path, &way);
+            let all: Vec<usize> = (0..recipients.len()).collect();
+            let asked = self.open_transaction(&mail, &way, recipients, &all).await;
+            let answers = asked.map_err(Unsent::Server)?.map_err(Unsent::Message)?;
+            let failed = |answer: Answer| Some(answer).filter(|a| a.class() != Class::Success);
+            refused = (0..).zip(answers.into_iter().map(failed)).filter_map(with_place).collect();
+        }
+        if !refused.is_empty() {
+            self.reset().await;
+            return Err(Unsent::Recipients(refused));
+        }
+        let source = mailing.letter.source(way.hop);
+        let fate = if way.chunks { self.chunks(source).await } else { self.data(source).await };
+        let fate = fate.map_err(Unsent::Server)?;
+        if fate.class() == Class::Success { Ok(()) } else { Err(Unsent::Message(fate)) }
     }
 
     async fn send_source(
@@ -68,14 +114,14 @@ impl Client {
         recipients: &[&Recipient],
         source: Source,
     ) -> Result<Vec<Answer>, Answer> {
-        let mail =
-            format!("MAIL FROM:<{}>{}", written(reverse_path.address(), way.utf8), way.parameters);
+        let mail = mail_from(reverse_path, way);
         let mut answers: Vec<Option<Answer>> =
             recipients.iter().map(|to| self.unspeakable(to, way)).collect();
         let asked: Vec<usize> =
             (0..).zip(&answers).filter(|(_, answer)| answer.is_none()).map(|(at, _)| at).collect();
         if !asked.is_empty() {
             let replies = self.open_transaction(&mail, way, recipients, &asked).await?;
+            let replies = replies.unwrap_or_else(|mail| vec![mail; asked.len()]);
             for (at, answer) in asked.iter().zip(replies) {
                 put(&mut answers, *at, answer);
             }
@@ -140,10 +186,14 @@ impl Client {
         }
         if self.logged_in && offers.auth {
             // Whose login this is says nothing of who wrote the mail (RFC 4954 §5).
-            let known = mailing.submitter.filter(|address| !address.needs_utf8());
-            let known =
-                known.map_or_else(|| "<>".into(), |address| xtext_encode(&address.to_string()));
-            push(&mut parameters, "AUTH", Some(known));
+            let known = match mailing.submitter {
+                Submitter::LoggedIn => None,
+                Submitter::Known(address) if !address.needs_utf8() => {
+                    Some(xtext_encode(&address.to_string()))
+                }
+                Submitter::Known(_) | Submitter::Unknown => Some("<>".into()),
+            };
+            push(&mut parameters, "AUTH", known);
         }
         // The server must know it for recipients too, who may need it when the sender does not.
         let utf8 = offers.utf8 && declared;
@@ -163,14 +213,14 @@ impl Client {
         Answer::own(Status(5, 6, 7), text)
     }
 
-    /// MAIL and RCPT; one answer for each recipient that was asked for.
+    /// MAIL and RCPT; one answer for each recipient that was asked for, or the refusal of the sender.
     async fn open_transaction(
         &mut self,
         mail: &str,
         way: &Way,
         recipients: &[&Recipient],
         asked: &[usize],
-    ) -> Result<Vec<Answer>, Answer> {
+    ) -> Result<Result<Vec<Answer>, Answer>, Answer> {
         let mut commands = vec![mail.to_owned()];
         for recipient in asked.iter().filter_map(|at| recipients.get(*at)) {
             commands.push(self.rcpt(recipient, way));
@@ -188,11 +238,11 @@ impl Client {
             }
             let refused = replies.first().filter(|mail| !mail.is_positive());
             if let Some(refused) = refused {
-                return Ok(vec![refused.answer(&self.host).before_data(); asked.len()]);
+                return Ok(Err(refused.answer(&self.host).before_data()));
             }
         }
         let answer = |reply: &Reply| reply.answer(&self.host).before_data();
-        Ok(replies.iter().skip(1).map(answer).collect())
+        Ok(Ok(replies.iter().skip(1).map(answer).collect()))
     }
 
     fn rcpt(&self, recipient: &Recipient, way: &Way) -> String {
@@ -250,11 +300,19 @@ impl Client {
 
     /// Sends the end and waits for the word that decides.
     async fn end_of_data(&mut self) -> Result<Answer, Answer> {
+        self.open_end.begin();
         if let Err(answer) = self.drained().await {
-            return self.last_words(answer).await;
+            let said = self.last_words(answer).await;
+            if said.is_ok() {
+                self.open_end.end();
+            }
+            return said;
         }
         match self.reply(self.times.data_end).await {
-            Ok(reply) => Ok(reply.answer(&self.host)),
+            Ok(reply) => {
+                self.open_end.end();
+                Ok(reply.answer(&self.host))
+            }
             // The server may have it: no other server is tried now (RFC 1047).
             Err(answer) => Ok(answer),
         }
@@ -298,6 +356,14 @@ impl Client {
         let reply: Result<Reply, _> = self.command("RSET").await;
         self.usable &= reply.is_ok_and(|reply| reply.is_positive());
     }
+}
+
+fn mail_from(reverse_path: &ReversePath, way: &Way) -> String {
+    format!("MAIL FROM:<{}>{}", written(reverse_path.address(), way.utf8), way.parameters)
+}
+
+fn with_place((at, answer): (usize, Option<Answer>)) -> Option<(usize, Answer)> {
+    answer.map(|answer| (at, answer))
 }
 
 fn put(answers: &mut [Option<Answer>], at: usize, answer: Answer) {
