@@ -135,6 +135,10 @@ counted! {
         ImapSetRangesMax = "imap_set_ranges_max",
         /// Too many BURL parts in one message.
         BurlPartsMax = "burl_parts_max",
+        /// Another IMAP server took too long to give what a URL names.
+        BurlHostTime = "burl_host_time",
+        /// It could not be had in the time that a client was willing to wait.
+        BurlRetryTime = "burl_retry_time",
         /// Too many parts in one CATENATE.
         CatenatePartsMax = "catenate_parts_max",
         /// Too many messages for one command.
@@ -183,6 +187,8 @@ counted! {
         CommentDepthMax = "comment_depth_max",
         /// A message had too many encoded words: the rest stays encoded where it is compared.
         EncodedWordsMax = "encoded_words_max",
+        /// A SUBMIT through the proxy took too long.
+        ProxySubmitTime = "proxy_submit_time",
         /// A message was sent back for its age.
         QueueLife = "queue_life",
         /// A bounce was dropped for its age.

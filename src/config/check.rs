@@ -39,6 +39,7 @@ impl Config {
         if self.burl.host.values().any(|host| insecure(&host)) {
             return Err(wrong("burl.host", "tls must be on", "\"tls\", \"starttls\""));
         }
+        self.check_proxy(&wrong)?;
         self.check_limits(&wrong)?;
         self.check_ports(&wrong)
     }
@@ -64,6 +65,28 @@ impl Config {
         if outbound.user.is_some() && outbound.tls == Security::Plain && !relay.is_loopback() {
             let what = "a password is never sent in the clear, except to loopback";
             return Err(wrong("outbound.tls", what, "\"starttls\", \"tls\""));
+        }
+        Ok(())
+    }
+
+    fn check_proxy(
+        &self,
+        wrong: &dyn Fn(&str, &str, &str) -> Contradiction,
+    ) -> Result<(), Contradiction> {
+        let proxy = &self.proxy;
+        let ways = [
+            ("proxy.listen_tls", proxy.listen_tls),
+            ("proxy.imap_tls", proxy.imap_tls),
+            ("proxy.smtp_tls", proxy.smtp_tls),
+        ];
+        if let Some((key, _)) = ways.iter().find(|(_, way)| *way == Security::Opportunistic) {
+            let allowed = "\"tls\", \"starttls\", \"none\"";
+            return Err(wrong(key, "can be none or some, which is no choice here", allowed));
+        }
+        if proxy.relay_user.is_some() != proxy.relay_password.is_some() {
+            let key = if proxy.relay_user.is_some() { "user" } else { "password" };
+            let allowed = "proxy.relay_user and proxy.relay_password together";
+            return Err(wrong(&format!("proxy.relay_{key}"), "stands alone", allowed));
         }
         Ok(())
     }

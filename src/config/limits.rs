@@ -122,6 +122,11 @@ section! {
         bdat_chunks_max: usize = 1_000,
         /// BURL parts of one message.
         burl_parts_max: usize = 100,
+        /// Time for another IMAP server of `[burl]` to connect, and to answer each command.
+        burl_host_time: Span = Span::secs(20),
+        /// How long such a server that cannot be reached is tried again within one BURL, where the mail
+        /// program asks for that.
+        burl_retry_time: Span = Span::secs(60),
 
         /// Octets of an IMAP command line before login.
         imap_line_before_login_max: Size = Size::kib(8),

@@ -126,6 +126,11 @@ section! {
         password: Secret = Secret::from("") => "\"secret\"",
         /// How the connection is secured: "tls" or "starttls".
         tls: Security = Security::Tls => "\"tls\"",
+        /// Where it is reached, "host:port", if not by its name at port 993, or 143 for "starttls". Its
+        /// certificate is for its name in any case.
+        address: Option<HostPort> = None => "\"10.0.0.5:993\"",
+        /// Certificates trusted besides the system's, PEM.
+        ca: Option<PathBuf> = None => "\"imap-ca.pem\"",
     }
 }
 

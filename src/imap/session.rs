@@ -45,7 +45,7 @@ pub struct Door {
     /// Where else they can hand it in, each as `host:port`.
     pub submission_servers: Arc<[String]>,
     /// What those servers say to EHLO when a user has logged in over TLS.
-    pub submission_keywords: Arc<[String]>,
+    pub submission_keywords: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// Passwords and SASL exchanges.
     pub logins: Arc<Logins>,
     /// What one connection may ask.

@@ -18,7 +18,7 @@ use crate::{
     config::Address,
     imap,
     net::{BindError, Connection, Connections, Listener, Protocol, Refusal, ServerTls},
-    smtp::{self, Role, extensions::Situation},
+    smtp::{self, Role, extensions::Situation, foreign::Foreign},
 };
 
 /// A conversation from its first word to its last.
@@ -44,6 +44,7 @@ pub(super) struct Doors {
 pub(super) struct Hinges {
     now: Arc<RwLock<Leaves>>,
     tls: ServerTls,
+    foreign: Foreign,
     connections: Arc<Connections>,
     /// Where submission listens, TLS before STARTTLS.
     submission_ports: Vec<u16>,
@@ -61,7 +62,7 @@ struct Leaves {
 pub(super) type Unbound = (&'static str, BindError);
 
 /// Binds all addresses of all services.
-pub(super) fn bind(house: &House, tls: &ServerTls) -> Result<Doors, Unbound> {
+pub(super) fn bind(house: &House, tls: &ServerTls, foreign: &Foreign) -> Result<Doors, Unbound> {
     let connections = Arc::clone(&house.connections);
     let bind = |service, addresses: &[Address], refusal: fn(Refusal) -> &'static str| {
         let addresses: Vec<SocketAddr> = addresses.iter().map(|address| address.0).collect();
@@ -79,9 +80,10 @@ pub(super) fn bind(house: &House, tls: &ServerTls) -> Result<Doors, Unbound> {
     let submissions =
         bind("submissions", &listen.submissions, to_smtp)?.with_tls(&Arc::new(submissions));
     let submission_ports = ports(&[&submissions, &submission]);
-    let leaves = Leaves::new(house, tls, &submission_ports);
+    let leaves = Leaves::new(house, tls, foreign, &submission_ports);
     let now = Arc::new(RwLock::new(leaves));
-    let hinges = Hinges { now, tls: tls.clone(), connections, submission_ports };
+    let (tls, foreign) = (tls.clone(), foreign.clone());
+    let hinges = Hinges { now, tls, foreign, connections, submission_ports };
     let door = |service, listener, greet| Door { service, listener, greet };
     let doors = vec![
         door("imap", imap, hinges.imap()),
@@ -106,11 +108,18 @@ fn ports(listeners: &[&Listener]) -> Vec<u16> {
 }
 
 impl Leaves {
-    fn new(house: &House, tls: &ServerTls, submission_ports: &[u16]) -> Self {
+    fn new(
+        house: &House,
+        tls: &ServerTls,
+        foreign: &Foreign,
+        submission_ports: &[u16],
+    ) -> Self {
         let limits = &house.config.limits;
         let host = house.hostname.ascii();
         let servers = submission_ports.iter().map(|port| format!("{host}:{port}"));
-        let keywords = Situation::of_user(limits.message_size_max.octets()).lines();
+        let situation = Situation::of_user(limits.message_size_max.octets());
+        let known = foreign.clone();
+        let keywords = move || known.offers(&situation);
         let tls = tls.clone().with_handshake_time(*limits.tls_handshake_time);
         let source_url = house.config.source_url.as_ref().map(ToString::to_string);
         let smtp = |role| {
@@ -121,6 +130,7 @@ impl Leaves {
                 delivery: house.delivery.clone(),
                 submission: house.submission.clone(),
                 urls: house.urls.clone(),
+                foreign: foreign.clone(),
                 logins: Arc::clone(&house.logins),
                 tls: Some(Arc::new(tls.speaking(protocol))),
                 connections: Arc::clone(&house.connections),
@@ -136,7 +146,7 @@ impl Leaves {
                 urls: house.urls.clone(),
                 submission: house.submission.clone(),
                 submission_servers: servers.collect(),
-                submission_keywords: keywords.into(),
+                submission_keywords: Arc::new(keywords),
                 logins: Arc::clone(&house.logins),
                 limits: bounds::imap(limits),
                 tls: Some(Arc::new(tls.speaking(Protocol::Imap))),
@@ -157,7 +167,7 @@ impl Hinges {
     /// From now on conversations are held as this house has it.
     pub(super) fn renew(&self, house: &House) {
         self.connections.renew(bounds::connections(&house.config.limits));
-        let leaves = Leaves::new(house, &self.tls, &self.submission_ports);
+        let leaves = Leaves::new(house, &self.tls, &self.foreign, &self.submission_ports);
         *self.now.write().unwrap_or_else(PoisonError::into_inner) = leaves;
     }
 

@@ -1,9 +1,11 @@
 //! BURL (RFC 4468): octets of a message that are named instead of sent. Only at the door of submission,
-//! only with an authorisation for it, and mixed with BDAT as one likes.
+//! only with an authorisation for it, and mixed with BDAT as one likes. URLs of this server are followed
+//! inside the process; of others, those that [`super::foreign`] knows are asked.
 
 use super::{
     Reply,
     command::{AsEncoded, Reference},
+    foreign::{Asked, Miss},
     session::{Done, Session},
     transaction::{Chunks, Transaction},
 };
@@ -14,6 +16,7 @@ use crate::{
         urls::{Follower, LinkError},
     },
     metrics::Limit,
+    wire::url::ImapUrl,
 };
 
 impl Session {
@@ -26,11 +29,17 @@ impl Session {
             let too_many = || Reply::new(554, "5.3.4", "too many BURL parts");
             chunks.intake.refuse(Limit::BurlPartsMax, too_many);
         }
-        if chunks.intake.fault().is_none()
-            && let Err(reply) = self.add_reference(&mut chunks, &reference).await
-        {
-            self.log_refusal("BURL", &shown(&reference.url), &reply);
-            chunks.intake.fail_by(reply);
+        if chunks.intake.fault().is_none() {
+            let stop = self.entry.stop().clone();
+            let added = stop.run_until_cancelled(self.add_reference(&mut chunks, &reference)).await;
+            match added {
+                Some(Ok(())) => {}
+                Some(Err(reply)) => {
+                    self.log_refusal("BURL", &shown(&reference.url), &reply);
+                    chunks.intake.fail_by(reply);
+                }
+                None => return self.end_by_stop(),
+            }
         }
         if reference.last {
             return self.hand_over(transaction, chunks.intake).await;
@@ -64,7 +73,6 @@ impl Session {
         let follower = Follower::Submission(user.account);
         let urls = &self.door.means.urls;
         let linked = urls.authorised(follower, self.origin().at, &reference.url).await;
-        let linked = linked.map_err(|error| reply_to_link(&error))?;
         let form = match reference.encoding {
             None => WrittenAs::Stored,
             Some(AsEncoded::SevenBit) => WrittenAs::SevenBit,
@@ -72,6 +80,12 @@ impl Session {
             Some(AsEncoded::Binary) => WrittenAs::Binary,
             Some(AsEncoded::Base64) => WrittenAs::Base64,
             Some(AsEncoded::QuotedPrintable) => WrittenAs::QuotedPrintable,
+        };
+        let linked = match linked {
+            Err(LinkError::Elsewhere) => {
+                return self.add_foreign(chunks, reference, form, &user.address).await;
+            }
+            linked => linked.map_err(|error| reply_to_link(&error))?,
         };
         let Some(spool) = chunks.intake.spool() else { return Ok(()) };
         let added = self.door.means.delivery.mail().add_linked_as(spool, linked, form).await;
@@ -81,13 +95,39 @@ impl Session {
             Ok(Err(Unfit::Encoding)) => {
                 Err(Reply::new(554, "5.6.3", "the content does not fit this encoding"))
             }
-            Err(mail::Error::TooBig(most)) => {
-                self.door.exceeded(Limit::MessageSizeMax);
-                let text = format!("the message is larger than {most} octets");
-                Err(Reply::new(554, "5.3.4", text))
-            }
-            Err(error) => Err(Reply::from(&error)),
+            Err(error) => Err(self.unwritten(&error)),
         }
+    }
+
+    /// Octets of a server that the owner has named.
+    async fn add_foreign(
+        &self,
+        chunks: &mut Chunks,
+        reference: &Reference,
+        form: WrittenAs,
+        submitter: &str,
+    ) -> Result<(), Reply> {
+        let Some(spool) = chunks.intake.spool() else { return Ok(()) };
+        let url = ImapUrl::parse(&reference.url).map_err(|_| gone())?;
+        let (text, retry) = (&*reference.url, reference.retry);
+        let asked = Asked { text, url: &url, submitter, form, retry };
+        let fetched = self.door.means.foreign.fetch(&asked, || spool.for_the_rest()).await;
+        let added = fetched.and_then(|octets| Ok(spool.append(&octets)?));
+        added.map_err(|miss| match miss {
+            Miss::NoTrust => reply_to_link(&LinkError::Elsewhere),
+            Miss::NoAccess => reply_to_link(&LinkError::NoAccess),
+            Miss::Gone => gone(),
+            Miss::Unfit => Reply::new(554, "5.6.3", "the content does not fit this encoding"),
+            Miss::Away(_) => Reply::new(451, "4.4.1", "the IMAP server cannot be reached now"),
+            Miss::Mail(error) => self.unwritten(&error),
+        })
+    }
+
+    fn unwritten(&self, error: &mail::Error) -> Reply {
+        let mail::Error::TooBig(_) = error else { return Reply::from(error) };
+        self.door.exceeded(Limit::MessageSizeMax);
+        let most = self.door.limits.message_size;
+        Reply::new(554, "5.3.4", format!("the message is larger than {most} octets"))
     }
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{Limits, Role, Times, rates::Rates, session::Session};
+use super::{Limits, Role, Times, foreign::Foreign, rates::Rates, session::Session};
 use crate::{
     auth::login::Logins,
     delivery::Delivery,
@@ -32,6 +32,8 @@ pub struct Means {
     pub submission: Submission,
     /// URLs of messages, for BURL.
     pub urls: Urls,
+    /// Other servers whose URLs BURL takes.
+    pub foreign: Foreign,
     /// Who is it?
     pub logins: Arc<Logins>,
     /// For STARTTLS; None: it is not offered.

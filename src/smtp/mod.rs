@@ -12,6 +12,7 @@ mod data;
 mod door;
 mod error;
 pub mod extensions;
+pub mod foreign;
 pub mod limits;
 mod longest_line;
 pub mod rates;

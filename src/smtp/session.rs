@@ -196,7 +196,10 @@ impl Session {
         self.transaction = None;
         let host = self.door.means.hostname.to_string();
         let reply = Reply::plain(250, host);
-        let lines = if hello == Hello::Helo { Vec::new() } else { self.situation().lines() };
+        let lines = match hello {
+            Hello::Helo => Vec::new(),
+            Hello::Ehlo | Hello::Lhlo => self.door.means.foreign.offers(&self.situation()),
+        };
         self.say(&reply.with_lines(lines));
         self.client = Some((hello, name));
     }

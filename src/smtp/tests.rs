@@ -1,6 +1,6 @@
 //! Conversations with a whole house behind the door, over loopback.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use tempfile::TempDir;
@@ -10,7 +10,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Door, Limits, Means, Role};
+use super::{Door, Limits, Means, Role, foreign::Foreign};
 use crate::{
     auth::{Passwords, Secret, ThrottleLimits, login::Logins},
     delivery::{self, Delivery},
@@ -21,7 +21,10 @@ use crate::{
         urls::{Here, Urls},
     },
     metrics::Metrics,
-    net::{Connection, ConnectionLimits, Connections, Memory, MemoryLimits, Stream},
+    net::{
+        Connection, ConnectionLimits, Connections, Memory, MemoryLimits, Resolver, Stream,
+        dns::Table,
+    },
     sessions::Sessions,
     store::{NewAccount, Options, Store},
     submission::{self, Submission},
@@ -74,7 +77,7 @@ impl House {
         let settings = delivery::Settings {
             hostname: hostname.clone(),
             received_max: 100,
-            quota_refused_after: std::time::Duration::from_hours(7 * 24),
+            quota_refused_after: Duration::from_hours(7 * 24),
             queue_max: 100,
             metrics: Arc::clone(&metrics),
         };
@@ -98,6 +101,12 @@ impl House {
             delivery,
             submission,
             urls,
+            foreign: Foreign::new(
+                Vec::new(),
+                Arc::new(Resolver::fixed(Table::default())),
+                Duration::ZERO,
+                &metrics,
+            ),
             logins: Arc::new(logins),
             tls: None,
             connections: Connections::new(ConnectionLimits::default(), &metrics),

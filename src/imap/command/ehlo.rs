@@ -1,8 +1,6 @@
 //! EHLO (draft-ietf-lemonade-submit-01 §4.1.4): what the submission server speaks, for who sends mail
 //! without ever connecting to it.
 
-use std::sync::Arc;
-
 use super::{Command, Parsed, Running};
 use crate::{
     imap::{
@@ -23,10 +21,10 @@ pub fn parse(args: &mut Cursor<'_>) -> Parsed {
 impl Command for Ehlo {
     fn run<'a>(self: Box<Self>, session: &'a mut Session, out: &'a mut Replies) -> Running<'a> {
         Box::pin(async move {
-            let keywords = Arc::clone(&session.door.submission_keywords);
+            let keywords = (session.door.submission_keywords)();
             out.line(|out| {
                 out.put("EHLO");
-                for keyword in &*keywords {
+                for keyword in &keywords {
                     out.put(" ");
                     out.string(keyword.as_bytes());
                 }
