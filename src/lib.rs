@@ -3,7 +3,7 @@
 //! The map of the house is in `docs/ARCHITECTURE.md`. Each module may use what stands to its right,
 //! nothing to its left, and no door uses another:
 //!
-//! cli, server → imap smtp → queue → submission → delivery → mail auth → store → events → ids;
+//! cli, server → imap smtp proxy → queue → submission → delivery → mail auth → store → events → ids;
 //! doors and queue also use `net`, all may use `wire` and count in `metrics`.
 
 #![cfg_attr(
@@ -33,6 +33,7 @@ pub mod logging;
 pub mod mail;
 pub mod metrics;
 pub mod net;
+pub mod proxy;
 pub mod queue;
 pub mod server;
 pub mod sessions;

@@ -5,8 +5,10 @@
 mod bounds;
 mod doors;
 mod fitness;
+mod foreign;
 mod house;
 mod outbound;
+pub mod proxy;
 mod reload;
 
 use std::{
@@ -143,8 +145,10 @@ impl Server {
         let tls = tls.map_err(|error| fitness::certificate(&loaded, &error))?;
         let tasks = TaskTracker::new();
         let outbound = Outbound::new(&house)?;
-        let doors = doors::bind(&house, &tls)
-            .map_err(|(service, fault)| fitness::address(&loaded, service, &fault))?;
+        let foreign = foreign::foreign(&loaded, &house)?;
+        let doors = doors::bind(&house, &tls, &foreign).map_err(|(service, fault)| {
+            fitness::address(&loaded, &format!("listen.{service}"), &fault)
+        })?;
         tell_what_is_odd(&loaded);
         let services = doors.services();
         let socket = control::Socket::open(&config.data_dir);
@@ -158,6 +162,7 @@ impl Server {
         };
         tasks.spawn(socket.serve(router, house.stop.clone()));
         outbound.run(&house, &tasks);
+        tasks.spawn(foreign.watch(house.stop.clone()));
         tasks.spawn(keep_house(Arc::clone(&house), tls.clone()));
         tasks.spawn(keep_index(house.mail.clone(), house.stop.clone()));
         for (service, addresses) in &services {

@@ -18,6 +18,7 @@ mod metrics;
 mod notes;
 mod out;
 mod process;
+mod proxy;
 mod queue;
 mod serve;
 mod shared;
@@ -63,6 +64,8 @@ struct Settings {
 enum Command {
     /// Runs the server until it is told to stop.
     Serve(serve::Serve),
+    /// Lets phones send mail over another IMAP server, by standing before it.
+    Proxy(proxy::Proxy),
     /// Runs a throw-away appliance on loopback with mail in it; Ctrl-C removes it all.
     Demo(demo::Demo),
     /// Checks the configuration, or prints an example of it.
@@ -102,6 +105,7 @@ pub fn run() -> ExitCode {
     let settings = &arguments.settings;
     let outcome = match arguments.command {
         Command::Serve(serve) => serve.run(settings),
+        Command::Proxy(proxy) => proxy.run(settings),
         Command::Demo(demo) => {
             settings.refuse_for_demo();
             demo.run()

@@ -1,6 +1,6 @@
 //! The bounds of the configuration in the words of each room and door.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     auth::ThrottleLimits,
@@ -11,7 +11,7 @@ use crate::{
     mail::{name::NameLimits, structure, urls::Here},
     metrics::Metrics,
     net::{ConnectionLimits, MemoryLimits, OutputLimits, Rate},
-    smtp, store,
+    proxy, smtp, store,
     wire::{
         Bounds,
         address::{Address, Domain},
@@ -150,17 +150,37 @@ pub(super) fn imap(limits: &Limits) -> imap::Limits {
         commands_waiting: limits.imap_commands_waiting_max,
         sasl: limits.sasl_exchange_max.len(),
         sasl_steps: limits.sasl_steps_max,
-        rate: Rate {
-            least: limits.data_rate_min.octets(),
-            grace: *limits.data_rate_after,
-            pause: *limits.smtp_data_time,
-        },
+        rate: rate(limits),
         bounds: Bounds {
             depth: limits.imap_depth_max,
             ranges: limits.imap_set_ranges_max,
             search_keys: limits.imap_search_keys_max,
             fetch_items: limits.imap_fetch_items_max,
         },
+    }
+}
+
+/// How fast octets must come.
+pub(super) fn rate(limits: &Limits) -> Rate {
+    Rate {
+        least: limits.data_rate_min.octets(),
+        grace: *limits.data_rate_after,
+        pause: *limits.smtp_data_time,
+    }
+}
+
+/// The proxy's door. The server behind it ends who is silent; a minute later so does the proxy.
+pub(super) fn proxy(limits: &Limits) -> proxy::Limits {
+    let idle_time = (*limits.imap_idle_time).max(*limits.imap_idle_command_time);
+    proxy::Limits {
+        login_time: *limits.login_time,
+        idle_time: idle_time.saturating_add(Duration::from_mins(1)),
+        commands_waiting: limits.imap_commands_waiting_max,
+        message: limits.message_size_max.octets(),
+        recipients: limits.submission_recipients_max,
+        rate: rate(limits),
+        submit_time: *limits.proxy_submit_time,
+        parsing: mail(limits).parsing,
     }
 }
 

@@ -139,8 +139,8 @@ pub(super) fn certificate(loaded: &Loaded, error: &TlsError) -> Error {
     }
 }
 
-/// A service cannot listen on an address.
-pub(super) fn address(loaded: &Loaded, service: &str, fault: &BindError) -> Error {
+/// An address of this key cannot be listened on.
+pub(super) fn address(loaded: &Loaded, key: &str, fault: &BindError) -> Error {
     let BindError { address, cause } = fault;
     let (why, remedy) = match cause.kind() {
         io::ErrorKind::AddrInUse => {
@@ -155,7 +155,7 @@ pub(super) fn address(loaded: &Loaded, service: &str, fault: &BindError) -> Erro
         }
         _ => (cause.to_string(), "name another address"),
     };
-    loaded.unusable(&format!("listen.{service}"), format!("{address}: {why}"), remedy)
+    loaded.unusable(key, format!("{address}: {why}"), remedy)
 }
 
 /// What the file system says, in an owner's words.

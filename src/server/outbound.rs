@@ -71,8 +71,10 @@ fn relay(config: &Config) -> Option<Relay> {
         config::Security::Plain => Security::Plain,
     };
     let login = outbound.user.clone().zip(outbound.password.as_ref());
-    let login =
-        login.map(|(user, password)| Login { user, password: password.reveal().to_owned() });
+    let login = login.map(|(user, password)| {
+        let password = password.reveal().to_owned().into();
+        Login { acts_as: None, user, password }
+    });
     Some(Relay { host: relay.host.clone(), port: relay.port, security, login })
 }
 

@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("cli", "config control logging server wire"),
     (
         "server",
-        "auth config control delivery events flags ids imap logging mail metrics net queue \
+        "auth config control delivery events flags ids imap logging mail metrics net proxy queue \
          sessions smtp store submission wire",
     ),
     (
@@ -32,6 +32,7 @@ const ARROWS: &[(&str, &str)] = &[
         "smtp",
         "auth delivery events flags ids mail metrics net queue sessions store submission wire",
     ),
+    ("proxy", "ids mail metrics net queue submission wire"),
     ("queue", "delivery events flags ids mail metrics net store submission wire"),
     ("submission", "auth delivery events flags ids mail metrics store wire"),
     ("delivery", "auth events flags ids mail metrics store wire"),
@@ -80,7 +81,7 @@ const CLOCKS: Reserved = Reserved {
 };
 
 const TRANSACTIONS: Reserved =
-    Reserved { words: &["Tx<", "store.write("], among: &["imap/", "smtp/"], except: &[] };
+    Reserved { words: &["Tx<", "store.write("], among: &["imap/", "smtp/", "proxy/"], except: &[] };
 
 #[test]
 fn every_module_uses_only_what_stands_to_its_right() {

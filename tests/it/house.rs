@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use super::connection::Connection;
 
 /// The program under test.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_mailade");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_mailade");
 /// What the users of every house log in with.
 pub(crate) const PASSWORD: &str = "secret";
 /// The longest that a house may take to open or to close.
