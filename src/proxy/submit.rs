@@ -14,7 +14,7 @@ use super::{
 use crate::{
     ids::trace_id,
     mail::{
-        Spool,
+        self, Spool,
         skeleton::{Skeleton, SkeletonError},
     },
     metrics::{Count, Limit},
@@ -22,8 +22,8 @@ use crate::{
     queue::{self, Errand, Undelivered},
     submission::{Passage, addressed, mended},
     wire::{
-        address::{Address, ReversePath},
-        envelope::{Body, Envelope},
+        address::Address,
+        envelope::Envelope,
         url::{ImapUrl, UrlMailbox, UrlMessage},
     },
 };
@@ -113,15 +113,7 @@ impl Door {
         let parsing = self.limits.parsing;
         let message =
             mended(message, parsing, passage).await.map_err(|error| in_general(&error))?;
-        let all = found.recipients.iter().chain([&found.sender]);
-        let utf8 = all.into_iter().any(Address::needs_utf8);
-        let envelope = Envelope {
-            reverse_path: ReversePath::from(found.sender),
-            recipients: found.recipients.into_iter().map(Into::into).collect(),
-            body: Body::EightBit,
-            utf8,
-            ..Envelope::default()
-        };
+        let envelope = Envelope::from(found);
         let (size, user) = (message.len(), login.user.as_deref().unwrap_or_default());
         let sent = self.means.courier.send(account, &envelope, message, errand).await;
         tracing::info!(trace, user, size, sent = sent.is_ok(), "proxy submit");
@@ -245,7 +237,11 @@ impl Door {
     }
 }
 
-fn in_general(error: &dyn std::fmt::Display) -> Refusal {
+/// Why not, in general; what is no fault of the message is told to the owner too.
+fn in_general(error: &(dyn std::error::Error + 'static)) -> Refusal {
+    if let Some(mail::Error::Internal(cause)) = error.downcast_ref::<mail::Error>() {
+        tracing::error!(%error, ?cause, "a message could not be kept while it passes");
+    }
     Refusal::in_general(&error.to_string())
 }
 

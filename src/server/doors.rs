@@ -108,12 +108,7 @@ fn ports(listeners: &[&Listener]) -> Vec<u16> {
 }
 
 impl Leaves {
-    fn new(
-        house: &House,
-        tls: &ServerTls,
-        foreign: &Foreign,
-        submission_ports: &[u16],
-    ) -> Self {
+    fn new(house: &House, tls: &ServerTls, foreign: &Foreign, submission_ports: &[u16]) -> Self {
         let limits = &house.config.limits;
         let host = house.hostname.ascii();
         let servers = submission_ports.iter().map(|port| format!("{host}:{port}"));

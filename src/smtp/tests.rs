@@ -89,7 +89,7 @@ impl House {
             queue_per_user_max: 100,
             queue_max: 100,
             recipients_max: 100,
-            retry_time: std::time::Duration::from_hours(4),
+            retry_time: Duration::from_hours(4),
         };
         let submission = Submission::new(delivery.clone(), settings);
         let throttle = ThrottleLimits::default();

@@ -2,7 +2,7 @@
 //! starts here.
 
 use super::{
-    headers::{self, Repair},
+    headers::{self, Reader, Repair},
     submit::{Error, HEADER_MAX, received, unique, with_header},
 };
 use crate::{
@@ -39,7 +39,8 @@ pub async fn mended(
     let own_id = hostname.ascii().to_owned();
     let front = received(&own_id, protocol, trace, now);
     let message_id = format!("{}@{own_id}", unique(trace));
-    let repair = Repair { front, now, message_id, own_id };
+    let reader = Reader::Recipients;
+    let repair = Repair { front, now, message_id, own_id, reader };
     let work = move || {
         let structure = message.structure(&parsing)?;
         let root = StructureRef::parse(&structure).ok().and_then(|read| read.parts().next());
