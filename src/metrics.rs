@@ -59,6 +59,7 @@ counted! {
         SmtpSessionTime = "smtp_session_time",
         /// Data came too slowly.
         DataRateMin = "data_rate_min",
+        CompressRatioMax = "compress_ratio_max",
         /// Too many commands in error before a login.
         BadCommandsBeforeLoginMax = "bad_commands_before_login_max",
         /// Too many commands in error.

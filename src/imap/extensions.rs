@@ -118,6 +118,8 @@ pub struct Facts {
     pub logged_in: bool,
     /// TLS is on.
     pub tls: bool,
+    /// What comes and leaves is deflated.
+    pub compressed: bool,
     /// TLS is on, or the peer is on this very machine.
     pub secured: bool,
     /// The connection has a channel binding (RFC 9266).
@@ -204,6 +206,10 @@ fn before_login(facts: &Facts) -> bool {
 
 fn after_login(facts: &Facts) -> bool {
     facts.logged_in
+}
+
+fn is_uncompressed(facts: &Facts) -> bool {
+    facts.logged_in && !facts.compressed
 }
 
 fn can_login(facts: &Facts) -> bool {
@@ -351,7 +357,8 @@ pub static EXTENSIONS: &[Extension] = &[
     extension("I18NLEVEL=2", 5255, always, &[logged_in("COMPARATOR", comparator::parse)]),
     extension("INPROGRESS", 9585, always, &[]),
     extension("UIDONLY", 9586, always, &[]),
-    extension("UNAUTHENTICATE", 8437, after_login, &[
+    extension("COMPRESS=DEFLATE", 4978, is_uncompressed, &[logged_in("COMPRESS", compress::parse)]),
+    extension("UNAUTHENTICATE", 8437, is_uncompressed, &[
         logged_in("UNAUTHENTICATE", unauthenticate::parse),
     ]),
     extension("CATENATE", 4469, always, &[]),
@@ -438,6 +445,7 @@ mod tests {
     }
 
     const PLAIN: Facts = Facts {
+        compressed: false,
         logged_in: false,
         tls: false,
         secured: false,

@@ -45,6 +45,8 @@ const WORTH_GIVING: usize = 32 * 1024;
 pub enum Code {
     /// The name is taken.
     AlreadyExists,
+    /// What comes and leaves is compressed already (RFC 4978 §3).
+    CompressionActive,
     /// A value that is said of a message is too long (RFC 5257 §4.5).
     AnnotateTooBig,
     /// Too much is said of a message (RFC 5257 §4.5).
@@ -162,6 +164,7 @@ impl Encode for Code {
     fn encode(&self, out: &mut Buffer) {
         match self {
             Self::AlreadyExists => out.put("ALREADYEXISTS"),
+            Self::CompressionActive => out.put("COMPRESSIONACTIVE"),
             Self::AppendUid(validity, uids) => {
                 out.put("APPENDUID ");
                 out.put(validity.0);
@@ -393,6 +396,8 @@ pub enum Next {
     Leave,
     /// Puts TLS on.
     StartTls,
+    /// Deflates what comes and leaves.
+    Compress,
 }
 
 /// How a command went well: what its tagged OK says, and what follows.

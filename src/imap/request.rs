@@ -376,6 +376,7 @@ pub fn connection(error: InputError) -> Error {
         InputError::Line(_) => Error::Bad(Syntax::Expected("a line")),
         InputError::TimedOut => Error::Bye(None, "Autologout; idle for too long"),
         InputError::TooSlow => Error::Bye(None, "data comes too slowly"),
+        InputError::Inflated => Error::Bye(Some(Code::Limit), "what you send inflates too much"),
         InputError::NoMemory => Error::Bye(Some(Code::Unavailable), "the server is too busy"),
         InputError::Ended => Error::Connection(std::io::ErrorKind::UnexpectedEof.into()),
         InputError::Io(error) => Error::Connection(error),

@@ -302,6 +302,10 @@ impl Session {
         match next {
             Next::GoOn => Ok(true),
             Next::Leave => Ok(false),
+            Next::Compress => {
+                self.input()?.compress();
+                Ok(true)
+            }
             Next::StartTls => {
                 let tls = self.door.tls.clone().ok_or_else(|| Error::unfit("no TLS here"))?;
                 self.input()?.start_tls(&tls).await?;
@@ -379,6 +383,7 @@ impl Session {
         Facts {
             logged_in: self.user.is_some(),
             tls,
+            compressed: input.is_some_and(Input::is_compressed),
             secured: input.is_some_and(Input::is_secured),
             can_start_tls: self.door.tls.is_some() && !tls,
             can_bind: input.is_some_and(|input| input.channel_binding().is_some()),

@@ -6,11 +6,11 @@
 //! **Dropping**: every method but [`Input::start_tls`] and [`Input::connect_tls`] may stand in a
 //! `select!` and be dropped half way: what was read stays here and is found by the next call.
 
-use std::{cell::RefCell, future::poll_fn, io, pin::Pin, sync::Arc};
+use std::{cell::RefCell, future::poll_fn, io, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncRead, ReadBuf},
-    time::{Instant, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
 
 use super::{
@@ -28,6 +28,9 @@ pub use self::body::{DataBody, Octets};
 
 /// The most that is read at once, and the largest piece of message data handed on.
 const STEP: usize = 64 * 1024;
+
+/// A deflated connection on which nothing comes for so long gives back what it sends with.
+const QUIET: Duration = Duration::from_secs(5);
 
 thread_local! {
     /// Bytes are read into this one and copied in their exact number, so that a connection that
@@ -53,6 +56,9 @@ pub enum InputError {
     /// The peer left in the middle of a frame.
     #[error("the peer left in the middle")]
     Ended,
+    /// Lines came out of far fewer deflated octets than anybody needs for words.
+    #[error("what came inflates too much")]
+    Inflated,
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -68,6 +74,8 @@ pub struct Input {
     share: Share,
     deadline: Option<Instant>,
     ended: bool,
+    /// Octets of lines that came deflated; None while nothing is.
+    inflated: Option<u64>,
 }
 
 impl Input {
@@ -80,6 +88,7 @@ impl Input {
             share: memory.purse().share(),
             deadline: None,
             ended: false,
+            inflated: None,
         }
     }
 
@@ -110,15 +119,15 @@ impl Input {
             match self.lines.find(rest, max(rest)) {
                 Found::Line { text, taken } => {
                     let line = self.rest().get(..text).unwrap_or_default().to_vec();
-                    self.take(taken);
+                    self.take_of_line(taken)?;
                     return Ok(Some(line));
                 }
                 Found::Bad { fault, taken } => {
-                    self.take(taken);
+                    self.take_of_line(taken)?;
                     return Err(fault.into());
                 }
                 Found::More { taken } => {
-                    self.take(taken);
+                    self.take_of_line(taken)?;
                     if taken > 0 && self.has_buffered() {
                         continue;
                     }
@@ -224,6 +233,17 @@ impl Input {
         Box::pin(self.stream.connect_tls(tls, host)).await
     }
 
+    /// Deflates both ways from here on, after the go-ahead was flushed (RFC 4978 §3).
+    pub fn compress(&mut self) {
+        self.stream.lock().compress();
+        self.inflated = Some(0);
+    }
+
+    /// Is what comes and leaves deflated?
+    pub fn is_compressed(&self) -> bool {
+        self.inflated.is_some()
+    }
+
     /// As [`Stream::is_tls`](super::Stream::is_tls).
     pub fn is_tls(&self) -> bool {
         self.stream.lock().is_tls()
@@ -266,6 +286,21 @@ impl Input {
             self.start = 0;
             let _nothing_is_there = self.share.hold(0);
         }
+    }
+
+    /// The same, of a line: none has to be inflated from next to nothing. Message data is another
+    /// matter, and has bounds of its own.
+    fn take_of_line(&mut self, taken: usize) -> Result<(), InputError> {
+        self.take(taken);
+        let Some(inflated) = &mut self.inflated else { return Ok(()) };
+        *inflated = inflated.saturating_add(taken as u64);
+        let received = self.stream.lock().received_deflated().unwrap_or(0);
+        let limits = self.share.inflation();
+        if *inflated > received.saturating_mul(limits.ratio).max(limits.after) {
+            self.share.metrics().exceeded(Limit::CompressRatioMax);
+            return Err(InputError::Inflated);
+        }
+        Ok(())
     }
 
     fn take_up_to(&mut self, most: usize) -> Vec<u8> {
@@ -321,9 +356,11 @@ impl Input {
             self.bytes.drain(..self.start);
             self.start = 0;
         }
+        let most = if self.is_compressed() { most.min(self.share.inflation().step) } else { most };
+        let mut quiet = self.inflated.map(|_| Box::pin(sleep(QUIET)));
         let (stream, bytes, share) = (&self.stream, &mut self.bytes, &mut self.share);
         let read = poll_fn(|context| {
-            SCRATCH.with_borrow_mut(|scratch| {
+            let read = SCRATCH.with_borrow_mut(|scratch| {
                 let room = scratch.len().min(most);
                 let mut buffer = ReadBuf::new(scratch.get_mut(..room).unwrap_or_default());
                 let read = Pin::new(&mut *stream.lock()).poll_read(context, &mut buffer);
@@ -335,7 +372,15 @@ impl Input {
                     }
                     room.then_some(filled.len())
                 })
-            })
+            });
+            if read.is_pending()
+                && let Some(sleep) = &mut quiet
+                && sleep.as_mut().poll(context).is_ready()
+            {
+                stream.lock().rest();
+                quiet = None;
+            }
+            read
         });
         let read = match until {
             Some(until) => timeout_at(until, read).await.map_err(|_| InputError::TimedOut)??,

@@ -28,6 +28,23 @@ impl Default for OutputLimits {
     }
 }
 
+/// What of a peer's deflated octets is inflated.
+#[derive(Clone, Copy, Debug)]
+pub struct InflationLimits {
+    /// At once, in octets.
+    pub step: usize,
+    /// Octets of lines from one octet,
+    pub ratio: u64,
+    /// once there were so many of them.
+    pub after: u64,
+}
+
+impl Default for InflationLimits {
+    fn default() -> Self {
+        Self { step: 64 << 10, ratio: 200, after: 1 << 20 }
+    }
+}
+
 /// How many octets may be held.
 #[derive(Clone, Copy, Debug)]
 pub struct MemoryLimits {
@@ -37,11 +54,18 @@ pub struct MemoryLimits {
     pub connection: usize,
     /// By one connection's output.
     pub output: OutputLimits,
+    /// From the deflated input of one connection.
+    pub inflation: InflationLimits,
 }
 
 impl Default for MemoryLimits {
     fn default() -> Self {
-        Self { all: 512 << 20, connection: 4 << 20, output: OutputLimits::default() }
+        Self {
+            all: 512 << 20,
+            connection: 4 << 20,
+            output: OutputLimits::default(),
+            inflation: InflationLimits::default(),
+        }
     }
 }
 
@@ -150,6 +174,11 @@ impl Share {
     #[must_use]
     pub fn grow(&mut self, octets: usize) -> bool {
         self.held.checked_add(octets).is_some_and(|sum| self.hold(sum))
+    }
+
+    /// What of deflated input is inflated.
+    pub(super) fn inflation(&self) -> InflationLimits {
+        self.purse.memory.limits.inflation
     }
 
     /// Another share of the same connection.

@@ -5,10 +5,12 @@
 //! [`Stream`] is one type that turns on TLS in its place. A door opens it as an [`Input`] and an
 //! [`Output`] by [`open`].
 
+mod deflate;
 pub mod dns;
 pub mod frame;
 pub mod imap_client;
 pub mod input;
+mod layer;
 pub mod limits;
 pub mod listen;
 pub mod memory;
@@ -22,7 +24,7 @@ pub use frame::{BadLine, Damage, Data, LineEnds, Literal};
 pub use input::{DataBody, Input, InputError, Octets};
 pub use limits::{ConnectionLimits, Connections, Permit, Refusal};
 pub use listen::{BindError, Connection, Listener};
-pub use memory::{Memory, MemoryLimits, OutputLimits, Share};
+pub use memory::{InflationLimits, Memory, MemoryLimits, OutputLimits, Share};
 pub use output::{Output, OutputError};
 pub use pace::Rate;
 pub use stream::{Stream, open};

@@ -1,4 +1,4 @@
-//! One connection, whatever layers it has: TCP, or TLS over TCP.
+//! One connection, whatever it goes through: TCP, TLS over TCP, and DEFLATE over either.
 //!
 //! A layer is put on in its place, so that nobody is generic over the connection. What the
 //! peer says of itself never counts: [`Stream::is_secured`] looks at the socket alone.
@@ -9,7 +9,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -19,9 +19,11 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
-use tokio_rustls::{client, server};
 
-use super::{ClientTls, Input, LineEnds, Memory, Output, ServerTls, tls::HANDSHAKE};
+use super::{
+    ClientTls, Input, LineEnds, Memory, Output, ServerTls, deflate::Deflated, layer::Layer,
+    tls::HANDSHAKE,
+};
 
 /// The label of the binding that both ends derive from the handshake (RFC 9266 §2).
 const EXPORTER: &[u8] = b"EXPORTER-Channel-Binding";
@@ -30,18 +32,10 @@ const EXPORTER: &[u8] = b"EXPORTER-Channel-Binding";
 #[derive(Debug)]
 pub struct Stream {
     layer: Layer,
+    /// Deflates what goes through it, once that was agreed.
+    deflate: Option<Box<Deflated>>,
     peer: SocketAddr,
     local: SocketAddr,
-}
-
-/// The big ones stand in a box: most connections are idle, and plain ones should cost nothing.
-#[derive(Debug)]
-enum Layer {
-    Plain(TcpStream),
-    Server(Box<server::TlsStream<TcpStream>>),
-    Client(Box<client::TlsStream<TcpStream>>),
-    /// A handshake is going on elsewhere, or has failed.
-    Closed,
 }
 
 /// What was agreed in a handshake, for trace fields and logs.
@@ -58,7 +52,7 @@ impl Stream {
     pub fn new(tcp: TcpStream) -> io::Result<Self> {
         tcp.set_nodelay(true)?;
         let (peer, local) = (canonical(tcp.peer_addr()?), canonical(tcp.local_addr()?));
-        Ok(Self { layer: Layer::Plain(tcp), peer, local })
+        Ok(Self { layer: Layer::Plain(tcp), deflate: None, peer, local })
     }
 
     /// Connects within so much time.
@@ -156,11 +150,26 @@ impl Stream {
     }
 
     pub(super) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &self.layer {
-            Layer::Plain(tcp) => tcp.poll_read_ready(context),
-            Layer::Server(tls) => poll_tls_readable(tls.get_ref(), context),
-            Layer::Client(tls) => poll_tls_readable(tls.get_ref(), context),
-            Layer::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        if self.deflate.as_ref().is_some_and(|deflate| deflate.has_more()) {
+            return Poll::Ready(Ok(()));
+        }
+        self.layer.poll_readable(context)
+    }
+
+    /// Deflates both ways from here on (RFC 4978 §3); for good.
+    pub(super) fn compress(&mut self) {
+        self.deflate.get_or_insert_with(|| Box::new(Deflated::new()));
+    }
+
+    /// Octets that came deflated; None when the connection is not.
+    pub(super) fn received_deflated(&self) -> Option<u64> {
+        self.deflate.as_ref().map(|deflate| deflate.received())
+    }
+
+    /// Gives back what a connection needs only while it sends.
+    pub(super) fn rest(&mut self) {
+        if let Some(deflate) = &mut self.deflate {
+            deflate.rest();
         }
     }
 
@@ -177,7 +186,7 @@ impl Stream {
     /// The connection itself, leaving a closed one in its place.
     fn take(&mut self) -> Self {
         let layer = std::mem::replace(&mut self.layer, Layer::Closed);
-        Self { layer, ..*self }
+        Self { layer, deflate: self.deflate.take(), ..*self }
     }
 }
 
@@ -236,16 +245,6 @@ fn agreed<S: SideData>(tls: &ConnectionCommon<S>) -> Option<Agreed> {
     Some(Agreed { version, cipher })
 }
 
-/// Ready when plaintext or the end waits inside, or the socket has something new.
-///
-/// The library allocates before it reads, so an idle connection must not be read just to see.
-fn poll_tls_readable<S: SideData, C: std::ops::Deref<Target = ConnectionCommon<S>>>(
-    (tcp, tls): (&TcpStream, &C),
-    context: &mut Context<'_>,
-) -> Poll<io::Result<()>> {
-    if tls.wants_read() { tcp.poll_read_ready(context) } else { Poll::Ready(Ok(())) }
-}
-
 impl AsyncRead for Stream {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -253,29 +252,10 @@ impl AsyncRead for Stream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        match &mut this.layer {
-            Layer::Plain(tcp) => Pin::new(tcp).poll_read(context, buffer),
-            Layer::Server(tls) => {
-                ready!(poll_tls_readable(tls.get_ref(), context))?;
-                ended_without_notice(Pin::new(tls).poll_read(context, buffer))
-            }
-            Layer::Client(tls) => {
-                ready!(poll_tls_readable(tls.get_ref(), context))?;
-                ended_without_notice(Pin::new(tls).poll_read(context, buffer))
-            }
-            Layer::Closed => Poll::Ready(Ok(())),
+        match &mut this.deflate {
+            Some(deflate) => deflate.poll_read(&mut this.layer, context, buffer),
+            None => Pin::new(&mut this.layer).poll_read(context, buffer),
         }
-    }
-}
-
-/// Many clients leave without TLS's close notice. Frames say themselves where they end, so that
-/// this is an end like any other.
-fn ended_without_notice(read: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
-    match read {
-        Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Poll::Ready(Ok(()))
-        }
-        other => other,
     }
 }
 
@@ -285,29 +265,26 @@ impl AsyncWrite for Stream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().layer {
-            Layer::Plain(tcp) => Pin::new(tcp).poll_write(context, bytes),
-            Layer::Server(tls) => Pin::new(tls).poll_write(context, bytes),
-            Layer::Client(tls) => Pin::new(tls).poll_write(context, bytes),
-            Layer::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        let this = self.get_mut();
+        match &mut this.deflate {
+            Some(deflate) => deflate.poll_write(&mut this.layer, context, bytes),
+            None => Pin::new(&mut this.layer).poll_write(context, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().layer {
-            Layer::Plain(tcp) => Pin::new(tcp).poll_flush(context),
-            Layer::Server(tls) => Pin::new(tls).poll_flush(context),
-            Layer::Client(tls) => Pin::new(tls).poll_flush(context),
-            Layer::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        let this = self.get_mut();
+        match &mut this.deflate {
+            Some(deflate) => deflate.poll_flush(&mut this.layer, context),
+            None => Pin::new(&mut this.layer).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().layer {
-            Layer::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
-            Layer::Server(tls) => Pin::new(tls).poll_shutdown(context),
-            Layer::Client(tls) => Pin::new(tls).poll_shutdown(context),
-            Layer::Closed => Poll::Ready(Ok(())),
+        let this = self.get_mut();
+        match &mut this.deflate {
+            Some(deflate) => deflate.poll_shutdown(&mut this.layer, context),
+            None => Pin::new(&mut this.layer).poll_shutdown(context),
         }
     }
 }

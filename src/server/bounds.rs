@@ -10,7 +10,7 @@ use crate::{
     mail,
     mail::{name::NameLimits, structure, urls::Here},
     metrics::Metrics,
-    net::{ConnectionLimits, MemoryLimits, OutputLimits, Rate},
+    net::{ConnectionLimits, InflationLimits, MemoryLimits, OutputLimits, Rate},
     proxy, smtp, store,
     wire::{
         Bounds,
@@ -68,6 +68,11 @@ pub(super) fn memory(limits: &Limits) -> MemoryLimits {
         output: OutputLimits {
             waiting: limits.output_waiting_max.len(),
             stalled: limits.output_waiting_time.0,
+        },
+        inflation: InflationLimits {
+            step: limits.compress_window_max.len(),
+            ratio: limits.compress_ratio_max as u64,
+            after: limits.compress_ratio_after.octets(),
         },
     }
 }

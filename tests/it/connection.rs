@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -25,6 +26,7 @@ enum Layer {
 /// A connection to a service.
 pub(crate) struct Connection {
     layer: Layer,
+    deflate: Option<Box<(Compress, Decompress)>>,
     buffered: Vec<u8>,
 }
 
@@ -50,7 +52,7 @@ impl Connection {
         tcp.set_nodelay(true).unwrap();
         tcp.set_read_timeout(Some(PATIENCE)).unwrap();
         tcp.set_write_timeout(Some(PATIENCE)).unwrap();
-        Self { layer: Layer::Plain(tcp), buffered: Vec::new() }
+        Self { layer: Layer::Plain(tcp), deflate: None, buffered: Vec::new() }
     }
 
     /// Puts TLS on; any certificate will do.
@@ -78,7 +80,14 @@ impl Connection {
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
         }
-        Ok(Self { layer: Layer::Tls(Box::new(stream)), buffered: Vec::new() })
+        Ok(Self { layer: Layer::Tls(Box::new(stream)), deflate: None, buffered: Vec::new() })
+    }
+
+    /// Deflates both ways from here on (RFC 4978 §3).
+    pub(crate) fn compressed(self) -> Self {
+        assert!(self.buffered.is_empty(), "the server spoke before it could be inflated");
+        let deflate = Compress::new(Compression::default(), false);
+        Self { deflate: Some(Box::new((deflate, Decompress::new(false)))), ..self }
     }
 
     /// Waits so long for what is read.
@@ -104,6 +113,15 @@ impl Connection {
     }
 
     pub(crate) fn send(&mut self, octets: &[u8]) -> io::Result<()> {
+        let Some(deflate) = &mut self.deflate else { return self.send_as_it_is(octets) };
+        let mut out = Vec::with_capacity(octets.len() + 1_000);
+        deflate.0.compress_vec(octets, &mut out, FlushCompress::Sync).unwrap();
+        assert!(out.len() < out.capacity());
+        self.send_as_it_is(&out)
+    }
+
+    /// Past what deflates, if anything does.
+    pub(crate) fn send_as_it_is(&mut self, octets: &[u8]) -> io::Result<()> {
         match &mut self.layer {
             Layer::Plain(tcp) => tcp.write_all(octets),
             Layer::Tls(tls) => tls.write_all(octets).and_then(|()| tls.flush()),
@@ -172,7 +190,22 @@ impl Connection {
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.buffered.extend_from_slice(piece.get(..read).unwrap_or_default());
+        let piece = piece.get(..read).unwrap_or_default();
+        let Some(deflate) = &mut self.deflate else {
+            self.buffered.extend_from_slice(piece);
+            return Ok(());
+        };
+        let (inflate, mut taken) = (&mut deflate.1, 0);
+        while taken < piece.len() {
+            self.buffered.reserve(64 * 1024);
+            let before = inflate.total_in();
+            let rest = &piece[taken..];
+            let status = inflate.decompress_vec(rest, &mut self.buffered, FlushDecompress::None);
+            taken += usize::try_from(inflate.total_in() - before).unwrap();
+            if status.map_err(io::Error::other)? == Status::StreamEnd {
+                break;
+            }
+        }
         Ok(())
     }
 }

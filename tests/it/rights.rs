@@ -22,6 +22,7 @@ const WITHOUT_RIGHTS: &[&str] = &[
     "AUTHENTICATE",
     "STARTTLS",
     "UNAUTHENTICATE",
+    "COMPRESS",
     "ID",
     "ENABLE",
     "COMPARATOR",

@@ -11,6 +11,7 @@ pub mod capability;
 pub mod close;
 pub mod comparator;
 pub mod compose;
+pub mod compress;
 pub mod copy;
 pub mod create;
 pub mod delete;

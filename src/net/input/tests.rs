@@ -205,3 +205,51 @@ async fn a_reader_that_never_reads_is_given_up() {
     assert!(matches!(output.flush().await, Err(OutputError::Stalled)));
     assert_eq!(metrics.times_exceeded(Limit::OutputWaitingTime), 1);
 }
+
+/// Octets as a peer deflates them.
+fn deflated(octets: &[u8]) -> Vec<u8> {
+    let mut deflate = flate2::Compress::new(flate2::Compression::best(), false);
+    let mut out = Vec::with_capacity(octets.len() + 1_000);
+    deflate.compress_vec(octets, &mut out, flate2::FlushCompress::Sync).unwrap();
+    out
+}
+
+#[tokio::test]
+async fn lines_that_inflate_from_next_to_nothing_end_the_conversation() {
+    let (mut input, _output, mut peer) = pair(LineEnds::Lenient, 64 << 20).await;
+    input.compress();
+    let line = [vec![b'x'; 998], b"\r\n".to_vec()].concat();
+    let bomb = deflated(&line.repeat(4_000));
+    let most = (bomb.len() as u64 * 200).max(1 << 20);
+    assert!(most < 4_000_000);
+    let sending = tokio::spawn(async move {
+        let _ = peer.write_all(&bomb).await;
+        peer
+    });
+    let mut lines = 0_u64;
+    let fault = loop {
+        match input.line(2_000).await {
+            Ok(line) => assert_eq!(line.unwrap().len(), 998),
+            Err(fault) => break fault,
+        }
+        lines += 1;
+    };
+    assert!(matches!(fault, InputError::Inflated), "{fault}");
+    assert!(((1 << 20) / 1_000 - 1..=most / 1_000).contains(&lines), "{lines}");
+    drop(sending.await);
+}
+
+#[tokio::test]
+async fn message_data_may_inflate_as_it_likes() {
+    let (mut input, _output, mut peer) = pair(LineEnds::Lenient, 64 << 20).await;
+    input.compress();
+    let zeros = deflated(&[&[b'0'; 4 << 20][..], b"a NOOP\r\n"].concat());
+    let sending = tokio::spawn(async move {
+        peer.write_all(&zeros).await.unwrap();
+        peer
+    });
+    let mut octets = Octets::new(4 << 20, Rate::default());
+    input.discard(&mut octets).await.unwrap();
+    assert_eq!(input.line(100).await.unwrap().unwrap(), b"a NOOP");
+    drop(sending.await);
+}

@@ -137,7 +137,10 @@ impl Session {
                 self.log_end("no memory left for input");
                 self.end(&Reply::new(451, "4.3.1", "out of memory, try again later"))
             }
-            InputError::Line(_) | InputError::Ended | InputError::Io(_) => Err(Ended::Gone),
+            // Nothing is ever inflated here.
+            InputError::Line(_) | InputError::Inflated | InputError::Ended | InputError::Io(_) => {
+                Err(Ended::Gone)
+            }
         }
     }
 }

@@ -41,6 +41,8 @@ pub(super) enum Act {
     Closed { who: String },
     /// `starttls NAME`: the handshake, after the go-ahead.
     StartTls { who: String },
+    /// `deflate NAME`: both ways are compressed, after the go-ahead.
+    Deflate { who: String },
     /// `deliver FILE to ADDRESS…`, or `deliver to ADDRESS…:` with the message behind it.
     Deliver { message: Message, sender: String, recipients: Vec<String> },
     /// `run ARGUMENTS`: the command line.
@@ -94,6 +96,7 @@ fn act(text: &str) -> Option<Act> {
         ("close", who) => Some(Act::Close { who: owned(who) }),
         ("closed", who) => Some(Act::Closed { who: owned(who) }),
         ("starttls", who) => Some(Act::StartTls { who: owned(who) }),
+        ("deflate", who) => Some(Act::Deflate { who: owned(who) }),
         ("restart", "") => Some(Act::Restart),
         ("run", line) => Some(Act::Run { arguments: words(line) }),
         ("deliver", rest) => deliver(rest),

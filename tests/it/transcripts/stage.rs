@@ -112,6 +112,13 @@ impl Stage {
                 self.voices.insert(who.clone(), Voice { connection, ..voice });
                 Ok(())
             }
+            Act::Deflate { who } => {
+                self.settle(who)?;
+                let voice = self.voices.remove(who).ok_or("no such connection")?;
+                let connection = voice.connection.compressed();
+                self.voices.insert(who.clone(), Voice { connection, ..voice });
+                Ok(())
+            }
             Act::Deliver { message, sender, recipients } => {
                 self.deliver(message, sender, recipients)
             }
