@@ -17,6 +17,7 @@ use mailade::{
     },
     net::frame::Data,
     smtp::command::Command,
+    submission::Lines,
     wire::{Cursor, url::ImapUrl},
 };
 
@@ -37,9 +38,10 @@ pub(crate) fn imap_command(octets: &[u8]) {
     }
 }
 
-/// A line of SMTP.
+/// A line of SMTP, or some lines of an envelope.
 pub(crate) fn smtp_line(octets: &[u8]) {
     let _ = Command::parse(octets);
+    let _ = Lines::parse(octets, 10);
 }
 
 /// Mail data in packets: however it is split, the same comes out, and it ends at the same place.

@@ -174,6 +174,8 @@ impl Submission {
     ) {
         let status = answers.status(self.delivery().mail().limits().metadata_value);
         let uid = source.draft().uid;
+        // Its own session is told too: it could not know of this.
+        let origin = Origin { session: None, ..origin };
         let job = move |tx: &mut Tx<'_>| source.tell(tx, by, Turn::default(), &status);
         let store = self.delivery().mail().store();
         if let Err(error) = store.write::<_, mail::Error, _>(origin, job).await {

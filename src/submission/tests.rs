@@ -2,6 +2,7 @@
 
 mod along;
 mod queued;
+mod stored;
 
 use super::{Author, Error, Outcome, Outgoing, Settings, Submission, Taken};
 use crate::{
