@@ -136,6 +136,9 @@ impl Draft {
         mailbox: MailboxId,
         uid: Uid,
     ) -> Result<Option<Self>> {
+        if !r.account_by_id(account)?.is_some_and(|account| account.enabled) {
+            return Ok(None);
+        }
         let found = by_id(r, account, mailbox)?.filter(|found| found.row.selectable);
         let may = |found: &Found| found.rights.contain(Rights::READ.with(Rights::WRITE));
         match found.filter(may) {

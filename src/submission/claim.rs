@@ -51,10 +51,7 @@ pub(super) fn claim(
         tx.undo_claim(&row)?;
         return Ok(None);
     }
-    let enabled = tx.account_by_id(row.account)?.is_some_and(|account| account.enabled);
-    let draft =
-        if enabled { Draft::asked_for(tx, row.account, row.mailbox, row.uid)? } else { None };
-    let Some(draft) = draft else {
+    let Some(draft) = Draft::asked_for(tx, row.account, row.mailbox, row.uid)? else {
         let answer = Answer::new(550, "5.7.1", "its user may not send it any more");
         give_up(tx, &row, Turn::FAILED, &of_nobody(answer).status(status_max))?;
         return Ok(None);
@@ -96,10 +93,12 @@ impl Submission {
             said: Said::default(),
             by_header: row.by_header,
             word: "$Queued",
-            trace: trace.clone(),
+            trace,
         };
-        let Err(unsent) = self.send_stored(urls, stored).await else { return Ok(()) };
-        self.not_sent(row, &unsent, origin, trace).await
+        match self.send_stored(urls, stored).await {
+            Ok(_committed) => Ok(()),
+            Err(unsent) => self.not_sent(row, &unsent, origin).await,
+        }
     }
 
     async fn not_sent(
@@ -107,14 +106,7 @@ impl Submission {
         row: Sending,
         unsent: &Unsent,
         origin: Origin,
-        trace: String,
     ) -> Result<(), mail::Error> {
-        let told = unsent
-            .answers
-            .refusal()
-            .map(|(step, about, answer)| format!("{step} {about}: {answer}"));
-        let told = told.unwrap_or_default();
-        tracing::info!(trace, account = %row.account, told, "a queued message was not sent");
         let again = unsent.may_pass() && self.may_try_again(&row, origin.at);
         let status_max = self.delivery().mail().limits().metadata_value;
         let status = unsent.answers.status(status_max);

@@ -113,13 +113,26 @@ impl Submission {
         stored: Stored,
     ) -> Result<Committed<Sent>, Unsent> {
         let (actor, source) = (stored.actor, stored.source.clone());
+        let (word, trace) = (stored.word, stored.trace.clone());
         let sent = self.hand_over_stored(urls, stored).await;
-        if let (Err(unsent), Source::Sent { .. }) = (&sent, &source)
-            && !unsent.is_settled()
-        {
-            self.tell_unsent(actor.account, actor.origin, source, &unsent.answers).await;
+        if let Err(unsent) = &sent {
+            self.trace_unsent(&actor, word, trace, unsent).await;
+            if matches!(source, Source::Sent { .. }) && !unsent.is_settled() {
+                self.tell_unsent(actor.account, actor.origin, source, &unsent.answers).await;
+            }
         }
         sent
+    }
+
+    /// For whoever asks why a message did not leave its mailbox.
+    async fn trace_unsent(&self, actor: &Actor, word: &str, trace: String, unsent: &Unsent) {
+        let account = actor.account;
+        let told = unsent.answers.refusal();
+        let told = told.map(|(step, about, answer)| format!("{step} {about}: {answer}"));
+        let told = told.unwrap_or_default();
+        tracing::info!(trace, %account, by = word, told, "a message was not sent from its mailbox");
+        let detail = format!("by {word}, {told}");
+        self.delivery().trace_refusal(actor.origin, trace, Some(account), detail).await;
     }
 
     async fn hand_over_stored(

@@ -102,4 +102,8 @@ async fn what_is_said_along_comes_before_what_lies_there_and_that_before_the_hea
     let header = append(&house, text, &[]).await;
     let refused = send(&house, header, Said::default()).await.unwrap_err();
     assert_eq!(refused.answers.refusal().unwrap().1, "nobody@here.example");
+    let steps = house.store.read(|r| r.traces("t")).await.unwrap();
+    let last = steps.last().map(|step| (step.step.as_str(), step.account, step.detail.as_str()));
+    let told = "by SEND, RCPT TO nobody@here.example: 550 5.1.1 no such user here";
+    assert_eq!(last, Some(("refused", Some(ALICE), told)));
 }
