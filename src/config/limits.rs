@@ -169,6 +169,10 @@ section! {
         /// Ranges of UIDs that the log of what is gone holds for one mailbox. A phone that was away
         /// for longer than the log reaches back learns what is gone from the whole list.
         expunge_log_ranges_max: usize = 10_000,
+        /// Ranges of UIDs that the log of keywords taken from messages holds for one mailbox. Who
+        /// changes a keyword only if nobody else did, and last looked before the log begins, is told
+        /// to look again.
+        keyword_log_ranges_max: usize = 10_000,
         /// Octets of a value of metadata or of an annotation.
         metadata_value_max: Size = Size::kib(64),
         /// Metadata entries of one mailbox, or annotations of one message, that one user sees.

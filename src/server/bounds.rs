@@ -87,6 +87,7 @@ pub(super) fn store(config: &Config) -> store::Options {
         reserve: limits.disk_reserve.octets(),
         keywords: limits.keywords_per_mailbox_max,
         log_ranges: limits.expunge_log_ranges_max,
+        unmarked_ranges: limits.keyword_log_ranges_max,
         log: store::LogLimits {
             checkpoint_pages: limits.wal_checkpoint_pages as u64,
             alarm: limits.wal_alarm.octets(),

@@ -28,7 +28,7 @@ pub struct Scrubbed {
 }
 
 /// What must be nowhere, and how many there are of it.
-const NOWHERE: [(&str, &str); 24] = [
+const NOWHERE: [(&str, &str); 25] = [
     ("rows whose foreign key has no parent", "SELECT count(*) FROM pragma_foreign_key_check"),
     (
         "messages without their content",
@@ -99,6 +99,11 @@ const NOWHERE: [(&str, &str); 24] = [
                  WHERE tombstone.mod_seq > mailbox.mod_seq)
               + (SELECT count(*) FROM vanished JOIN mailbox ON mailbox.id = mailbox
                  WHERE vanished.mod_seq > mailbox.mod_seq)",
+    ),
+    (
+        "keywords taken away beyond their mailbox's mod-sequence",
+        "SELECT count(*) FROM unmarked JOIN mailbox ON mailbox.id = mailbox
+         WHERE unmarked.mod_seq > mailbox.mod_seq",
     ),
     (
         "mailboxes beyond their account's mod-sequence",

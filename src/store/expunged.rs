@@ -38,10 +38,31 @@ impl Reader<'_> {
         self.rows(sql, (mailbox, since), |row| Ok((row.get(0)?, row.get(1)?))).map(Some)
     }
 
-    /// Mailboxes whose log holds more ranges than this.
-    pub(super) fn long_logs(&self, most: usize) -> Result<Vec<MailboxId>> {
-        let sql = "SELECT mailbox FROM vanished GROUP BY mailbox HAVING count(*) > ?1";
-        self.rows(sql, [signed(most as u64)], |row| row.get(0))
+    /// Mailboxes whose log, kept in this table, holds more ranges than this.
+    pub(super) fn long_logs(&self, table: &'static str, most: usize) -> Result<Vec<MailboxId>> {
+        let sql = format!("SELECT mailbox FROM {table} GROUP BY mailbox HAVING count(*) > ?1");
+        self.rows(&sql, [signed(most as u64)], |row| row.get(0))
+    }
+
+    /// Of a log of which so many ranges shall be kept: the newest change that is forgotten when at
+    /// most about `limit` ranges go at once, and in the end.
+    pub(super) fn oldest(
+        &self,
+        table: &'static str,
+        mailbox: MailboxId,
+        keep: usize,
+        limit: usize,
+    ) -> Result<Option<(ModSeq, ModSeq)>> {
+        let nth = |order: &str, n: usize| {
+            let sql = format!(
+                "SELECT mod_seq FROM {table} WHERE mailbox = ?1 ORDER BY mod_seq {order}
+                 LIMIT 1 OFFSET ?2"
+            );
+            self.row(&sql, (mailbox, signed(n as u64)), |row| row.get::<_, ModSeq>(0))
+        };
+        let Some(last) = nth("DESC", keep)? else { return Ok(None) };
+        let step = nth("ASC", limit)?.map_or(last, |step| step.min(last));
+        Ok(Some((step, last)))
     }
 }
 
@@ -105,16 +126,9 @@ impl Tx<'_> {
     /// Forgets about `limit` of the oldest ranges of a mailbox's log, as long as more than `keep`
     /// are left; says whether there are more to be forgotten.
     pub fn shorten_log(&mut self, mailbox: MailboxId, keep: usize, limit: usize) -> Result<bool> {
-        let nth = |order: &str, n: usize| {
-            let sql = format!(
-                "SELECT mod_seq FROM vanished WHERE mailbox = ?1 ORDER BY mod_seq {order}
-                 LIMIT 1 OFFSET ?2"
-            );
-            self.row(&sql, (mailbox, signed(n as u64)), |row| row.get::<_, ModSeq>(0))
+        let Some((step, last)) = self.oldest("vanished", mailbox, keep, limit)? else {
+            return Ok(false);
         };
-        // The newest change that is forgotten in the end, and in this step.
-        let Some(last) = nth("DESC", keep)? else { return Ok(false) };
-        let step = nth("ASC", limit)?.map_or(last, |step| step.min(last));
         let sql = "UPDATE mailbox SET log_from = max(log_from, ?2) WHERE id = ?1";
         self.execute(sql, (mailbox, step))?;
         let sql = "DELETE FROM vanished WHERE mailbox = ?1 AND mod_seq <= ?2";

@@ -163,6 +163,7 @@ impl Tx<'_> {
             unused.ok_or(Error::Over(Limit::KeywordsPerMailboxMax, "keywords of a mailbox"))?;
         let sql = "DELETE FROM keyword WHERE mailbox = ?1 AND number = ?2";
         self.execute(sql, (mailbox, number))?;
+        self.forget_all_taken(mailbox)?;
         Ok(number)
     }
 }

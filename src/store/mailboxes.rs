@@ -228,7 +228,9 @@ impl Tx<'_> {
         self.forget_metadata(id)?;
         self.forget_annotations(id)?;
         if keep_level {
-            for table in ["tombstone", "vanished", "keyword", "url_key", "acl", "sending"] {
+            for table in
+                ["tombstone", "vanished", "unmarked", "keyword", "url_key", "acl", "sending"]
+            {
                 self.execute(&format!("DELETE FROM {table} WHERE mailbox = ?1"), [id])?;
             }
             let sql = "UPDATE mailbox SET selectable = 0, special_use = 0, messages = 0,

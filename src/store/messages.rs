@@ -1,6 +1,8 @@
 //! Messages in mailboxes: append, copy, mark. Each deed takes one mod-sequence, keeps the mailbox's
 //! counters and the owner's quota, and records its event.
 
+use std::sync::Arc;
+
 use rusqlite::Row;
 
 use super::{
@@ -11,6 +13,7 @@ use super::{
     reader::Reader,
     sql::{signed, unsigned},
     tx::Tx,
+    unchanged::{Taken, Unchanged},
 };
 use crate::{
     events::{Entry, Kind, MarkChange},
@@ -144,6 +147,13 @@ impl Tally {
             self.deleted_octets += size;
         }
     }
+}
+
+/// What marking messages in one change adds up to.
+#[derive(Default)]
+struct Marking {
+    tally: Tally,
+    taken: Taken,
 }
 
 impl Tx<'_> {
@@ -350,22 +360,23 @@ impl Tx<'_> {
     ) -> Result<MarkOutcome> {
         let names = &*mask.of(names);
         let mut named = self.known_marks(mailbox.id, names)?;
+        // What the mailbox does not know yet no message bears or has lost.
+        let test = unchanged_since.map(|since| self.unchanged(mailbox.id, since, deed, named));
+        let test = test.transpose()?;
         if deed != MarkDeed::Remove
             && named.keywords.numbers().count() < names.keywords.len()
-            && self.any_to_mark(mailbox.id, uids, deed, named, unchanged_since)?
+            && self.any_to_mark(mailbox.id, uids, test.as_ref())?
         {
             named = self.marks(mailbox.id, names)?;
         }
         let mut outcome = MarkOutcome::default();
-        let mut mod_seq = None;
-        let mut tally = Tally::default();
+        let (mut mod_seq, mut work) = (None, Marking::default());
         for uid in uids {
             let Some(entry) = self.message(mailbox.id, *uid)? else {
                 outcome.missing.push(*uid);
                 continue;
             };
-            let is_newer = unchanged_since.is_some_and(|known| entry.mod_seq > known);
-            if is_newer && concerns(deed, named, entry.marks) {
+            if test.as_ref().is_some_and(|test| test.fails(&entry)) {
                 outcome.modified.push(*uid);
                 continue;
             }
@@ -378,14 +389,12 @@ impl Tx<'_> {
                 Some(mod_seq) => mod_seq,
                 None => *mod_seq.insert(self.next_mod_seq(mailbox.account)?),
             };
-            self.set_marks(mailbox.id, &entry, marks, mod_seq, &mut tally)?;
+            self.set_marks(mailbox.id, &entry, marks, mod_seq, &mut work)?;
             outcome.changed.push(MarkChange { uid: *uid, marks, mod_seq });
         }
         self.keywords_told.remove(&mailbox.id); // messages bear them now, or need not
         if let Some(mod_seq) = mod_seq {
-            self.add_tally(mailbox.account, mailbox.id, tally, mod_seq)?;
-            let kind = Kind::FlagChange(outcome.changed.as_slice().into());
-            self.happened(mailbox.account, mailbox.id, mod_seq, kind);
+            self.end_marking(mailbox, mod_seq, work, outcome.changed.as_slice().into())?;
         }
         Ok(outcome)
     }
@@ -406,11 +415,10 @@ impl Tx<'_> {
         if marks == entry.marks {
             return Ok(None);
         }
-        let (mod_seq, mut tally) = (self.next_mod_seq(mailbox.account)?, Tally::default());
-        self.set_marks(mailbox.id, &entry, marks, mod_seq, &mut tally)?;
-        self.add_tally(mailbox.account, mailbox.id, tally, mod_seq)?;
+        let (mod_seq, mut work) = (self.next_mod_seq(mailbox.account)?, Marking::default());
+        self.set_marks(mailbox.id, &entry, marks, mod_seq, &mut work)?;
         let change = MarkChange { uid, marks, mod_seq };
-        self.happened(mailbox.account, mailbox.id, mod_seq, Kind::FlagChange([change].into()));
+        self.end_marking(mailbox, mod_seq, work, [change].into())?;
         Ok(Some(change))
     }
 
@@ -421,51 +429,52 @@ impl Tx<'_> {
         entry: &Entry,
         marks: Marks,
         mod_seq: ModSeq,
-        tally: &mut Tally,
+        work: &mut Marking,
     ) -> Result<()> {
         let sql = "UPDATE message SET flags = ?3, keywords = ?4, mod_seq = ?5
             WHERE mailbox = ?1 AND uid = ?2";
         self.execute(sql, (mailbox, entry.uid, marks.flags, marks.keywords, mod_seq))?;
-        tally.count(entry.marks, entry.size, -1);
-        tally.count(marks, entry.size, 1);
+        work.tally.count(entry.marks, entry.size, -1);
+        work.tally.count(marks, entry.size, 1);
+        work.taken.note(entry.uid, entry.marks, marks);
         if entry.marks.flags.without(marks.flags).contains(Flags::QUEUED) {
             self.withdraw_sending(mailbox, entry.uid)?;
         }
         Ok(())
     }
+
+    /// All that one change marks is marked.
+    fn end_marking(
+        &mut self,
+        mailbox: &MailboxRow,
+        mod_seq: ModSeq,
+        work: Marking,
+        changes: Arc<[MarkChange]>,
+    ) -> Result<()> {
+        self.keep_taken(mailbox.id, mod_seq, &work.taken)?;
+        self.add_tally(mailbox.account, mailbox.id, work.tally, mod_seq)?;
+        self.happened(mailbox.account, mailbox.id, mod_seq, Kind::FlagChange(changes));
+        Ok(())
+    }
 }
 
 impl Tx<'_> {
-    /// Is there a message that will be marked? A keyword is made for one only. What a message does not
-    /// bear refuses nothing, so that the keywords known so far are enough to tell.
+    /// Is there a message that will be marked? A keyword is made for one only.
     fn any_to_mark(
         &self,
         mailbox: MailboxId,
         uids: &[Uid],
-        deed: MarkDeed,
-        known: Marks,
-        unchanged_since: Option<ModSeq>,
+        test: Option<&Unchanged>,
     ) -> Result<bool> {
         for uid in uids {
-            if let Some(entry) = self.message(mailbox, *uid)? {
-                let is_newer = unchanged_since.is_some_and(|since| entry.mod_seq > since);
-                if !(is_newer && concerns(deed, known, entry.marks)) {
-                    return Ok(true);
-                }
+            if let Some(entry) = self.message(mailbox, *uid)?
+                && !test.is_some_and(|test| test.fails(&entry))
+            {
+                return Ok(true);
             }
         }
         Ok(false)
     }
-}
-
-/// May the last change of a message with these marks have been to something that the deed names? A
-/// message has one mod-sequence for all its marks, and a keyword that it does not bear has none
-/// (RFC 7162 §3.1.3, Examples 7 and 8).
-fn concerns(deed: MarkDeed, named: Marks, marks: Marks) -> bool {
-    deed == MarkDeed::Replace
-        || named.flags.meets(Flags::SYSTEM)
-        || named.flags.meets(marks.flags)
-        || named.keywords.meet(marks.keywords)
 }
 
 /// The flags of a message whose copy nobody has asked to be sent: if the house has claimed it, the copy is

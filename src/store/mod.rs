@@ -38,6 +38,7 @@ mod sweeper;
 mod threads;
 mod traces;
 mod tx;
+mod unchanged;
 mod url_keys;
 mod writer;
 
@@ -90,6 +91,7 @@ struct Inner {
     inline_threshold: usize,
     blobs: Arc<blobs::Blobs>,
     log_ranges: usize,
+    unmarked_ranges: usize,
     readers: reader::Readers,
     writer: writer::Writer,
     snapshots: Arc<snapshots::Snapshots>,

@@ -75,6 +75,9 @@ pub struct Options {
     /// Ranges of UIDs that the log of what was expunged holds for one mailbox; the oldest are
     /// forgotten.
     pub log_ranges: usize,
+    /// Ranges of UIDs that the log of keywords taken away holds for one mailbox; the oldest are
+    /// forgotten.
+    pub unmarked_ranges: usize,
     /// How long the write-ahead log may grow.
     pub log: LogLimits,
     /// How often a disk that took no writes is tried again.
@@ -97,6 +100,7 @@ impl Options {
             reserve: 0,
             keywords: Keywords::LIMIT,
             log_ranges: 10_000,
+            unmarked_ranges: 10_000,
             log: LogLimits::default(),
             probe_every: Duration::from_secs(10),
             watch: Watch::default(),
@@ -168,6 +172,7 @@ impl Store {
             data_dir,
             inline_threshold: options.inline_threshold,
             log_ranges: options.log_ranges,
+            unmarked_ranges: options.unmarked_ranges,
             readers,
             writer: Writer::start(means)?,
             blobs,

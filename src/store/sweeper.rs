@@ -57,8 +57,13 @@ impl Store {
         let fold = move |tx: &mut Tx<'_>, step| tx.fold_tombstones(old, step);
         swept.tombstones = self.step_by_step(origin, fold).await?;
         let most = self.0.log_ranges;
-        for mailbox in self.read(move |r| r.long_logs(most)).await? {
+        for mailbox in self.read(move |r| r.long_logs("vanished", most)).await? {
             let job = move |tx: &mut Tx<'_>| tx.shorten_log(mailbox, most, STEP);
+            while *self.write(origin, job).await? {}
+        }
+        let most = self.0.unmarked_ranges;
+        for mailbox in self.read(move |r| r.long_logs("unmarked", most)).await? {
+            let job = move |tx: &mut Tx<'_>| tx.shorten_unmarked_log(mailbox, most, STEP);
             while *self.write(origin, job).await? {}
         }
         let before = origin.at.saturating_sub(TRACES);

@@ -54,5 +54,6 @@ mod structure;
 mod sync;
 mod traces;
 mod transcripts;
+mod unchanged;
 mod unusable;
 mod views;
