@@ -383,7 +383,8 @@ impl Selected {
         Ok(found??)
     }
 
-    /// Tells the client what happened; `expunges` too, if its numbers may change now.
+    /// Tells the client what happened; `expunges` too, if its numbers may change now. Gives the messages
+    /// whose flags it was told, UIDs rising.
     pub async fn tell(
         &mut self,
         mail: &Mail,
@@ -392,8 +393,9 @@ impl Selected {
         wants: Wants,
         enabled: Enabled,
         out: &mut Replies,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<Uid>, Error> {
         self.hear_all();
+        let mut told = Vec::new();
         if self.heard {
             self.look_at_rights(mail).await?;
             let rights_changed = self.mailbox.rights != self.told_rights;
@@ -442,6 +444,7 @@ impl Selected {
                 self.tell_mod_seq(untold.mod_seq());
             }
             untold.write(self, mail, enabled, out).await?;
+            told = untold.changed_uids();
             if std::mem::take(&mut self.key_changed) {
                 out.ok(&Code::UrlMech, "the key was renewed");
             }
@@ -449,7 +452,7 @@ impl Selected {
         if enabled.condstore && self.picture.believes_too_much() {
             out.ok(&Code::HighestModSeq(self.tell_highest()), "earlier changes are yet to be told");
         }
-        Ok(())
+        Ok(told)
     }
 
     /// Tells the client, once it was told of the messages themselves, how the results have changed

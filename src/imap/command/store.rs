@@ -151,21 +151,23 @@ impl Command for Store {
                 mod_seq: session.enabled.condstore,
                 uid: !session.enabled.uid_only && (self.by == By::Uid || session.enabled.condstore),
             };
-            if silent {
-                // Before the news: what others did afterwards has the last word.
-                let selected = session.selected()?;
-                told.tell_mod_seqs(&marked, &targets, since.is_some(), selected, out).await?;
-            }
-            // A keyword that is new is told before a message that bears it.
-            session.tell(Numbers::Still, out).await?;
+            // A keyword that is new is told before a message that bears it; and who hears from the
+            // news how a message is now need not hear it again.
+            let news = session.tell(Numbers::Still, out).await?;
+            let is_news = |target: &Target| news.binary_search(&target.uid).is_ok();
             let selected = session.selected()?;
+            if silent {
+                let untold: Vec<_> = targets.iter().copied().filter(|t| !is_news(t)).collect();
+                told.tell_mod_seqs(&marked, &untold, since.is_some(), selected, out).await?;
+            }
             let shown = |target: &Target| {
-                if silent {
-                    // Of those that had changed the client learns how, so that it can try again.
-                    marked.modified.binary_search(&target.uid).is_ok()
-                } else {
-                    marked.missing.binary_search(&target.uid).is_err()
-                }
+                !is_news(target)
+                    && if silent {
+                        // Of those that had changed the client learns how, so that it can try again.
+                        marked.modified.binary_search(&target.uid).is_ok()
+                    } else {
+                        marked.missing.binary_search(&target.uid).is_err()
+                    }
             };
             let mut shown: Vec<_> = targets.iter().copied().filter(shown).collect();
             if limit.is_some() {
@@ -274,6 +276,7 @@ impl Told {
         told.sort_unstable();
         let mut told = told.into_iter().peekable();
         for target in targets {
+            while told.next_if(|(uid, _)| *uid < target.uid).is_some() {}
             let Some((_, mod_seq)) = told.next_if(|(uid, _)| *uid == target.uid) else { continue };
             selected.tell_mod_seq(mod_seq);
             let heading = out.heading(*target);

@@ -5,6 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Session;
 use crate::{
+    ids::Uid,
     imap::{
         error::Error,
         extensions::Numbers,
@@ -98,18 +99,21 @@ impl Session {
     }
 
     /// Tells the client what else happened to its mailbox; expunges only if its numbers may change.
-    pub async fn tell(&mut self, numbers: Numbers, out: &mut Replies) -> Result<(), Error> {
+    /// Gives the messages whose flags it was told, UIDs rising.
+    pub async fn tell(&mut self, numbers: Numbers, out: &mut Replies) -> Result<Vec<Uid>, Error> {
+        let mut told = Vec::new();
         let actor = self.actor();
         let wants = self.notify.as_ref().map_or(Wants::ALL, |notify| notify.wants());
         if let Some(selected) = &mut self.selected {
             let expunges = numbers == Numbers::MayChange;
             let actor = actor.as_ref().map_err(|_| Error::unfit("log in first"))?;
-            selected.tell(&self.door.mail, actor, expunges, wants, self.enabled, out).await?;
+            told =
+                selected.tell(&self.door.mail, actor, expunges, wants, self.enabled, out).await?;
         }
         if let Some(metadata) = &mut self.metadata {
             metadata.tell(&self.door.mail, &actor?, out).await?;
         }
-        Ok(())
+        Ok(told)
     }
 
     /// The same, and how the results have changed that are kept up to date, and what has happened
