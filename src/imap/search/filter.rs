@@ -1,9 +1,10 @@
-//! Named filters (RFC 5466): keys kept as metadata of the server, put in wherever a key names them.
+//! Named filters (RFC 5466): keys kept as metadata of the server, put in wherever a key names them, as
+//! they are written: of several keys NOT takes the first alone, and OR the first two (§3.1).
 //!
 //! A filter may name others. However they do, no more keys come of it, and no deeper ones, than a
 //! client could write by itself, and a filter within itself is one that does not exist.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use super::key::{self, Key};
 use crate::{
@@ -50,14 +51,14 @@ pub fn check(entry: &Entry, value: &[u8], bounds: Bounds) -> Result<(), &'static
     }
 }
 
-fn read(value: &[u8], bounds: Bounds) -> Result<Key, Syntax> {
-    key::keys(&mut Cursor::new(value).with_bounds(bounds))
+fn read(value: &[u8], bounds: Bounds) -> Result<Vec<Key>, Syntax> {
+    key::sequence(&mut Cursor::new(value).with_bounds(bounds))
 }
 
 /// The same keys with all filters put in, as they are now.
 pub async fn put_in(key: Key, mail: &Mail, actor: &Actor, bounds: Bounds) -> Result<Key, Error> {
     let mut written = Written::new();
-    let mut unknown = names(&key, &written);
+    let mut unknown = names(std::slice::from_ref(&key), &written);
     for _ in 0..MOST_PASSES {
         if unknown.is_empty() {
             break;
@@ -65,9 +66,9 @@ pub async fn put_in(key: Key, mail: &Mail, actor: &Actor, bounds: Bounds) -> Res
         let mut next = Vec::new();
         for (name, value) in mail.filters(actor, unknown).await? {
             // What can't be read was kept by nobody; it names no others.
-            let key = value.as_deref().and_then(|value| read(value, bounds).ok());
+            let keys = value.as_deref().and_then(|value| read(value, bounds).ok());
             written.insert(name, value);
-            next.extend(key.iter().flat_map(|key| names(key, &written)));
+            next.extend(names(&keys.unwrap_or_default(), &written));
         }
         next.retain(|name| !written.contains_key(name));
         next.sort_unstable();
@@ -75,20 +76,22 @@ pub async fn put_in(key: Key, mail: &Mail, actor: &Actor, bounds: Bounds) -> Res
         unknown = next;
     }
     let mut put = PutIn { written: &written, left: bounds.search_keys, within: Vec::new() };
-    put.key(key, bounds)
+    put.all(vec![key], bounds)
 }
 
-/// The filters a key names that are not known yet.
-fn names(key: &Key, known: &Written) -> Vec<String> {
+/// The filters that keys name and that are not known yet.
+fn names(keys: &[Key], known: &Written) -> Vec<String> {
     let mut names = Vec::new();
-    key.each(&mut |key| {
-        if let Key::Filter(name) = key
-            && !known.contains_key(name)
-            && !names.contains(name)
-        {
-            names.push(name.clone());
-        }
-    });
+    for key in keys {
+        key.each(&mut |key| {
+            if let Key::Filter(name) = key
+                && !known.contains_key(name)
+                && !names.contains(name)
+            {
+                names.push(name.clone());
+            }
+        });
+    }
     names
 }
 
@@ -100,54 +103,97 @@ struct PutIn<'w> {
     within: Vec<String>,
 }
 
+/// What is still to be put where it belongs.
+#[allow(clippy::large_enum_variant, reason = "most steps are keys")]
+enum Step {
+    Key(Key),
+    /// The filter that was entered last ends here.
+    End,
+}
+
+type Steps = VecDeque<Step>;
+
 impl PutIn<'_> {
-    /// As deep as `bounds` let it nest.
-    fn key(&mut self, key: Key, bounds: Bounds) -> Result<Key, Error> {
-        let deeper = Bounds { depth: bounds.depth.saturating_sub(1), ..bounds };
-        if !matches!(key, Key::And(_) | Key::Or(..) | Key::Not(_)) {
-            self.left = self
-                .left
-                .checked_sub(1)
-                .ok_or(Syntax::Over(Limit::ImapSearchKeysMax, "search keys"))?;
+    /// Keys that stand one behind the other, all of which must hold.
+    fn all(&mut self, keys: Vec<Key>, bounds: Bounds) -> Result<Key, Error> {
+        let mut steps: Steps = keys.into_iter().map(Step::Key).collect();
+        let mut keys = Vec::new();
+        while let Some(key) = self.next(&mut steps, bounds)? {
+            keys.push(key);
         }
-        Ok(match key {
-            Key::And(keys) => {
-                let keys = keys.into_iter().map(|key| self.key(key, deeper));
-                Key::And(keys.collect::<Result<_, _>>()?)
-            }
-            Key::Or(one, other) => {
-                let one = Box::new(self.key(*one, deeper)?);
-                Key::Or(one, Box::new(self.key(*other, deeper)?))
-            }
-            Key::Not(key) => Key::Not(Box::new(self.key(*key, deeper)?)),
-            Key::Filter(name) => self.filter(name, deeper)?,
-            key => key,
-        })
+        Ok(key::all_of(keys))
     }
 
-    fn filter(&mut self, name: String, bounds: Bounds) -> Result<Key, Error> {
-        let value = self.written.get(&name).and_then(Option::as_deref);
-        let key = match value.map(|value| read(value, bounds)) {
-            Some(Ok(key)) if !self.within.contains(&name) => key,
-            Some(Err(limit @ (Syntax::Limit(_) | Syntax::Over(..)))) => return Err(limit.into()),
-            _ => {
-                let text = "there is no such filter";
-                return Err(Error::no(Code::UndefinedFilter(name), text));
+    /// The next key, as deep as `bounds` let it nest. What of a filter it does not take stays behind it.
+    fn next(&mut self, steps: &mut Steps, bounds: Bounds) -> Result<Option<Key>, Error> {
+        let deeper = Bounds { depth: bounds.depth.saturating_sub(1), ..bounds };
+        let key = loop {
+            match steps.pop_front() {
+                None => return Ok(None),
+                Some(Step::End) => drop(self.within.pop()),
+                Some(Step::Key(key)) => break key,
             }
         };
-        self.within.push(name);
-        let key = self.key(key, bounds)?;
-        self.within.pop();
-        Ok(key)
+        Ok(Some(match key {
+            Key::And(keys) => self.all(keys, deeper)?,
+            Key::Or(one, other) => {
+                steps.push_front(Step::Key(*other));
+                steps.push_front(Step::Key(*one));
+                let one = Box::new(self.operand(steps, deeper)?);
+                Key::Or(one, Box::new(self.operand(steps, deeper)?))
+            }
+            Key::Not(key) => {
+                steps.push_front(Step::Key(*key));
+                Key::Not(Box::new(self.operand(steps, deeper)?))
+            }
+            Key::Filter(name) => {
+                self.count()?;
+                let keys = self.filter(&name, deeper)?;
+                steps.push_front(Step::End);
+                keys.into_iter().rev().for_each(|key| steps.push_front(Step::Key(key)));
+                self.within.push(name);
+                return self.next(steps, deeper);
+            }
+            key => {
+                self.count()?;
+                key
+            }
+        }))
+    }
+
+    /// The key that an operator is written before; every filter has at least one.
+    fn operand(&mut self, steps: &mut Steps, bounds: Bounds) -> Result<Key, Error> {
+        let key = self.next(steps, bounds)?;
+        Ok(key.ok_or(Syntax::Expected("a search key"))?)
+    }
+
+    fn count(&mut self) -> Result<(), Syntax> {
+        let left = self.left.checked_sub(1);
+        self.left = left.ok_or(Syntax::Over(Limit::ImapSearchKeysMax, "search keys"))?;
+        Ok(())
+    }
+
+    fn filter(&self, name: &String, bounds: Bounds) -> Result<Vec<Key>, Error> {
+        let value = self.written.get(name).and_then(Option::as_deref);
+        match value.map(|value| read(value, bounds)) {
+            Some(Ok(keys)) if !self.within.contains(name) => Ok(keys),
+            Some(Err(limit @ (Syntax::Limit(_) | Syntax::Over(..)))) => Err(limit.into()),
+            _ => {
+                let text = "there is no such filter";
+                Err(Error::no(Code::UndefinedFilter(name.clone()), text))
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::{prelude::*, sample::select};
+
     use super::*;
 
     fn read_back(text: &str) -> Key {
-        read(text.as_bytes(), Bounds::default()).unwrap()
+        key::all_of(read(text.as_bytes(), Bounds::default()).unwrap())
     }
 
     fn put(text: &str, filters: &[(&str, &str)]) -> Result<Key, Error> {
@@ -155,7 +201,7 @@ mod tests {
             filters.iter().map(|(name, value)| ((*name).into(), Some((*value).into()))).collect();
         let bounds = Bounds::default();
         let mut put = PutIn { written: &written, left: bounds.search_keys, within: Vec::new() };
-        put.key(read_back(text), bounds)
+        put.all(vec![read_back(text)], bounds)
     }
 
     #[test]
@@ -164,8 +210,66 @@ mod tests {
         let put_in = put("UID 300:900 FILTER On-The-Road SINCE \"3-Dec-2002\"", &[road]).unwrap();
         let written = "UID 300:900 OR SMALLER 5000 FROM \"boss@example.com\" SINCE \"3-Dec-2002\"";
         assert_eq!(put_in, read_back(written));
-        let both = put("NOT FILTER a", &[("a", "SEEN FILTER b"), ("b", "FLAGGED")]).unwrap();
-        assert_eq!(both, read_back("NOT (SEEN FLAGGED)"));
+    }
+
+    #[test]
+    fn a_filter_stands_there_word_by_word() {
+        let filters = [
+            ("a", "SEEN FILTER b"),
+            ("b", "FLAGGED"),
+            ("c", "(SEEN FLAGGED)"),
+            ("d", "NOT FILTER a DRAFT"),
+        ];
+        for (with, without) in [
+            ("NOT FILTER a", "NOT SEEN FLAGGED"),
+            ("NOT (FILTER a)", "NOT (SEEN FLAGGED)"),
+            ("NOT ((FILTER a))", "NOT ((SEEN FLAGGED))"),
+            ("NOT FILTER c", "NOT (SEEN FLAGGED)"),
+            ("OR FILTER a DELETED", "OR SEEN FLAGGED DELETED"),
+            ("OR DELETED FILTER a", "OR DELETED SEEN FLAGGED"),
+            ("OR (FILTER a) DELETED", "OR (SEEN FLAGGED) DELETED"),
+            ("ANSWERED (NOT FILTER d)", "ANSWERED (NOT NOT SEEN FLAGGED DRAFT)"),
+            ("OR NOT FILTER a FILTER d 1", "OR NOT SEEN FLAGGED NOT SEEN FLAGGED DRAFT 1"),
+        ] {
+            assert_eq!(put(with, &filters).unwrap(), read_back(without), "{with}");
+        }
+    }
+
+    /// Keys as they are written, with filters among them.
+    fn written(depth: u32) -> BoxedStrategy<String> {
+        let leaf = select(vec!["SEEN", "FLAGGED", "UNSEEN", "NEW", "1:3", "FILTER a", "FILTER b"]);
+        let leaf = leaf.prop_map(str::to_owned);
+        leaf.prop_recursive(depth, 12, 3, |key| {
+            prop_oneof![
+                key.clone().prop_map(|key| format!("NOT {key}")),
+                (key.clone(), key.clone()).prop_map(|(one, other)| format!("OR {one} {other}")),
+                proptest::collection::vec(key, 1..4).prop_map(|all| format!("({})", all.join(" "))),
+            ]
+        })
+        .boxed()
+    }
+
+    fn several() -> impl Strategy<Value = String> {
+        proptest::collection::vec(written(3), 1..4).prop_map(|keys| keys.join(" "))
+    }
+
+    proptest! {
+        #[test]
+        fn filters_mean_what_their_text_means_in_their_place(
+            query in several(),
+            a in several(),
+            b in several(),
+        ) {
+            let b = b.replace("FILTER a", "DRAFT").replace("FILTER b", "DELETED");
+            let a = a.replace("FILTER a", "ANSWERED");
+            let text = query.replace("FILTER a", &a).replace("FILTER b", &b);
+            let read = key::sequence(&mut Cursor::new(text.as_bytes())).map(key::all_of);
+            match put(&query, &[("a", &a), ("b", &b)]) {
+                Ok(key) => prop_assert_eq!(Ok(key), read, "{}", text),
+                // Filters count too, and nest.
+                Err(error) => prop_assert!(matches!(error, Error::Bad(Syntax::Over(..)))),
+            }
+        }
     }
 
     #[test]

@@ -106,20 +106,33 @@ impl Key {
     }
 }
 
-/// `search-key *(SP search-key)`: all must hold. Blanks behind the last are let pass.
+/// `search-key *(SP search-key)`: all must hold.
 pub fn keys(args: &mut Cursor<'_>) -> Result<Key, Syntax> {
-    let mut count = 0;
+    sequence(args).map(all_of)
+}
+
+/// The same, one by one. Blanks behind the last are let pass.
+pub fn sequence(args: &mut Cursor<'_>) -> Result<Vec<Key>, Syntax> {
+    let mut count = Count::default();
     let mut keys = vec![key(args, &mut count)?];
     loop {
         while args.take(b' ') {}
         if args.is_empty() {
-            return Ok(all_of(keys));
+            return Ok(keys);
         }
         keys.push(key(args, &mut count)?);
     }
 }
 
-fn all_of(mut keys: Vec<Key>) -> Key {
+/// What was read already.
+#[derive(Default)]
+struct Count {
+    keys: usize,
+    filters: usize,
+}
+
+/// One key that holds when all of these do.
+pub fn all_of(mut keys: Vec<Key>) -> Key {
     match keys.pop() {
         Some(key) if keys.is_empty() => key,
         last => Key::And(keys.into_iter().chain(last).collect()),
@@ -127,15 +140,16 @@ fn all_of(mut keys: Vec<Key>) -> Key {
 }
 
 /// `search-key`
-fn key(args: &mut Cursor<'_>, count: &mut usize) -> Result<Key, Syntax> {
-    *count += 1;
-    if *count > args.bounds().search_keys {
+fn key(args: &mut Cursor<'_>, count: &mut Count) -> Result<Key, Syntax> {
+    count.keys += 1;
+    if count.keys > args.bounds().search_keys {
         return Err(Syntax::Over(Limit::ImapSearchKeysMax, "search keys"));
     }
     match args.peek() {
         Some(b'(') => {
+            let filters = count.filters;
             let keys = args.list(|args| key(args, count))?;
-            if keys.is_empty() { Err(Syntax::Expected("a search key")) } else { Ok(all_of(keys)) }
+            in_brackets(keys, count.filters > filters)
         }
         Some(b'0'..=b'9' | b'*' | b'$') => Ok(Key::Numbers(args.set()?)),
         _ => {
@@ -145,7 +159,16 @@ fn key(args: &mut Cursor<'_>, count: &mut usize) -> Result<Key, Syntax> {
     }
 }
 
-fn named(word: &str, args: &mut Cursor<'_>, count: &mut usize) -> Result<Key, Syntax> {
+/// Brackets hold together what a filter will be.
+fn in_brackets(keys: Vec<Key>, filters: bool) -> Result<Key, Syntax> {
+    match keys.as_slice() {
+        [] => Err(Syntax::Expected("a search key")),
+        [_] if filters => Ok(Key::And(keys)),
+        _ => Ok(all_of(keys)),
+    }
+}
+
+fn named(word: &str, args: &mut Cursor<'_>, count: &mut Count) -> Result<Key, Syntax> {
     if let Some(key) = flag_key(word) {
         return Ok(key);
     }
@@ -190,7 +213,7 @@ fn named(word: &str, args: &mut Cursor<'_>, count: &mut usize) -> Result<Key, Sy
             args.space()?;
             Key::Annotation(entry, scopes, args.value()?.map(std::borrow::Cow::into_owned))
         }
-        "FILTER" => Key::Filter(filter::name(args)?),
+        "FILTER" => filter(args, count)?,
         "EMAILID" => Key::EmailId(args.atom()?.to_owned()),
         "THREADID" => Key::ThreadId(args.atom()?.to_owned()),
         word => return date_key(word, args),
@@ -237,6 +260,12 @@ fn mod_seq(args: &mut Cursor<'_>) -> Result<Key, Syntax> {
         args.space()?;
     }
     Ok(Key::ModSeq(ModSeq(args.number64()?)))
+}
+
+/// `"FILTER" SP filter-name`
+fn filter(args: &mut Cursor<'_>, count: &mut Count) -> Result<Key, Syntax> {
+    count.filters += 1;
+    filter::name(args).map(Key::Filter)
 }
 
 /// `"KEYWORD" SP flag-keyword`
@@ -505,7 +534,8 @@ mod tests {
                 }),
                 proptest::collection::vec(key, 1..4).prop_map(|keys| {
                     let (text, keys) = joined("(", keys, ")");
-                    (text, all_of(keys))
+                    let holds = keys.len() == 1 && keys.iter().any(Key::names_filters);
+                    (text, if holds { Key::And(keys) } else { all_of(keys) })
                 }),
             ]
         })
