@@ -1,7 +1,7 @@
 //! What a context found, in the order that was asked for, and the places where it changes
 //! (RFC 5267 §4.3.2 to §4.3.4).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::{ids::Uid, mail::SortBy, wire::Ranges};
 
@@ -37,6 +37,27 @@ impl Results {
                 found
             }
         }
+    }
+
+    /// Can a message that still matches get another place?
+    pub fn move_by_changes(&self) -> bool {
+        let said = |by: &SortBy| matches!(by, SortBy::Said(_));
+        matches!(self, Self::Sorted(_, criteria) if criteria.iter().any(said))
+    }
+
+    /// Those, UIDs rising, that have to be moved so that what is left when some are removed gets this
+    /// order: as few as can be.
+    pub fn moved(&self, removed: &[Uid], sorted: &[Uid]) -> Vec<Uid> {
+        let Self::Sorted(uids, _) = self else { return Vec::new() };
+        let left = uids.iter().filter(|uid| removed.binary_search(uid).is_err());
+        let places: HashMap<Uid, usize> = sorted.iter().copied().zip(0..).collect();
+        let left: Vec<(Uid, usize)> =
+            left.filter_map(|uid| Some((*uid, *places.get(uid)?))).collect();
+        let stays = longest_rising(left.iter().map(|(_, place)| *place));
+        let moved = left.iter().zip(stays).filter(|(_, stays)| !stays);
+        let mut moved: Vec<Uid> = moved.map(|((uid, _), _)| *uid).collect();
+        moved.sort_unstable();
+        moved
     }
 
     /// About how many octets this takes.
@@ -101,6 +122,29 @@ impl Results {
     }
 }
 
+/// Which of these, all different, make up one of the longest rising rows among them.
+fn longest_rising(all: impl Iterator<Item = usize>) -> Vec<bool> {
+    // The lowest end of a row of each length, and where it stands; before each its predecessor.
+    let (mut ends, mut before): (Vec<(usize, usize)>, Vec<Option<usize>>) =
+        (Vec::new(), Vec::new());
+    for (at, value) in all.enumerate() {
+        let length = ends.partition_point(|(end, _)| *end < value);
+        let shorter = length.checked_sub(1).and_then(|length| ends.get(length));
+        before.push(shorter.map(|(_, at)| *at));
+        match ends.get_mut(length) {
+            Some(end) => *end = (value, at),
+            None => ends.push((value, at)),
+        }
+    }
+    let mut rising = vec![false; before.len()];
+    let mut next = ends.last().map(|(_, at)| *at);
+    while let Some(at) = next {
+        rising.get_mut(at).into_iter().for_each(|of_it| *of_it = true);
+        next = before.get(at).copied().flatten();
+    }
+    rising
+}
+
 fn unplaced(uids: &[Uid]) -> Vec<Run> {
     if uids.is_empty() { Vec::new() } else { vec![(0, uids.to_vec())] }
 }
@@ -140,7 +184,42 @@ mod tests {
         assert_eq!(results.among(&uids(&[2, 3, 9])), uids(&[3, 9]));
     }
 
+    #[test]
+    fn as_few_as_can_be_are_moved() {
+        let results = sorted(&[5, 1, 4, 2, 3]);
+        let moved = |removed: &[u32], order: &[u32]| results.moved(&uids(removed), &uids(order));
+        assert_eq!(moved(&[], &[5, 1, 4, 2, 3]), []);
+        assert_eq!(moved(&[], &[1, 4, 2, 5, 3]), uids(&[5]));
+        assert_eq!(moved(&[4], &[9, 1, 2, 3, 8, 5]), uids(&[5]));
+        assert_eq!(moved(&[], &[3, 2, 4, 1, 5]).len(), 4);
+    }
+
     proptest! {
+        #[test]
+        fn a_client_whose_messages_move_ends_with_the_same_list(
+            (before, after) in (1_u32..20).prop_flat_map(|most| {
+                let all: Vec<u32> = (1..=most).collect();
+                (Just(all.clone()).prop_shuffle(), Just(all).prop_shuffle())
+            }),
+            gone in proptest::collection::btree_set(1_u32..20, 0..4),
+        ) {
+            let gone: Vec<u32> = gone.into_iter().filter(|n| before.contains(n)).collect();
+            let after: Vec<u32> = after.into_iter().filter(|n| !gone.contains(n)).collect();
+            let mut results = sorted(&before);
+            let mut client = uids(&before);
+            let moved = results.moved(&uids(&gone), &uids(&after));
+            let mut leave = [moved.clone(), uids(&gone)].concat();
+            leave.sort_unstable();
+            for (place, run) in results.remove(&leave) {
+                let removed: Vec<_> = client.drain(place - 1..place - 1 + run.len()).collect();
+                prop_assert_eq!(removed, run);
+            }
+            for (place, run) in results.insert(&moved, uids(&after)) {
+                client.splice(place - 1..place - 1, run);
+            }
+            prop_assert_eq!(client, uids(&after));
+        }
+
         /// A client that follows the runs has the results.
         #[test]
         fn a_client_that_follows_ends_with_the_same_list(

@@ -128,22 +128,25 @@ pub async fn updates(mail: &Mail, selected: &mut Selected) -> Result<Updates, Er
     let mut at = 0;
     while let Some(context) = selected.contexts().and_then(|contexts| contexts.all.get(at)) {
         let before = context.upto;
-        let changed = candidates
-            .changed
-            .iter()
-            .filter(|uid| uid.get() <= before && context.query.hears_changes());
+        let moves = context.results.move_by_changes();
+        let hears = moves || context.query.hears_changes();
+        let changed = candidates.changed.iter().filter(|uid| uid.get() <= before && hears);
         let new = candidates.new.iter().filter(|uid| uid.get() > before);
         let looked_at: Vec<Uid> = changed.chain(new).copied().collect();
         let (query, was) = (context.query.clone(), context.results.among(&looked_at));
         let is = query.among(mail, selected, &looked_at).await?;
         let removed = without(&was, &is);
         let added = without(&is, &was);
-        let order = order(mail, selected, at, &removed, &added).await?;
+        let kept = if moves { without(&was, &removed) } else { Vec::new() };
+        let placed = both(&added, &kept);
+        let order = order(mail, selected, at, &both(&removed, &kept), &placed).await?;
         let told = selected.look_all(mail, |picture, contexts, messages| {
             let context = contexts?.all.get_mut(at)?;
             let numbered = Numbered { picture, messages };
-            let removed = numbered.runs(context.by, context.results.remove(&removed));
-            let runs = context.results.insert(&added, order);
+            let moved = if moves { context.results.moved(&removed, &order) } else { Vec::new() };
+            let removed = context.results.remove(&both(&removed, &moved));
+            let removed = numbered.runs(context.by, removed);
+            let runs = context.results.insert(&both(&added, &moved), order);
             let added = numbered.runs(context.by, runs);
             context.upto = candidates.last;
             let update = Update { tag: context.tag.clone(), by: context.by, removed, added };
@@ -183,6 +186,13 @@ fn candidates(picture: &Picture, contexts: &mut Contexts, messages: &Messages) -
 /// Those of one rising list that are not in another.
 fn without(these: &[Uid], those: &[Uid]) -> Vec<Uid> {
     these.iter().filter(|uid| those.binary_search(uid).is_err()).copied().collect()
+}
+
+/// Those of both rising lists, which have none in common.
+fn both(these: &[Uid], those: &[Uid]) -> Vec<Uid> {
+    let mut both = [these, those].concat();
+    both.sort_unstable();
+    both
 }
 
 /// The order of a sorted result when some messages have gone and others come; nothing for one in
