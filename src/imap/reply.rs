@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     ids::{MailboxId, ModSeq, Uid, UidValidity},
+    mail::search::Progress,
     net,
     wire::{Buffer, Encode, Names, Ranges, Syntax},
 };
@@ -112,7 +113,8 @@ pub enum Code {
     /// The owner's quota is used up.
     OverQuota,
     /// The command of this tag is still at work (RFC 9585 §4).
-    InProgress(String),
+    /// How many messages are done, of how many, where that is known.
+    InProgress(String, Option<(usize, usize)>),
     /// A message could not be read.
     Parse,
     /// The flags that can be kept, ready to print.
@@ -149,15 +151,24 @@ pub enum Code {
     UseAttr,
 }
 
-/// `INPROGRESS ("A001" NIL NIL)`; a bracket in the tag would end the code (RFC 9585 §4).
-fn in_progress(tag: &str, out: &mut Buffer) {
+/// `INPROGRESS ("A001" 454 1000)`; a bracket in the tag would end the code (RFC 9585 §4).
+fn in_progress(tag: &str, progress: Option<(usize, usize)>, out: &mut Buffer) {
     out.put("INPROGRESS (");
     if tag.contains(']') {
         out.put("NIL");
     } else {
         out.string(tag.as_bytes());
     }
-    out.put(" NIL NIL)");
+    match progress {
+        Some((done, of)) => {
+            out.put(" ");
+            out.put(done as u64);
+            out.put(" ");
+            out.put(of as u64);
+            out.put(")");
+        }
+        None => out.put(" NIL NIL)"),
+    }
 }
 
 impl Encode for Code {
@@ -223,7 +234,7 @@ impl Encode for Code {
                 out.string(tag.as_bytes());
             }
             Self::OverQuota => out.put("OVERQUOTA"),
-            Self::InProgress(tag) => in_progress(tag, out),
+            Self::InProgress(tag, progress) => in_progress(tag, *progress, out),
             Self::Parse => out.put("PARSE"),
             Self::PermanentFlags(flags) => {
                 out.put("PERMANENTFLAGS ");
@@ -467,6 +478,8 @@ struct Work {
     tag: String,
     /// How often its client is told that it still is; zero is never.
     tell_every: Duration,
+    /// How far it has come, if it says so.
+    progress: Progress,
 }
 
 impl Replies {
@@ -512,6 +525,12 @@ impl Replies {
     pub fn begin(&mut self, tag: &str, tell_every: Duration) {
         tag.clone_into(&mut self.work.tag);
         self.work.tell_every = tell_every;
+        self.work.progress.forget();
+    }
+
+    /// Where a command notes how far it has come, so that its client can be told.
+    pub fn progress(&self) -> Progress {
+        self.work.progress.clone()
     }
 
     /// Waits for what may take long; the client is told now and then that it does (RFC 9585). No line
@@ -526,7 +545,7 @@ impl Replies {
             if let Ok(done) = tokio::time::timeout(every, &mut work).await {
                 return Ok(done);
             }
-            let code = Code::InProgress(self.work.tag.clone());
+            let code = Code::InProgress(self.work.tag.clone(), self.work.progress.now());
             self.ok(&code, "still at work");
             self.flush().await?;
         }

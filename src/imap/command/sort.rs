@@ -131,7 +131,9 @@ impl Sort {
         let (mail, tag) = (session.mail(), session.tag.clone());
         let most = session.door.limits.messages_per_command;
         let selected = session.selected()?;
-        let uids = out.meanwhile(query.all_matching(&mail, selected, most)).await??;
+        let progress = out.progress();
+        let finding = query.all_matching(&mail, selected, most, &progress);
+        let uids = out.meanwhile(finding).await??;
         let sorted =
             out.meanwhile(mail.sort_by(&selected.mailbox, uids, criteria.clone())).await??;
         let found = query.numbered(&mail, selected, sorted).await?;

@@ -52,7 +52,9 @@ impl Command for Thread {
             let (mail, collation) = (session.mail(), session.collation);
             let most = session.door.limits.messages_per_command;
             let selected = session.selected()?;
-            let uids = out.meanwhile(self.query.all_matching(&mail, selected, most)).await??;
+            let progress = out.progress();
+            let finding = self.query.all_matching(&mail, selected, most, &progress);
+            let uids = out.meanwhile(finding).await??;
             let threads = mail.thread(&selected.mailbox, &uids, self.algorithm, collation);
             let threads = out.meanwhile(threads).await??;
             let found = self.query.numbered(&mail, selected, uids).await?;

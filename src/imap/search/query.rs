@@ -16,9 +16,15 @@ use crate::{
         selected::Selected,
         session::{Session, now, uid_required},
     },
-    mail::{Collation, Mail, search::Needle},
+    mail::{
+        Collation, Mail,
+        search::{Needle, Progress},
+    },
     wire::{Cursor, Ranges, Syntax},
 };
+
+/// So many messages are given their numbers while commits wait.
+const NUMBERED_AT_ONCE: usize = 16_384;
 
 /// The messages that match.
 #[derive(Debug)]
@@ -167,6 +173,7 @@ impl Query {
         mail: &Mail,
         selected: &mut Selected,
         most: usize,
+        progress: &Progress,
     ) -> Result<Matching, Error> {
         let compiled = self.compile(mail, selected, |context| {
             let (living, last) = (context.messages.uids(), context.picture.last_told());
@@ -180,7 +187,8 @@ impl Query {
         let (program, lowest, last) = compiled.await?;
         let range = lowest.map_or(1, Uid::get)..=last;
         let limit = lowest.map(|uid| Code::MessageLimit(most, Some(uid)));
-        Ok(Matching { uids: mail.search(&selected.mailbox, program, range).await?, limit })
+        let uids = mail.search(&selected.mailbox, program, range, progress).await?;
+        Ok(Matching { uids, limit })
     }
 
     /// The same, as the client counts them.
@@ -189,8 +197,9 @@ impl Query {
         mail: &Mail,
         selected: &mut Selected,
         most: usize,
+        progress: &Progress,
     ) -> Result<Found, Error> {
-        let Matching { uids, limit } = self.matching(mail, selected, most).await?;
+        let Matching { uids, limit } = self.matching(mail, selected, most, progress).await?;
         Ok(Found { limit, ..self.numbered(mail, selected, uids).await? })
     }
 
@@ -201,8 +210,9 @@ impl Query {
         mail: &Mail,
         selected: &mut Selected,
         most: usize,
+        progress: &Progress,
     ) -> Result<Vec<Uid>, Error> {
-        let Matching { uids, limit } = self.matching(mail, selected, most).await?;
+        let Matching { uids, limit } = self.matching(mail, selected, most, progress).await?;
         match limit {
             None => Ok(uids),
             Some(_) => Err(Error::too_many(most, "too many messages")),
@@ -218,22 +228,28 @@ impl Query {
         uids: Vec<Uid>,
     ) -> Result<Found, Error> {
         let with_mod_seqs = self.key.names_mod_seq();
-        let numbered = selected.look(mail, |picture, messages| {
-            let living = messages.uids();
-            let mut found = Found::default();
-            for uid in uids {
-                let Some(number) = picture.number(uid, living) else { continue };
-                found.uids.push(uid.get());
-                found.numbers.push(number);
-                if with_mod_seqs {
-                    let place = messages.place(uid).ok();
-                    let mod_seq = place.and_then(|place| messages.mod_seqs().get(place));
-                    found.mod_seqs.push(mod_seq.copied().unwrap_or_default());
+        let mut found = Found::default();
+        // Numbers stay what they are until the client is told otherwise, however often one looks.
+        for uids in uids.chunks(NUMBERED_AT_ONCE) {
+            let numbered = selected.look(mail, |picture, messages| {
+                let living = messages.uids();
+                for uid in uids {
+                    let Some(number) = picture.number(*uid, living) else { continue };
+                    found.uids.push(uid.get());
+                    found.numbers.push(number);
+                    if with_mod_seqs {
+                        let place = messages.place(*uid).ok();
+                        let mod_seq = place.and_then(|place| messages.mod_seqs().get(place));
+                        found.mod_seqs.push(mod_seq.copied().unwrap_or_default());
+                    }
                 }
+            });
+            numbered.await?;
+            if uids.len() == NUMBERED_AT_ONCE {
+                tokio::task::yield_now().await;
             }
-            found
-        });
-        numbered.await
+        }
+        Ok(found)
     }
 
     /// The tagged end: nothing is renumbered when the client counted by number.

@@ -122,7 +122,9 @@ impl Search {
         let (mail, tag, rev2) = (session.mail(), session.tag.clone(), session.enabled.rev2);
         let most = session.door.limits.messages_per_command;
         let selected = session.selected()?;
-        let found = out.meanwhile(self.query.found(&mail, selected, most)).await??;
+        let progress = out.progress();
+        let finding = self.query.found(&mail, selected, most, &progress);
+        let found = out.meanwhile(finding).await??;
         if self.options().save {
             selected.saved = self.options().saved(&found.uids);
         }
@@ -169,10 +171,11 @@ impl Search {
         out: &mut Replies,
     ) -> Result<Option<Code>, Error> {
         let (mail, most) = (session.mail(), session.door.limits.messages_per_command);
+        let progress = out.progress();
         let search = async {
             let (mut selected, _) =
                 Selected::open(&mail, actor, session.id, mailbox, Access::ReadOnly, None).await?;
-            let found = self.query.found(&mail, &mut selected, most).await?;
+            let found = self.query.found(&mail, &mut selected, most, &progress).await?;
             Ok::<_, Error>((selected.mailbox, found))
         };
         let (mailbox, found) = match out.meanwhile(search).await? {

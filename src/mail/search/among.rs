@@ -1,6 +1,6 @@
 //! Looking again at messages that have changed or come, for a search that is kept true.
 
-use super::{facts::Known, key::Program};
+use super::{facts::Known, key::Program, progress::Progress};
 use crate::{
     ids::Uid,
     mail::{Mail, Mailbox, Rights, error::Result},
@@ -34,6 +34,6 @@ impl Mail {
                 }
             }
         }
-        self.decide(program, found, open).await
+        self.decide(program, found, open, &Progress::default()).await
     }
 }

@@ -16,6 +16,7 @@ mod indexed;
 mod indexing;
 mod key;
 mod needle;
+mod progress;
 mod run;
 mod text;
 
@@ -26,4 +27,5 @@ pub use self::{
     indexing::IndexState,
     key::{Days, Field, Key, Keyword, Program},
     needle::Needle,
+    progress::Progress,
 };

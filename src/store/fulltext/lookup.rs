@@ -130,12 +130,16 @@ impl Lookups {
     pub(super) async fn candidates(
         self: &Arc<Self>,
         probes: Vec<Probe>,
-        contents: Vec<ContentId>,
+        mut contents: Vec<ContentId>,
     ) -> Result<Option<Candidates>> {
         let _permit = self.room.acquire().await.map_err(|_| Error::Closed)?;
         let asker = CancelOnDrop::default();
         let (lookups, cancelled) = (Arc::clone(self), Arc::clone(&asker.0));
-        let work = move || lookups.look_up(&probes, &contents, &cancelled);
+        let work = move || {
+            contents.sort_unstable();
+            contents.dedup();
+            lookups.look_up(&probes, &contents, &cancelled)
+        };
         tokio::task::spawn_blocking(work).await.map_err(|_| Error::Closed)?
     }
 

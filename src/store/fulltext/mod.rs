@@ -129,7 +129,7 @@ impl Fulltext {
         self.0.worker.run(job).await
     }
 
-    /// Which of these contents, ids rising, may hold each of the texts. Nothing when the index cannot
+    /// Which of these contents may hold each of the texts. Nothing when the index cannot
     /// tell; dropping the future ends the search for them.
     pub async fn candidates(
         &self,

@@ -7,7 +7,7 @@ use crate::{
     ids::ContentId,
     mail::{
         Actor, Error, Limits, Mail, Mailbox, NewMail, Rights,
-        search::{Key, Program},
+        search::{Key, Program, Progress},
     },
     store::{self, MarkNames, NewAccount, Options, Store},
 };
@@ -117,7 +117,9 @@ impl House {
     }
 
     async fn found_by(mail: &Mail, inbox: &Mailbox, key: Key) -> Vec<u32> {
-        let found = mail.search(inbox, Program::new(key), 1..=u32::MAX).await.unwrap();
+        let progress = Progress::default();
+        let found = mail.search(inbox, Program::new(key), 1..=u32::MAX, &progress).await.unwrap();
+        assert_eq!(progress.now(), None, "a search is over that has not looked at all");
         found.iter().map(|uid| uid.get()).collect()
     }
 
