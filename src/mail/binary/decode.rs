@@ -1,7 +1,8 @@
 //! Takes a transfer encoding off, piece by piece (RFC 2045 §6).
 //!
 //! Lenient: what cannot be part of the encoding is passed over (base64) or stays as it is
-//! (quoted-printable). Only a base64 text that breaks off within an octet cannot be decoded.
+//! (quoted-printable). Only a base64 text that breaks off within an octet, or is mostly something else,
+//! cannot be decoded. What a list has put behind the padding is no part of it.
 
 use crate::{
     mail::{encoding::Encoding, words::hex},
@@ -14,7 +15,7 @@ pub enum UndecodableContent {
     /// IMAP answers `[UNKNOWN-CTE]` (RFC 3516 §4.3).
     #[error("unknown transfer encoding")]
     UnknownEncoding,
-    /// The base64 text breaks off.
+    /// The base64 text breaks off, or is none.
     #[error("damaged base64 text")]
     Damaged,
 }
@@ -29,11 +30,7 @@ pub struct Decoder(State);
 #[derive(Debug)]
 enum State {
     Identity,
-    /// Bits not yet given out, and their number.
-    Base64 {
-        bits: u32,
-        count: u8,
-    },
+    Base64(Base64),
     /// What may be the beginning of an escape, or blanks that may be the end of a line.
     QuotedPrintable {
         held: Vec<u8>,
@@ -45,7 +42,7 @@ impl Decoder {
     pub fn new(encoding: Encoding) -> Result<Self, UndecodableContent> {
         match encoding {
             Encoding::Lines | Encoding::Binary => Ok(Self(State::Identity)),
-            Encoding::Base64 => Ok(Self(State::Base64 { bits: 0, count: 0 })),
+            Encoding::Base64 => Ok(Self(State::Base64(Base64::default()))),
             Encoding::QuotedPrintable => Ok(Self(State::QuotedPrintable { held: Vec::new() })),
             Encoding::Unknown => Err(UndecodableContent::UnknownEncoding),
         }
@@ -56,7 +53,7 @@ impl Decoder {
         looked_at(encoded.len());
         match &mut self.0 {
             State::Identity => out.extend_from_slice(encoded),
-            State::Base64 { bits, count } => base64(bits, count, encoded, out),
+            State::Base64(base64) => encoded.iter().for_each(|octet| base64.take(*octet, out)),
             State::QuotedPrintable { held } => {
                 for octet in encoded {
                     quoted_printable(held, *octet, out);
@@ -68,7 +65,7 @@ impl Decoder {
     /// The encoded octets are complete.
     pub fn finish(self, out: &mut Vec<u8>) -> Result<(), UndecodableContent> {
         match self.0 {
-            State::Base64 { count: 6, .. } => Err(UndecodableContent::Damaged),
+            State::Base64(base64) if base64.scan.is_damaged() => Err(UndecodableContent::Damaged),
             State::QuotedPrintable { held } if held.starts_with(b"=") => {
                 // A `=` at the very end is a soft line break.
                 if !matches!(held.trim_ascii_end(), b"=") {
@@ -91,30 +88,84 @@ pub(in crate::mail) fn decode_all(encoding: Encoding, encoded: &[u8]) -> Vec<u8>
     out
 }
 
-fn base64(bits: &mut u32, count: &mut u8, encoded: &[u8], out: &mut Vec<u8>) {
-    for octet in encoded {
+/// A base64 text that is decoded.
+#[derive(Debug, Default)]
+struct Base64 {
+    scan: Base64Scan,
+    /// What the letters say of which not all was given out.
+    bits: u32,
+}
+
+impl Base64 {
+    fn take(&mut self, octet: u8, out: &mut Vec<u8>) {
+        let Seen::Letter(value) = self.scan.look(octet) else { return };
+        self.bits = (self.bits << 6 | u32::from(value)) & 0xffff;
+        let left = match self.scan.pending {
+            1 => return,
+            2 => 4,
+            3 => 2,
+            _ => 0,
+        };
+        let [low, ..] = (self.bits >> left).to_le_bytes();
+        out.push(low);
+    }
+}
+
+/// Tells what of octets is a base64 text.
+#[derive(Debug, Default)]
+pub(in crate::mail) struct Base64Scan {
+    /// Octets of the alphabet, and others that are no blanks.
+    letters: u64,
+    others: u64,
+    /// Letters of a group of four that is not complete.
+    pending: u8,
+    /// There was padding, as stands at the end of a text.
+    padded: bool,
+    /// What follows is something else.
+    over: bool,
+}
+
+/// What an octet is in a base64 text.
+pub(in crate::mail) enum Seen {
+    /// A letter of this value.
+    Letter(u8),
+    Padding,
+    Nothing,
+}
+
+impl Base64Scan {
+    /// The next octet.
+    pub(in crate::mail) fn look(&mut self, octet: u8) -> Seen {
         let value = match octet {
+            _ if self.over => return Seen::Nothing,
             b'A'..=b'Z' => octet - b'A',
             b'a'..=b'z' => octet - b'a' + 26,
             b'0'..=b'9' => octet - b'0' + 52,
             b'+' => 62,
             b'/' => 63,
-            b'=' => {
-                // Another text may follow: its quanta begin anew.
-                if *count != 6 {
-                    *count = 0;
+            b'=' if self.letters > 0 => {
+                // Another text may follow: its groups begin anew.
+                if self.pending != 1 {
+                    self.pending = 0;
+                    self.padded = true;
                 }
-                continue;
+                return Seen::Padding;
             }
-            _ => continue,
+            _ => {
+                let foreign = !octet.is_ascii_whitespace();
+                self.over = foreign && self.padded && self.pending == 0;
+                self.others = self.others.saturating_add(u64::from(foreign && !self.over));
+                return Seen::Nothing;
+            }
         };
-        *bits = (*bits << 6 | u32::from(value)) & 0xffff;
-        *count += 6;
-        if *count >= 8 {
-            *count -= 8;
-            let [low, ..] = (*bits >> *count).to_le_bytes();
-            out.push(low);
-        }
+        self.letters = self.letters.saturating_add(1);
+        self.pending = (self.pending + 1) % 4;
+        Seen::Letter(value)
+    }
+
+    /// All of it was seen: is it no whole text?
+    fn is_damaged(&self) -> bool {
+        self.pending == 1 && !self.padded || self.others > self.letters
     }
 }
 
@@ -197,6 +248,28 @@ mod tests {
         decoder.feed(b"SGVsbG8hS", &mut out);
         assert_eq!(decoder.finish(&mut out), Err(UndecodableContent::Damaged));
         assert_eq!(out, b"Hello!");
+    }
+
+    #[test]
+    fn what_is_no_base64_at_all_is_damaged_and_garbage_behind_it_is_not() {
+        let decoded = |text: &str| {
+            let mut decoder = Decoder::new(Encoding::Base64).unwrap();
+            let mut out = Vec::new();
+            decoder.feed(text.as_bytes(), &mut out);
+            decoder.finish(&mut out).map(|()| String::from_utf8(out).unwrap())
+        };
+        for text in ["!!!!", "====", "=", "\u{e4}\u{f6}\u{fc}", "Q", "*Q*U*J*D*"] {
+            assert_eq!(decoded(text), Err(UndecodableContent::Damaged), "{text}");
+        }
+        for text in ["", " \r\n\t\r\n"] {
+            assert_eq!(decoded(text).as_deref(), Ok(""), "{text}");
+        }
+        for text in
+            ["SGVsbG8=!", "SGVsbG8=\r\n____\r\nAll of this list: x@y", "SGVs.bG8=\r\n--\r\nS"]
+        {
+            assert_eq!(decoded(text).as_deref(), Ok("Hello"), "{text}");
+        }
+        assert_eq!(decoded("SGVsbG8hISEh!").as_deref(), Ok("Hello!!!!"));
     }
 
     #[test]

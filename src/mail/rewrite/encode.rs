@@ -5,7 +5,10 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use crate::mail::words::hex;
+use crate::mail::{
+    binary::decode::{Base64Scan, Seen},
+    words::hex,
+};
 
 /// Characters of an encoded line (RFC 2045 §6.7, rule 5; §6.8).
 const COLUMNS: usize = 76;
@@ -128,13 +131,14 @@ fn soft_break(column: &mut usize, size: usize, out: &mut Vec<u8>) {
 /// Base64 as it came to clean lines of it; the content stays the same.
 #[derive(Debug, Default)]
 pub(super) struct Rewrap {
+    scan: Base64Scan,
     column: usize,
 }
 
 impl Rewrap {
     pub(super) fn feed(&mut self, octets: &[u8], out: &mut Vec<u8>) {
         for octet in octets {
-            if !octet.is_ascii_alphanumeric() && !b"+/=".contains(octet) {
+            if let Seen::Nothing = self.scan.look(*octet) {
                 continue;
             }
             if self.column == COLUMNS {
