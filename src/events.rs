@@ -16,7 +16,7 @@ use std::{
 
 pub use self::watch::{Kinds, Seen, Watch};
 use crate::{
-    flags::Marks,
+    flags::{Flags, Marks},
     ids::{AccountId, ContentId, DeviceId, MailboxId, ModSeq, SessionId, ThreadId, Uid},
 };
 
@@ -123,6 +123,8 @@ pub enum Kind {
     FlagChange(Arc<[MarkChange]>),
     /// A mailbox learned a keyword of its own: its number and its name.
     KeywordNew(u8, Arc<str>),
+    /// Messages of a mailbox bear fixed keywords that none of its messages bore before.
+    KeywordUse(Flags),
     /// Annotations of messages changed (RFC 5257), UIDs rising.
     AnnotationChange(Arc<[Uid]>, Entries),
     /// A mailbox was made, under this name.

@@ -17,34 +17,52 @@ pub fn write(out: &mut Buffer, marks: Marks, recent: bool, messages: &Messages) 
     out.list(names, Buffer::put);
 }
 
-/// All flags that a mailbox knows: what FLAGS lists (RFC 9051 §7.3.5).
+/// The flags that a mailbox knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
-    /// Their names, without brackets.
-    pub names: String,
+    /// Fixed keywords that its messages bear or bore.
+    used: Flags,
+    /// The names of its own keywords, with blanks between them.
+    own: String,
     /// There may be further keywords.
     pub takes_more: bool,
 }
 
 impl Known {
-    /// The flags of a mailbox with these keywords, of which there may be `most`.
-    pub fn of(keywords: &[(u8, Arc<str>)], most: usize) -> Self {
-        let fixed = Flags::NAMES.iter().map(|(_, name)| *name);
-        let own = keywords.iter().map(|(_, name)| &**name);
-        let names = fixed.chain(own).collect::<Vec<_>>().join(" ");
-        Self { names, takes_more: keywords.len() < most }
+    /// The flags of a mailbox with these keywords, of which there may be `most` of its own.
+    pub fn of(used: Flags, keywords: &[(u8, Arc<str>)], most: usize) -> Self {
+        let own = keywords.iter().map(|(_, name)| &**name).collect::<Vec<_>>().join(" ");
+        Self { used, own, takes_more: keywords.len() < most }
     }
 
-    /// What PERMANENTFLAGS lists for who may touch these: with `\*` as long as new keywords can be made
-    /// (RFC 9051 §7.1, RFC 4314 §5.1.1).
-    pub fn permanent(&self, mask: MarkMask) -> String {
-        let permitted = |name: &&str| {
-            Flags::named(name).map_or(mask.keywords, |flag| mask.flags.contains(flag))
-        };
-        let more = (self.takes_more && mask.keywords).then_some("\\*");
-        let names: Vec<_> = self.names.split(' ').filter(permitted).chain(more).collect();
-        format!("({})", names.join(" "))
+    /// The same of an open mailbox.
+    pub fn in_view(messages: &Messages, most: usize) -> Self {
+        Self::of(messages.fixed_keywords(), messages.keyword_names(), most)
     }
+
+    /// What FLAGS lists: system flags, and the keywords that are in use (RFC 9051 §7.3.5).
+    pub fn names(&self) -> String {
+        let listed = self.used.with(Flags::SYSTEM);
+        let fixed = Flags::NAMES.iter().filter(|(flag, _)| listed.contains(*flag));
+        join(fixed.map(|(_, name)| *name).chain(self.own()))
+    }
+
+    /// What PERMANENTFLAGS lists for who may touch these: all that can be set, whether or not it is in
+    /// use, and `\*` as long as new keywords can be made (RFC 9051 §7.1, RFC 4314 §5.1.1).
+    pub fn permanent(&self, mask: MarkMask) -> String {
+        let fixed = Flags::NAMES.iter().filter(|(flag, _)| mask.flags.contains(*flag));
+        let own = self.own().filter(|_| mask.keywords);
+        let more = (self.takes_more && mask.keywords).then_some("\\*");
+        format!("({})", join(fixed.map(|(_, name)| *name).chain(own).chain(more)))
+    }
+
+    fn own(&self) -> impl Iterator<Item = &str> {
+        self.own.split(' ').filter(|name| !name.is_empty())
+    }
+}
+
+fn join<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    names.collect::<Vec<_>>().join(" ")
 }
 
 /// `flag-list`, for APPEND.
@@ -83,6 +101,18 @@ fn named(names: &[&str]) -> Result<MarkNames, Syntax> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keywords_that_nobody_bears_can_be_kept_and_are_not_listed() {
+        let own = [(0, "mine".into())];
+        let known = Known::of(Flags::JUNK, &own, 1);
+        assert_eq!(known.names(), "\\Answered \\Flagged \\Deleted \\Seen \\Draft $Junk mine");
+        let all: Vec<&str> = Flags::NAMES.iter().map(|(_, name)| *name).collect();
+        assert_eq!(known.permanent(MarkMask::ALL), format!("({} mine)", all.join(" ")));
+        let seen = MarkMask { flags: Flags::SEEN, keywords: false };
+        assert_eq!(known.permanent(seen), "(\\Seen)");
+        assert!(Known::of(Flags::NONE, &own, 2).permanent(MarkMask::ALL).ends_with(" mine \\*)"));
+    }
 
     #[test]
     fn flags_and_keywords_are_told_apart() {

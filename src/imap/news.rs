@@ -87,7 +87,7 @@ impl Untold {
         };
         let mut changed: Vec<_> = changed.into_iter().filter_map(told).collect();
         changed.sort_unstable_by_key(|change| change.target.number);
-        let flags = keywords.map(|most| Known::of(messages.keyword_names(), most));
+        let flags = keywords.map(|most| Known::in_view(messages, most));
         Self { expunged, exists, flags, changed, ..Self::default() }
     }
 
@@ -141,7 +141,7 @@ impl Untold {
         if let Some(flags) = &self.flags {
             out.line(|out| {
                 out.put("FLAGS (");
-                out.put(flags.names.as_str());
+                out.put(flags.names().as_str());
                 out.put(")");
             });
             if self.rights {

@@ -129,7 +129,7 @@ impl Selected {
             recent.insert_range(u32::try_from(recent_from).unwrap_or(u32::MAX)..=last.get());
         }
         let opened = Opened {
-            flags: Known::of(messages.keyword_names(), mail.limits().keywords),
+            flags: Known::in_view(&messages, mail.limits().keywords),
             exists: count(messages.len() as u64),
             recent: among(&recent, messages.uids()),
             unseen: first_unseen(&messages),
@@ -301,7 +301,7 @@ impl Selected {
                     said.hear(uids, entries);
                 }
             }
-            Kind::KeywordNew(..) => self.keywords_changed = true,
+            Kind::KeywordNew(..) | Kind::KeywordUse(_) => self.keywords_changed = true,
             Kind::RightsChange => self.rights_changed = !self.mailbox.is_own(),
             Kind::KeyChange if !own => self.key_changed |= event.account == Some(self.user),
             Kind::MailboxDelete(_) => self.deleted = true,
@@ -563,7 +563,7 @@ impl Opened {
     fn outlined(outline: &Outline, most_keywords: usize) -> Self {
         let status = &outline.row.status;
         Self {
-            flags: Known::of(&outline.keywords, most_keywords),
+            flags: Known::of(status.fixed_keywords, &outline.keywords, most_keywords),
             exists: count(status.messages),
             recent: 0,
             unseen: outline.first_unseen.map(count),

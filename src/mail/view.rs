@@ -70,6 +70,8 @@ pub struct Messages {
     mod_seq: ModSeq,
     recent_uid: u64,
     unseen: usize,
+    /// Fixed keywords that messages bear or bore.
+    fixed_keywords: Flags,
     /// What sorting and threading have made of the messages.
     made: Made,
 }
@@ -91,6 +93,7 @@ impl Messages {
             uid_next: status.uid_next,
             mod_seq: status.mod_seq,
             recent_uid: status.recent_uid,
+            fixed_keywords: status.fixed_keywords,
             ..Self::default()
         }
     }
@@ -234,6 +237,11 @@ impl Messages {
         &self.mod_seqs
     }
 
+    /// Fixed keywords that messages bear or bore.
+    pub fn fixed_keywords(&self) -> Flags {
+        self.fixed_keywords
+    }
+
     /// The mailbox's own keywords by number.
     pub fn keyword_names(&self) -> &[(u8, Arc<str>)] {
         &self.keyword_names
@@ -286,6 +294,7 @@ impl Messages {
             Kind::FlagChange(changes) => changes.iter().for_each(|change| self.mark(change)),
             Kind::AnnotationChange(uids, _) => uids.iter().for_each(|uid| self.raise(*uid, event)),
             Kind::KeywordNew(number, name) => self.name_keyword(*number, Arc::clone(name)),
+            Kind::KeywordUse(new) => self.fixed_keywords = self.fixed_keywords.with(*new),
             _ => {}
         }
         self.mod_seq = self.mod_seq.max(event.mod_seq);

@@ -28,7 +28,7 @@ pub struct Scrubbed {
 }
 
 /// What must be nowhere, and how many there are of it.
-const NOWHERE: [(&str, &str); 25] = [
+const NOWHERE: [(&str, &str); 26] = [
     ("rows whose foreign key has no parent", "SELECT count(*) FROM pragma_foreign_key_check"),
     (
         "messages without their content",
@@ -99,6 +99,11 @@ const NOWHERE: [(&str, &str); 25] = [
                  WHERE tombstone.mod_seq > mailbox.mod_seq)
               + (SELECT count(*) FROM vanished JOIN mailbox ON mailbox.id = mailbox
                  WHERE vanished.mod_seq > mailbox.mod_seq)",
+    ),
+    (
+        "messages with keywords of which their mailbox does not know",
+        "SELECT count(*) FROM message JOIN mailbox ON mailbox.id = mailbox
+         WHERE flags & ~31 & ~fixed_keywords <> 0",
     ),
     (
         "keywords taken away beyond their mailbox's mod-sequence",

@@ -4,6 +4,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use super::{
     error::{Error, Result},
+    mailboxes::MailboxRow,
     reader::Reader,
     tx::Tx,
 };
@@ -79,6 +80,21 @@ impl Reader<'_> {
 }
 
 impl Tx<'_> {
+    /// Messages of a mailbox will bear these flags: the keywords among them are its own from now on.
+    pub(super) fn use_fixed(&mut self, mailbox: &MailboxRow, flags: Flags) -> Result<()> {
+        let new = flags.without(Flags::SYSTEM).without(mailbox.status.fixed_keywords);
+        if new == Flags::NONE {
+            return Ok(());
+        }
+        let sql = "UPDATE mailbox SET fixed_keywords = fixed_keywords | ?2
+            WHERE id = ?1 AND fixed_keywords & ?2 <> ?2";
+        if self.execute(sql, (mailbox.id, new))? > 0 {
+            let kind = Kind::KeywordUse(new);
+            self.happened(mailbox.account, mailbox.id, ModSeq::default(), kind);
+        }
+        Ok(())
+    }
+
     /// The marks of these names in a mailbox; unknown keywords are made, up to the limit.
     pub fn marks(&mut self, mailbox: MailboxId, names: &MarkNames) -> Result<Marks> {
         let mut keywords = Keywords::default();

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     events::{Entries, Kind},
+    flags::Flags,
     ids::{AccountId, MailboxId, ModSeq, Uid, UidValidity},
 };
 
@@ -99,10 +100,12 @@ pub struct Status {
     pub octets: u64,
     /// Octets of those with `\Deleted`.
     pub deleted_octets: u64,
+    /// Fixed keywords that messages bear or bore.
+    pub fixed_keywords: Flags,
 }
 
 const COLUMNS: &str = "id, account, name, name_key, uid_validity, uid_next, mod_seq, recent_uid,
-    messages, unseen, deleted, octets, deleted_octets, special_use, selectable";
+    messages, unseen, deleted, octets, deleted_octets, special_use, selectable, fixed_keywords";
 
 fn mailbox(row: &Row<'_>) -> rusqlite::Result<MailboxRow> {
     let count = |column| row.get(column).map(unsigned);
@@ -121,6 +124,7 @@ fn mailbox(row: &Row<'_>) -> rusqlite::Result<MailboxRow> {
             deleted: count(10)?,
             octets: count(11)?,
             deleted_octets: count(12)?,
+            fixed_keywords: row.get(15)?,
         },
         special_use: SpecialUse(row.get(13)?),
         selectable: row.get(14)?,

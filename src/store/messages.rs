@@ -154,6 +154,8 @@ impl Tally {
 struct Marking {
     tally: Tally,
     taken: Taken,
+    /// Flags of the marked messages.
+    borne: Flags,
 }
 
 impl Tx<'_> {
@@ -193,6 +195,8 @@ impl Tx<'_> {
             uid = uid.saturating_add(1);
         }
         self.add_tally(mailbox.account, mailbox.id, tally, mod_seq)?;
+        let borne = new.iter().fold(Flags::NONE, |all, message| all.with(message.marks.flags));
+        self.use_fixed(mailbox, borne)?;
         self.keywords_told.remove(&mailbox.id); // messages bear them now
         let kind = Kind::MessageNew(entries.as_slice().into());
         self.happened(mailbox.account, mailbox.id, mod_seq, kind);
@@ -394,7 +398,7 @@ impl Tx<'_> {
         }
         self.keywords_told.remove(&mailbox.id); // messages bear them now, or need not
         if let Some(mod_seq) = mod_seq {
-            self.end_marking(mailbox, mod_seq, work, outcome.changed.as_slice().into())?;
+            self.end_marking(mailbox, mod_seq, &work, outcome.changed.as_slice().into())?;
         }
         Ok(outcome)
     }
@@ -418,7 +422,7 @@ impl Tx<'_> {
         let (mod_seq, mut work) = (self.next_mod_seq(mailbox.account)?, Marking::default());
         self.set_marks(mailbox.id, &entry, marks, mod_seq, &mut work)?;
         let change = MarkChange { uid, marks, mod_seq };
-        self.end_marking(mailbox, mod_seq, work, [change].into())?;
+        self.end_marking(mailbox, mod_seq, &work, [change].into())?;
         Ok(Some(change))
     }
 
@@ -437,6 +441,7 @@ impl Tx<'_> {
         work.tally.count(entry.marks, entry.size, -1);
         work.tally.count(marks, entry.size, 1);
         work.taken.note(entry.uid, entry.marks, marks);
+        work.borne = work.borne.with(marks.flags);
         if entry.marks.flags.without(marks.flags).contains(Flags::QUEUED) {
             self.withdraw_sending(mailbox, entry.uid)?;
         }
@@ -448,10 +453,11 @@ impl Tx<'_> {
         &mut self,
         mailbox: &MailboxRow,
         mod_seq: ModSeq,
-        work: Marking,
+        work: &Marking,
         changes: Arc<[MarkChange]>,
     ) -> Result<()> {
         self.keep_taken(mailbox.id, mod_seq, &work.taken)?;
+        self.use_fixed(mailbox, work.borne)?;
         self.add_tally(mailbox.account, mailbox.id, work.tally, mod_seq)?;
         self.happened(mailbox.account, mailbox.id, mod_seq, Kind::FlagChange(changes));
         Ok(())

@@ -360,6 +360,7 @@ async fn check_finds_every_number_that_is_wrong() {
         "UPDATE tombstone SET mod_seq = 99 WHERE mailbox = ?1",
         "UPDATE tombstone SET uid = 2 WHERE mailbox = ?1",
         "INSERT INTO vanished VALUES (?1, 1, 1, 7)",
+        "UPDATE message SET flags = flags | 256 WHERE mailbox = ?1",
         "INSERT INTO unmarked VALUES (?1, 99, 1, 1, 256, x'')",
         "UPDATE mailbox SET mod_seq = 99 WHERE id = ?1",
         "UPDATE mailbox SET uid_validity = 4000000000 WHERE id = ?1",

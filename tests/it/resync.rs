@@ -682,6 +682,31 @@ fn a_phone_that_was_away_ends_equal_to_one_that_lists_everything() {
     }
 }
 
+/// A phone pays for each octet: what it is told when nothing has changed is mostly what RFCs ask for.
+#[test]
+fn little_is_said_to_a_phone_that_missed_nothing() {
+    let house = House::open();
+    let mut imap = house.log_in("alice@demo.example");
+    let mut answer = |commands: &str| {
+        imap.send(commands.as_bytes()).unwrap();
+        let mut lines = Vec::new();
+        while !lines.last().is_some_and(|line: &String| line.starts_with("z ")) {
+            lines.push(text(imap.read_line().unwrap()));
+        }
+        lines
+    };
+    let first =
+        answer("a ENABLE QRESYNC\r\nb APPEND INBOX {1+}\r\nx\r\nz SELECT INBOX\r\n").join("\n");
+    let validity = behind(&first, "[UIDVALIDITY ").unwrap();
+    let mod_seq = behind(&first, "[HIGHESTMODSEQ ").unwrap();
+    answer("z UNSELECT\r\n");
+    let lines = answer(&format!("z SELECT INBOX (QRESYNC ({validity} {mod_seq}))\r\n"));
+    let octets: usize = lines.iter().map(|line| line.len() + 2).sum();
+    println!("{octets} octets:\n{}", lines.join("\n"));
+    assert_eq!(lines.len(), 11 + 1, "{lines:?}");
+    assert!(octets <= 470, "{octets}: {lines:?}");
+}
+
 /// The test and the change are one: of many who claim a message at the same time one gets it.
 #[test]
 fn q25_of_many_conditional_stores_at_once_one_is_done() {

@@ -141,15 +141,15 @@ impl Command for Select {
                 Access::ReadWrite => Some(session.door.limits.value).filter(|most| *most > 0),
                 Access::ReadOnly => None,
             };
-            out.ok(&Code::Annotations(said), "allowed");
-            out.ok(&Code::UrlMech, "URLs");
+            out.ok(&Code::Annotations(said), OK);
+            out.ok(&Code::UrlMech, OK);
             if let Some(known) = known.filter(|known| known.mod_seq < opened.mod_seq) {
                 let enabled = session.enabled;
                 known.catch_up(&mail, &actor, &mut selected, enabled, out).await?;
             }
             let code = if selected.writes() { Code::ReadWrite } else { Code::ReadOnly };
             session.select(Some(selected));
-            Ok(Done::with("mailbox selected", code))
+            Ok(Done::with("selected", code))
         })
     }
 }
@@ -180,7 +180,10 @@ impl Resync {
     }
 }
 
-/// The texts behind the codes are short: a phone that comes back pays for each octet.
+/// The text behind a code that says it all: there must be one, and a phone that comes back pays for each
+/// octet.
+const OK: &str = "ok";
+
 fn describe(
     selected: &Selected,
     opened: &Opened,
@@ -191,7 +194,7 @@ fn describe(
     let mailbox = &selected.mailbox;
     out.line(|out| {
         out.put("FLAGS (");
-        out.put(opened.flags.names.as_str());
+        out.put(opened.flags.names().as_str());
         out.put(")");
     });
     out.line(|out| {
@@ -206,15 +209,15 @@ fn describe(
             out.put(" RECENT");
         });
         if let Some(number) = opened.unseen.filter(|_| !enabled.uid_only) {
-            out.ok(&Code::Unseen(number), "first unseen");
+            out.ok(&Code::Unseen(number), OK);
         }
     }
     let kept = selected.permanent(&opened.flags);
-    out.ok(&Code::PermanentFlags(kept), "kept");
-    out.ok(&Code::UidValidity(mailbox.uid_validity), "valid");
-    out.ok(&Code::UidNext(opened.uid_next), "next");
-    out.ok(&Code::HighestModSeq(opened.mod_seq), "highest");
-    out.ok(&Code::MailboxId(mailbox.id), "id");
+    out.ok(&Code::PermanentFlags(kept), OK);
+    out.ok(&Code::UidValidity(mailbox.uid_validity), OK);
+    out.ok(&Code::UidNext(opened.uid_next), OK);
+    out.ok(&Code::HighestModSeq(opened.mod_seq), OK);
+    out.ok(&Code::MailboxId(mailbox.id), OK);
 }
 
 #[cfg(test)]

@@ -13,3 +13,8 @@ CREATE TABLE unmarked (
 -- What was taken away by changes up to this mod-sequence is no longer all noted.
 ALTER TABLE mailbox ADD COLUMN unmarked_from INTEGER NOT NULL DEFAULT 0;
 UPDATE mailbox SET unmarked_from = mod_seq;
+
+-- The fixed keywords that messages of a mailbox bear or bore; in mailboxes from before all that may be.
+ALTER TABLE mailbox ADD COLUMN fixed_keywords INTEGER NOT NULL DEFAULT 0;
+UPDATE mailbox SET fixed_keywords = 0x3ff00
+    WHERE EXISTS (SELECT 1 FROM message WHERE message.mailbox = mailbox.id AND flags > 0x1f);
