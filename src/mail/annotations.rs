@@ -14,6 +14,7 @@ pub use self::name::{AnnotationMatch, AnnotationName, Attribute, AttributeKind, 
 use super::{
     Actor, Limits, Mail, Mailbox, NewMail,
     access::{Found, still},
+    converted::Converted,
     error::{Error, Result},
     extract::Wanted,
     metadata::Scope,
@@ -221,7 +222,7 @@ impl Mail {
                         let scope = said.owner.map_or(Scope::Shared, |_| Scope::Private);
                         scopes.contains(&scope) && entry.fits(&said.entry)
                     });
-                    if all.iter().any(|said| needle.is_in(&String::from_utf8_lossy(&said.value))) {
+                    if all.iter().any(|said| needle.is_in(&Converted::of(b"utf-8", &said.value))) {
                         found.push(uid.get());
                     }
                     last = Some(uid);
@@ -241,14 +242,15 @@ impl Mail {
     }
 
     /// How what is said of these messages under one name begins, by a user to itself or (None) to
-    /// everybody: as much as is compared for sorting. Those of which nothing is said are left out.
+    /// everybody: keys to sort by (see [`Converted::into_key`]). Those of which nothing is said are left
+    /// out.
     pub(super) async fn annotation_texts(
         &self,
         owner: Option<AccountId>,
         mailbox: &Mailbox,
         uids: &[Uid],
         name: &AnnotationName,
-    ) -> Result<HashMap<Uid, Vec<u8>>> {
+    ) -> Result<HashMap<Uid, String>> {
         let (id, name) = (mailbox.id, name.clone());
         let mut texts = HashMap::new();
         if !self.store.read::<_, Error, _>(move |r| Ok(r.has_annotations(id)?)).await? {
@@ -260,9 +262,8 @@ impl Mail {
                 let mut some = Vec::new();
                 for uid in uids {
                     r.check_cancelled()?;
-                    if let Some(mut value) = r.annotation(id, uid, name.as_str(), owner)? {
-                        value.truncate(COMPARED);
-                        some.push((uid, value));
+                    if let Some(value) = r.annotation(id, uid, name.as_str(), owner)? {
+                        some.push((uid, Converted::of(b"utf-8", &value).into_key(COMPARED)));
                     }
                 }
                 Ok(some)

@@ -44,6 +44,13 @@ pub(super) fn last_seam(text: &str) -> usize {
     text.char_indices().rev().find(|(_, letter)| begins_anew(*letter)).map_or(0, |(place, _)| place)
 }
 
+/// Is there a letter that is a mark on another one? Parts of a text without any are found in it also
+/// when both are prepared.
+pub(super) fn has_marks(text: &str) -> bool {
+    let classes = CanonicalCombiningClassMap::new();
+    !text.is_ascii() && text.chars().any(|letter| classes.get_u8(letter) != 0)
+}
+
 /// Tells whether texts that were prepared before compare with texts that are prepared now: another
 /// version of Unicode may know more letters.
 pub fn fingerprint() -> [u8; 8] {

@@ -3,14 +3,21 @@
 use encoding_rs::{Decoder, Encoding, UTF_8, WINDOWS_1252};
 use mail_parser::decoders::charsets::{DecoderFnc, map::charset_decoder};
 
+use super::converted::as_text;
+
 /// More octets than this are not held back for the sake of a place where a text may be parted.
 const HELD_MAX: usize = 64 << 10;
 
 /// How the octets of a text are to be understood. What [`text_in`](super::words::text_in) does with
 /// all of them at once, [`TextDecoder`] does in pieces.
 pub(super) enum Charset {
-    /// UTF-8, or one that nobody knows: then UTF-8 if all octets are, else windows-1252.
+    /// None is named, or US-ASCII, which is meant where none is: UTF-8 if all octets are, else
+    /// windows-1252.
+    Unnamed,
+    /// UTF-8. What is something else is shown as if nothing were named.
     Plain,
+    /// One that nobody knows; shown as if nothing were named.
+    Unknown,
     /// One with letters of several octets, or with states.
     Wide(&'static Encoding),
     /// One whose letters are octets; or UTF-7, which may be parted behind what is no base64.
@@ -21,10 +28,12 @@ impl Charset {
     /// The character set of that name, in whatever case.
     pub(super) fn of(name: &[u8]) -> Self {
         let lower = name.to_ascii_lowercase();
-        if matches!(lower.as_slice(), b"" | b"utf-8" | b"us-ascii") {
-            return Self::Plain;
+        match lower.as_slice() {
+            b"" | b"us-ascii" => return Self::Unnamed,
+            b"utf-8" => return Self::Plain,
+            _ => {}
         }
-        let Some(table) = charset_decoder(name) else { return Self::Plain };
+        let Some(table) = charset_decoder(name) else { return Self::Unknown };
         let label = match lower.as_slice() {
             b"csutf16" | b"csutf16le" => b"utf-16le".as_slice(),
             b"csutf16be" => b"utf-16be",
@@ -78,18 +87,89 @@ impl Utf8Check {
     }
 }
 
+/// Tells whether octets that come in pieces are of a character set.
+pub(super) enum Check {
+    Utf8(Utf8Check),
+    Wide {
+        decoder: Decoder,
+        scratch: String,
+        failed: bool,
+    },
+    /// Whatever they are.
+    Any,
+    /// None are.
+    Never,
+}
+
+impl Check {
+    /// For octets of this character set; what names none is UTF-8 or not.
+    pub(super) fn new(charset: &Charset) -> Self {
+        match charset {
+            Charset::Unnamed | Charset::Plain => Self::Utf8(Utf8Check::default()),
+            Charset::Unknown => Self::Never,
+            Charset::Wide(encoding) => {
+                let (decoder, scratch) = (encoding.new_decoder(), String::new());
+                Self::Wide { decoder, scratch, failed: false }
+            }
+            Charset::Narrow(_) => Self::Any,
+        }
+    }
+
+    /// The next octets, the `last` ones perhaps; false when it is certain that they are not.
+    pub(super) fn feed(&mut self, octets: &[u8], last: bool) -> bool {
+        match self {
+            Self::Utf8(check) => check.feed(octets),
+            Self::Wide { decoder, scratch, failed } => {
+                let room = decoder.max_utf8_buffer_length(octets.len());
+                scratch.clear();
+                scratch.reserve(room.unwrap_or(octets.len()));
+                *failed |= decoder.decode_to_string(octets, scratch, last).2;
+                !*failed
+            }
+            Self::Any => true,
+            Self::Never => false,
+        }
+    }
+
+    /// The octets are complete: are they?
+    pub(super) fn finish(self) -> bool {
+        match self {
+            Self::Utf8(check) => check.finish(),
+            Self::Wide { failed, .. } => !failed,
+            Self::Any => true,
+            Self::Never => false,
+        }
+    }
+}
+
 /// Takes octets, gives text.
 pub(super) enum TextDecoder {
     Wide(Decoder),
-    Narrow { table: DecoderFnc, held: Vec<u8> },
+    Narrow {
+        table: DecoderFnc,
+        held: Vec<u8>,
+    },
+    /// What can't be converted (see [`as_text`]): the beginning of a letter is held.
+    Octets {
+        held: Vec<u8>,
+    },
 }
 
 impl TextDecoder {
+    /// For octets that can't be converted.
+    pub(super) fn octets() -> Self {
+        Self::Octets { held: Vec::new() }
+    }
+
     /// For octets of this character set, which are UTF-8 or not.
     pub(super) fn new(charset: &Charset, is_utf8: bool) -> Self {
         match charset {
-            Charset::Plain if is_utf8 => Self::Wide(UTF_8.new_decoder_without_bom_handling()),
-            Charset::Plain => Self::Wide(WINDOWS_1252.new_decoder_without_bom_handling()),
+            Charset::Unnamed | Charset::Plain | Charset::Unknown if is_utf8 => {
+                Self::Wide(UTF_8.new_decoder_without_bom_handling())
+            }
+            Charset::Unnamed | Charset::Plain | Charset::Unknown => {
+                Self::Wide(WINDOWS_1252.new_decoder_without_bom_handling())
+            }
             Charset::Wide(encoding) => Self::Wide(encoding.new_decoder()),
             Charset::Narrow(table) => Self::Narrow { table: *table, held: Vec::new() },
         }
@@ -115,6 +195,17 @@ impl TextDecoder {
                 let whole: Vec<u8> = held.drain(..end).collect();
                 out.push_str(&table(&whole));
             }
+            Self::Octets { held } => {
+                held.extend_from_slice(octets);
+                let rest = held.utf8_chunks().last().map_or(&[][..], |chunk| chunk.invalid());
+                let begins = |rest: &[u8]| {
+                    str::from_utf8(rest).is_err_and(|error| error.error_len().is_none())
+                };
+                let kept = if !last && begins(rest) { rest.len() } else { 0 };
+                let rest = held.split_off(held.len().saturating_sub(kept));
+                out.push_str(&as_text(held));
+                *held = rest;
+            }
         }
     }
 }
@@ -124,7 +215,10 @@ mod tests {
     use proptest::{prelude::*, sample::select};
 
     use super::*;
-    use crate::mail::words::text_in;
+    use crate::mail::{
+        converted::{Converted, Form},
+        words::text_in,
+    };
 
     fn in_pieces(charset: &str, octets: &[u8], size: usize) -> String {
         let (name, mut check) = (Charset::of(charset.as_bytes()), Utf8Check::default());
@@ -175,6 +269,32 @@ mod tests {
     ];
 
     proptest! {
+        #[test]
+        fn octets_in_pieces_are_as_the_whole(
+            octets in proptest::collection::vec(
+                prop_oneof![select(&b"a\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\xff"[..]), any::<u8>()], 0..40),
+            size in 1usize..6,
+        ) {
+            let (mut decoder, mut out) = (TextDecoder::octets(), String::new());
+            octets.chunks(size).for_each(|piece| decoder.feed(piece, false, &mut out));
+            decoder.feed(b"", true, &mut out);
+            prop_assert_eq!(out, as_text(&octets));
+        }
+
+        #[test]
+        fn a_check_says_what_converting_says(
+            octets in proptest::collection::vec(
+                prop_oneof![select(&b"aB \n\xc3\xa4\xe2\x82\xac\x80\xff\x1b"[..]), any::<u8>()], 0..40),
+            charset in select(&NAMES[1..]),
+            size in 1usize..9,
+        ) {
+            let mut check = Check::new(&Charset::of(charset.as_bytes()));
+            let _ = octets.chunks(size).all(|piece| check.feed(piece, false)) && check.feed(b"", true);
+            let whole = Converted::of(charset.as_bytes(), &octets);
+            let is_guessed = charset == "us-ascii" && str::from_utf8(&octets).is_err();
+            prop_assert_eq!(check.finish() || is_guessed, whole.form == Form::Text);
+        }
+
         #[test]
         fn splits_make_no_difference(
             octets in proptest::collection::vec(

@@ -15,6 +15,7 @@ pub mod casemap;
 mod charset;
 mod collation;
 mod content;
+mod converted;
 mod deeds;
 pub mod downgrade;
 mod drafts;

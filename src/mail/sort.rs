@@ -12,6 +12,7 @@ use self::ordered::by_ranks;
 pub use self::said::{SaidCriterion, SortBy};
 use super::{
     Collation, Mail, Mailbox, Messages, Rights, View,
+    converted::Sorted,
     error::{Error, Result},
     keyed::{Known, arrange},
     ranks,
@@ -67,7 +68,7 @@ pub(super) type RankedBy = (SortKey, Collation);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Value {
     Number(i64),
-    Text(String),
+    Text(Sorted),
 }
 
 struct Keyed {
@@ -179,10 +180,8 @@ impl SortKey {
 
     fn value(self, known: Known, collation: Collation, summary: Option<&SummaryRef<'_>>) -> Value {
         let keys = summary.and_then(|summary| summary.keys);
-        let text = |octets: Option<&[u8]>| {
-            let text = String::from_utf8_lossy(octets.unwrap_or_default());
-            Value::Text(collation.prepare(&text).into_owned())
-        };
+        let text =
+            |octets: Option<&[u8]>| Value::Text(Sorted::by(octets.unwrap_or_default(), collation));
         match self {
             Self::Arrival => Value::Number(known.internal_date),
             Self::Size => Value::Number(i64::try_from(known.size).unwrap_or(i64::MAX)),

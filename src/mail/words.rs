@@ -4,7 +4,9 @@
 
 use mail_parser::decoders::charsets::map::charset_decoder;
 
-use super::{binary::decode::decode_all, budget::Budget, encoding::Encoding};
+use super::{
+    binary::decode::decode_all, budget::Budget, converted::Converting, encoding::Encoding,
+};
 use crate::wire::work::looked_at;
 
 /// So many encoded words of a message are decoded when nothing else is said.
@@ -42,6 +44,25 @@ pub fn decode(value: &[u8], left: &mut usize) -> String {
 /// The same, and the budget knows in the end whether there were more.
 pub(super) fn decode_within(value: &[u8], budget: &mut Budget) -> String {
     let mut out = String::with_capacity(value.len());
+    each_piece(value, budget, |charset, octets| out.push_str(&text_in(charset, octets)));
+    out
+}
+
+/// The same as it is compared.
+pub(super) fn convert(value: &[u8], left: &mut usize, to: &mut Converting) {
+    let mut budget = Budget::new(*left);
+    convert_within(value, &mut budget, to);
+    *left = budget.left();
+}
+
+/// The same, and the budget knows in the end whether there were more words.
+pub(super) fn convert_within(value: &[u8], budget: &mut Budget, to: &mut Converting) {
+    each_piece(value, budget, |charset, octets| to.push(charset, octets));
+}
+
+/// Gives the pieces of a value without their encoding, each with its character set, which is empty where
+/// none is named.
+fn each_piece(value: &[u8], budget: &mut Budget, mut give: impl FnMut(&[u8], &[u8])) {
     let mut rest = value;
     let mut pending: Option<(&[u8], Vec<u8>)> = None;
     looked_at(value.len());
@@ -51,35 +72,34 @@ pub(super) fn decode_within(value: &[u8], budget: &mut Budget) -> String {
         let word = if budget.is_short() { None } else { Word::read(here) };
         let Some(word) = word.filter(|_| budget.take()) else {
             let (skipped, behind) = rest.split_at_checked(start + 2).unwrap_or((rest, b""));
-            flush(&mut out, &mut pending);
-            out.push_str(&plain(skipped));
+            flush(&mut give, &mut pending);
+            give(b"", skipped);
             rest = behind;
             continue;
         };
         let joins = pending.is_some() && before.iter().all(u8::is_ascii_whitespace);
         if !joins {
-            flush(&mut out, &mut pending);
-            out.push_str(&plain(before));
+            flush(&mut give, &mut pending);
+            give(b"", before);
         }
         match &mut pending {
             Some((charset, octets)) if charset.eq_ignore_ascii_case(word.charset) => {
                 octets.extend(word.octets);
             }
             _ => {
-                flush(&mut out, &mut pending);
+                flush(&mut give, &mut pending);
                 pending = Some((word.charset, word.octets));
             }
         }
         rest = word.rest;
     }
-    flush(&mut out, &mut pending);
-    out.push_str(&plain(rest));
-    out
+    flush(&mut give, &mut pending);
+    give(b"", rest);
 }
 
-fn flush(out: &mut String, pending: &mut Option<(&[u8], Vec<u8>)>) {
+fn flush(give: &mut impl FnMut(&[u8], &[u8]), pending: &mut Option<(&[u8], Vec<u8>)>) {
     if let Some((charset, octets)) = pending.take() {
-        out.push_str(&text_in(charset, &octets));
+        give(charset, &octets);
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     events::Entry,
     mail::{
         EmailId,
+        converted::{Converted, Converting},
         error::{Error, Result},
         field::{fields, unfold},
         structure::StructureRef,
@@ -94,7 +95,11 @@ impl<'m> Stored<'m> {
     fn header_field(&mut self, name: &[u8], needle: &Needle) -> Result<bool> {
         let mut left = self.encoded_words;
         let mut of_name = fields(&self.header()?.header).filter(|field| field.is(name));
-        Ok(of_name.any(|field| needle.is_in(&words::decode(&unfold(field.value), &mut left))))
+        Ok(of_name.any(|field| {
+            let mut converting = Converting::default();
+            words::convert(&unfold(field.value), &mut left, &mut converting);
+            needle.is_in(&converting.end())
+        }))
     }
 
     fn text(&mut self, needle: &Needle, with_header: bool) -> Result<bool> {
@@ -102,8 +107,11 @@ impl<'m> Stored<'m> {
             return Ok(true);
         }
         let mut left = self.encoded_words;
-        if with_header && needle.is_in(&text::header(&self.header()?.header, &mut left)) {
-            return Ok(true);
+        if with_header {
+            let header = text::header(&self.header()?.header, &mut left);
+            if header.iter().any(|text| needle.is_in(text)) {
+                return Ok(true);
+            }
         }
         let source = Source { r: self.r, content: self.entry.content, size: self.entry.size };
         let structure = &self.listing()?.structure;
@@ -151,41 +159,47 @@ pub(super) fn field_text(
     summary: &SummaryRef<'_>,
     field: Field,
     words_left: &mut usize,
-) -> Option<String> {
+) -> Option<Converted> {
     let list = match field {
         Field::From => summary.from,
         Field::To => summary.to,
         Field::Cc => summary.cc,
         Field::Bcc => summary.bcc,
-        Field::Subject => return summary.subject.map(|text| words::decode(text, words_left)),
+        Field::Subject => {
+            return summary.subject.map(|text| {
+                let mut converting = Converting::default();
+                words::convert(text, words_left, &mut converting);
+                converting.end()
+            });
+        }
     };
     (!list.is_empty()).then(|| written(list, words_left))
 }
 
 /// A list of addresses as people write it.
-fn written(list: Addresses<'_>, words_left: &mut usize) -> String {
-    let mut text = String::new();
-    for address in list {
-        if !text.is_empty() {
-            text.push_str(", ");
+fn written(list: Addresses<'_>, words_left: &mut usize) -> Converted {
+    let mut text = Converting::default();
+    for (place, address) in list.into_iter().enumerate() {
+        if place > 0 {
+            text.push_ours(", ");
         }
         if let Some(name) = address.name {
-            text.push_str(&words::decode(name, words_left));
-            text.push(' ');
+            words::convert(name, words_left, &mut text);
+            text.push_ours(" ");
         }
-        let mailbox = words::decode(address.mailbox.unwrap_or_default(), words_left);
+        let mailbox = address.mailbox.unwrap_or_default();
         match address.host {
             Some(host) => {
-                text.push('<');
-                text.push_str(&mailbox);
-                text.push('@');
-                text.push_str(&words::decode(host, words_left));
-                text.push('>');
+                text.push_ours("<");
+                words::convert(mailbox, words_left, &mut text);
+                text.push_ours("@");
+                words::convert(host, words_left, &mut text);
+                text.push_ours(">");
             }
-            None => text.push_str(&mailbox),
+            None => words::convert(mailbox, words_left, &mut text),
         }
     }
-    text
+    text.end()
 }
 
 pub(super) fn damaged() -> Error {

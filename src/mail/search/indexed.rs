@@ -16,7 +16,8 @@ use crate::{
     events::Entry,
     ids::ContentId,
     mail::{
-        casemap::casemap,
+        casemap::{casemap, has_marks},
+        converted::Form,
         error::{Error, Result},
         structure::StructureRef,
         summary::SummaryRef,
@@ -61,7 +62,13 @@ fn try_texts(r: &Reader<'_>, content: ContentId, size: u64, reach: Reach) -> Res
         return Ok(None);
     }
     let mut left = reach.encoded_words;
-    let mut head = casemap(&text::header(&parts.header, &mut left));
+    let mut head = String::new();
+    for header in text::header(&parts.header, &mut left) {
+        if is_odd(&header.text, header.form) {
+            return Ok(None);
+        }
+        head.push_str(&casemap(&header.text));
+    }
     let summary = SummaryRef::parse(&parts.summary).map_err(|_| facts::damaged())?;
     for field in Field::ALL {
         let mut left = reach.encoded_words;
@@ -69,16 +76,22 @@ fn try_texts(r: &Reader<'_>, content: ContentId, size: u64, reach: Reach) -> Res
         if left == 0 {
             return Ok(None);
         }
+        if is_odd(&text.text, text.form) {
+            return Ok(None);
+        }
         // Most fields read the same in the header.
-        let text = casemap(&text);
+        let text = casemap(&text.text);
         if memchr::memmem::find(head.as_bytes(), text.as_bytes()).is_none() {
             head.push_str(&text);
             head.push('\n');
         }
     }
-    let mut body = Gathered { text: String::new(), most: reach.text, is_cut: false };
+    let mut body = Gathered { text: String::new(), most: reach.text, is_cut: false, is_odd: false };
     let source = Source { r, content, size };
     text::each_text(source, structure, Scope::Body, &mut left, &mut body)?;
+    if body.is_odd {
+        return Ok(None);
+    }
     let body = (!body.is_cut).then_some(body.text);
     Ok((left > 0).then_some(Texts { head, body }))
 }
@@ -88,16 +101,24 @@ struct Gathered {
     text: String,
     most: u64,
     is_cut: bool,
+    is_odd: bool,
+}
+
+/// What is compared by its octets is found in the index as other texts are, unless preparing it would
+/// put marks in another order.
+fn is_odd(text: &str, form: Form) -> bool {
+    form == Form::Octets && has_marks(text)
 }
 
 impl See for Gathered {
-    fn see(&mut self, piece: &str, last: bool) -> ControlFlow<()> {
+    fn see(&mut self, piece: &str, form: Form, last: bool) -> ControlFlow<()> {
+        self.is_odd |= is_odd(piece, form);
         self.text.push_str(&casemap(piece));
         if last {
             self.text.push('\n');
         }
         self.is_cut = self.text.len() as u64 > self.most;
-        if self.is_cut { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.is_cut || self.is_odd { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 

@@ -30,6 +30,8 @@ const AFTER_FAILURE: Duration = Duration::from_mins(1);
 const STEP_OCTETS: usize = 512 << 10;
 /// And after so many messages in any case.
 const STEP_MESSAGES: u32 = 400;
+/// What the index takes of a message: another number when that changes.
+const TEXTS: u8 = 2;
 
 /// How far the index is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -110,6 +112,7 @@ impl Mail {
         let words = *self.indexed_words.get_or_init(|| self.limits().parsing.encoded_words);
         let mut stamp = casemap::fingerprint().to_vec();
         stamp.extend((words as u64).to_le_bytes());
+        stamp.push(TEXTS);
         // Nobody hears of it, so the time does not matter.
         let origin = Origin::new(Door::House, 0);
         Ok(self.store().open_fulltext(origin, &stamp, &self.metrics).await?)

@@ -8,7 +8,8 @@ use crate::{
     mail::{
         binary::{Decoder, decode::decode_all},
         casemap::last_seam,
-        charset::{Charset, TextDecoder, Utf8Check},
+        charset::{Charset, Check, TextDecoder},
+        converted::{Converted, Converting, Form},
         encoding::Encoding,
         error::Result,
         field::{fields, unfold},
@@ -34,7 +35,7 @@ const BOTH: u64 = 64 << 10;
 /// comparison each by itself.
 pub(super) trait See {
     /// The next piece of a text, which ends with the `last` one.
-    fn see(&mut self, piece: &str, last: bool) -> ControlFlow<()>;
+    fn see(&mut self, piece: &str, form: Form, last: bool) -> ControlFlow<()>;
 }
 
 /// What is looked at.
@@ -55,16 +56,21 @@ pub(super) struct Source<'m> {
     pub(super) size: u64,
 }
 
-/// A header, decoded and without its folds.
-pub(super) fn header(header: &[u8], words_left: &mut usize) -> String {
-    let mut text = String::new();
+/// A header, decoded and without its folds: the fields that could be converted, and the others.
+pub(super) fn header(header: &[u8], words_left: &mut usize) -> [Converted; 2] {
+    let [mut text, mut octets] =
+        [Form::Text, Form::Octets].map(|form| Converted { text: String::new(), form });
     for field in fields(header) {
-        text.push_str(&words::decode(field.name, words_left));
-        text.push_str(": ");
-        text.push_str(&words::decode(&unfold(field.value), words_left));
-        text.push('\n');
+        let mut converting = Converting::default();
+        words::convert(field.name, words_left, &mut converting);
+        converting.push_ours(": ");
+        words::convert(&unfold(field.value), words_left, &mut converting);
+        converting.push_ours("\n");
+        let field = converting.end();
+        let all = if field.form == Form::Text { &mut text } else { &mut octets };
+        all.text.push_str(&field.text);
     }
-    text
+    [text, octets]
 }
 
 /// Is the message's header too long to be kept by itself?
@@ -108,8 +114,10 @@ fn part_header(
         return Ok(ControlFlow::Continue(()));
     }
     let decoded = range.start..range.end.min(range.start.saturating_add(HEADER_MAX));
-    if see.see(&header(&octets.get(decoded)?, words_left), true).is_break() {
-        return Ok(ControlFlow::Break(()));
+    for Converted { text, form } in header(&octets.get(decoded)?, words_left) {
+        if !text.is_empty() && see.see(&text, form, true).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
     }
     beyond(range, octets, see)
 }
@@ -124,7 +132,7 @@ fn beyond(
         return Ok(ControlFlow::Continue(()));
     }
     let start = range.start.saturating_add(HEADER_MAX - BOTH);
-    long_text(start..range.end, Encoding::Lines, &Charset::Plain, octets, see)
+    long_text(start..range.end, Encoding::Lines, &Charset::Unnamed, octets, see)
 }
 
 /// The text of a part, if it has one.
@@ -144,10 +152,12 @@ fn part_text(
     let encoded = octets.get(range)?;
     let plain =
         if encoding.is_identity() { encoded } else { Cow::Owned(decode_all(encoding, &encoded)) };
-    Ok(see.see(&words::text_in(charset, &plain), true))
+    let Converted { text, form } = Converted::of(charset, &plain);
+    Ok(see.see(&text, form, true))
 }
 
-/// A text that is not held whole. One that may be UTF-8 is read twice, first to know whether it is.
+/// A text that is not held whole. One that may not be what its character set says is read twice, first to
+/// know whether it is.
 fn long_text(
     range: Range<u64>,
     encoding: Encoding,
@@ -155,18 +165,22 @@ fn long_text(
     octets: &mut Octets<'_>,
     see: &mut impl See,
 ) -> Result<ControlFlow<()>> {
-    let is_utf8 = matches!(charset, Charset::Plain) && octets.are_utf8(range.clone(), encoding)?;
-    let mut decoder = TextDecoder::new(charset, is_utf8);
+    let fits = octets.are_in(charset, range.clone(), encoding)?;
+    let (mut decoder, form) = if fits || matches!(charset, Charset::Unnamed) {
+        (TextDecoder::new(charset, fits), Form::Text)
+    } else {
+        (TextDecoder::octets(), Form::Octets)
+    };
     let mut held = String::new();
     octets.each_decoded(range, encoding, |plain, last| {
         decoder.feed(plain, last, &mut held);
         let seam = match last_seam(&held) {
-            _ if last => held.len(),
+            _ if last || form == Form::Octets => held.len(),
             0 if held.len() > HELD_MAX => held.len(),
             seam => seam,
         };
         let (piece, _) = held.split_at_checked(seam).unwrap_or_default();
-        let seen = see.see(piece, last);
+        let seen = see.see(piece, form, last);
         held.drain(..seam);
         seen
     })
@@ -194,11 +208,14 @@ impl Octets<'_> {
         Ok(Cow::Borrowed(whole.get(at(range.start)..at(range.end)).unwrap_or_default()))
     }
 
-    /// Are they UTF-8, without their encoding?
-    fn are_utf8(&mut self, range: Range<u64>, encoding: Encoding) -> Result<bool> {
-        let mut check = Utf8Check::default();
-        let _ = self.each_decoded(range, encoding, |plain, _| {
-            if check.feed(plain) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    /// Are they of this character set, without their encoding? Of none: are they UTF-8?
+    fn are_in(&mut self, charset: &Charset, range: Range<u64>, encoding: Encoding) -> Result<bool> {
+        let mut check = Check::new(charset);
+        if let Check::Any | Check::Never = check {
+            return Ok(check.finish());
+        }
+        let _ = self.each_decoded(range, encoding, |plain, last| {
+            if check.feed(plain, last) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         Ok(check.finish())
     }

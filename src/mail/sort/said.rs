@@ -9,6 +9,7 @@ use crate::{
     mail::{
         Collation, Mail, Mailbox, Rights,
         annotations::AnnotationName,
+        converted::Sorted,
         error::Result,
         keyed::{Known, arrange},
         metadata::Scope,
@@ -87,7 +88,7 @@ impl Mail {
         let keys = criteria.clone();
         let keyed = self.keyed(&known, move |known: Known, summary: Option<&SummaryRef<'_>>| {
             let value =
-                |(criterion, said): (&SortCriterion, &Option<HashMap<Uid, String>>)| match said {
+                |(criterion, said): (&SortCriterion, &Option<HashMap<Uid, Sorted>>)| match said {
                     None => criterion.key.value(known, criterion.collation, summary),
                     Some(said) => Value::Text(said.get(&known.uid).cloned().unwrap_or_default()),
                 };
@@ -103,17 +104,14 @@ impl Mail {
         mailbox: &Mailbox,
         uids: &[Uid],
         said: &SaidCriterion,
-    ) -> Result<HashMap<Uid, String>> {
+    ) -> Result<HashMap<Uid, Sorted>> {
         let owner = match (said.scope, said.asker) {
             (Scope::Private, None) => return Ok(HashMap::new()),
             (Scope::Private, asker) => asker,
             (Scope::Shared, _) => None,
         };
         let values = self.annotation_texts(owner, mailbox, uids, &said.name).await?;
-        let text = |(uid, value): (Uid, Vec<u8>)| {
-            let text = String::from_utf8_lossy(&value);
-            (uid, said.collation.prepare(&text).into_owned())
-        };
+        let text = |(uid, key): (Uid, String)| (uid, Sorted::by(key.as_bytes(), said.collation));
         Ok(values.into_iter().map(text).collect())
     }
 }

@@ -3,6 +3,7 @@
 use super::{Address, Summary, date::unix_seconds};
 use crate::mail::{
     budget::Budget,
+    converted::{Converted, Converting},
     field::{find, unfold},
     structure::Limits,
     words,
@@ -16,7 +17,7 @@ const ID_MAX: usize = 998;
 /// So much of a subject or a name is compared.
 const KEY_MAX: usize = 1_000;
 
-/// Sort and thread keys. Texts are UTF-8 with encoded words decoded, not yet casemapped.
+/// Sort and thread keys. Texts are as [`Converted::into_key`] makes them, not yet casemapped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keys {
     /// The subject without `Re:`, `[list]`, `(fwd)` (RFC 5256 §2.1).
@@ -64,21 +65,20 @@ impl Keys {
 fn display(list: &[Address], words_left: &mut Budget) -> String {
     let Some(first) = list.first() else { return String::new() };
     let name = first.name.as_deref().map(|name| name.get(..KEY_MAX).unwrap_or(name));
-    let name =
-        name.map(|name| words::decode_within(name, words_left)).filter(|name| !name.is_empty());
-    let mut text = name.unwrap_or_else(|| match (&first.mailbox, &first.host) {
-        (Some(mailbox), Some(host)) => {
-            format!(
-                "{}@{}",
-                words::decode_within(mailbox, words_left),
-                String::from_utf8_lossy(host)
-            )
+    let mut text = Converting::default();
+    if let Some(name) = name {
+        words::convert_within(name, words_left, &mut text);
+    }
+    if text.is_empty() {
+        if let Some(mailbox) = &first.mailbox {
+            words::convert_within(mailbox, words_left, &mut text);
         }
-        (Some(group), None) => words::decode_within(group, words_left),
-        (None, _) => String::new(),
-    });
-    shorten(&mut text);
-    text
+        if let (Some(_), Some(host)) = (&first.mailbox, &first.host) {
+            text.push_ours("@");
+            text.push(b"", host);
+        }
+    }
+    text.end().into_key(KEY_MAX)
 }
 
 fn shorten(text: &mut String) {
@@ -123,9 +123,11 @@ fn keep_id(ids: &mut Vec<Vec<u8>>, id: &[u8]) {
 /// The base subject of a raw Subject, and whether it is that of a reply or a forwarded message
 /// (RFC 5256 §2.1). Decodes at most `words_left` encoded words.
 pub fn base_subject(subject: &[u8], words_left: &mut Budget) -> (String, bool) {
-    let decoded = words::decode_within(subject, words_left);
-    let mut text = String::with_capacity(decoded.len().min(KEY_MAX));
-    for word in decoded.split_whitespace() {
+    let mut decoded = Converting::default();
+    words::convert_within(subject, words_left, &mut decoded);
+    let decoded = decoded.end();
+    let mut text = String::with_capacity(decoded.text.len().min(KEY_MAX));
+    for word in decoded.text.split_whitespace() {
         if !text.is_empty() {
             text.push(' ');
         }
@@ -136,7 +138,8 @@ pub fn base_subject(subject: &[u8], words_left: &mut Budget) -> (String, bool) {
     }
     shorten(&mut text);
     let (base, is_reply) = strip(&text);
-    (base.to_owned(), is_reply)
+    let base = Converted { text: base.to_owned(), form: decoded.form };
+    (base.into_key(KEY_MAX), is_reply)
 }
 
 fn strip(text: &str) -> (&str, bool) {

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 
-use crate::mail::{Collation, keyed::Known, summary::SummaryRef};
+use crate::mail::{Collation, converted::Sorted, keyed::Known, summary::SummaryRef};
 
 /// What a message is threaded by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub(super) struct Facts {
     /// INTERNALDATE
     pub(super) arrived: i64,
     /// The base subject, prepared for comparison.
-    pub(super) subject: String,
+    pub(super) subject: Sorted,
     /// The subject is that of a reply or a forwarded message.
     pub(super) is_reply: bool,
     /// Its Message-ID.
@@ -63,7 +63,7 @@ impl Facts {
         Self {
             sent: keys.sent.unwrap_or(arrived),
             arrived,
-            subject: collation.prepare(&String::from_utf8_lossy(keys.base_subject)).into_owned(),
+            subject: Sorted::by(keys.base_subject, collation),
             is_reply: keys.is_reply,
             id: keys.message_id.map(|id| ids.id(id)),
             references,

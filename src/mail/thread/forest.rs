@@ -9,7 +9,7 @@ use super::{
     Node,
     facts::{Facts, Id},
 };
-use crate::ids::Uid;
+use crate::{ids::Uid, mail::converted::Sorted};
 
 /// Steps up a thread, for each message, that the search for loops may take in sum.
 const STEPS_EACH: usize = 256;
@@ -200,9 +200,9 @@ impl<'f> Forest<'f> {
         let is_reply = |node: usize| facts.get(node).is_some_and(|facts| facts.is_reply);
         let subject = |forest: &Self, root: usize| {
             let face = forest.face(root)?;
-            facts.get(face).map(|facts| facts.subject.as_str()).filter(|text| !text.is_empty())
+            facts.get(face).map(|facts| &facts.subject).filter(|text| !text.is_empty())
         };
-        let mut table: HashMap<&str, usize> = HashMap::new();
+        let mut table: HashMap<&Sorted, usize> = HashMap::new();
         for root in &roots {
             let Some(subject) = subject(self, *root) else { continue };
             let known = table.entry(subject).or_insert(*root);
@@ -265,9 +265,7 @@ impl<'f> Forest<'f> {
     pub(super) fn by_subject(&mut self) {
         let facts = self.facts;
         let mut order: Vec<usize> = (0..facts.len()).collect();
-        order.sort_by_key(|node| {
-            facts.get(*node).map(|facts| (facts.subject.as_str(), facts.sent, *node))
-        });
+        order.sort_by_key(|node| facts.get(*node).map(|facts| (&facts.subject, facts.sent, *node)));
         let same = |one: &usize, other: &usize| {
             facts.get(*one).map(|f| &f.subject) == facts.get(*other).map(|f| &f.subject)
         };

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::mail::converted::Sorted;
 
 /// A message with its id, its references and its subject, sent at its number.
 fn mail(number: i64, id: &str, references: &str, subject: &str) -> Facts {
@@ -12,7 +13,7 @@ fn mail(number: i64, id: &str, references: &str, subject: &str) -> Facts {
     Facts {
         sent: number,
         arrived: number,
-        subject: base.to_uppercase(),
+        subject: Sorted::Text(base.to_uppercase()),
         is_reply: base != subject,
         id: (!id.is_empty()).then(|| of(id)),
         references: references.split_whitespace().map(of).collect(),
