@@ -129,7 +129,7 @@ section! {
         /// Where it is reached, "host:port", if not by its name at port 993, or 143 for "starttls". Its
         /// certificate is for its name in any case.
         address: Option<HostPort> = None => "\"10.0.0.5:993\"",
-        /// Certificates trusted besides the system's, PEM.
+        /// Certificates trusted besides the system's, PEM: of authorities, or the server's own.
         ca: Option<PathBuf> = None => "\"imap-ca.pem\"",
     }
 }
@@ -149,7 +149,7 @@ section! {
         smtp: Option<HostPort> = None => "\"smtp.example.net:465\"",
         /// How the connection to it is secured: "tls", "starttls" or "none".
         smtp_tls: Security = Security::Tls,
-        /// Certificates trusted for both besides the system's, PEM.
+        /// Certificates trusted for both besides the system's, PEM: of authorities, or the servers' own.
         ca: Option<PathBuf> = None => "\"upstream-ca.pem\"",
         /// The login of a trusted relay.
         relay_user: Option<String> = None => "\"relay\"",

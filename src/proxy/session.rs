@@ -65,6 +65,9 @@ pub(super) struct Session {
     open: Option<String>,
     /// The server has said BYE.
     parted: bool,
+    /// Until when somebody must have logged in.
+    login_until: Instant,
+    /// When something was heard last.
     last: Instant,
 }
 
@@ -79,6 +82,7 @@ impl Session {
         let mut greeting = server.greeting().to_vec();
         greeting.extend_from_slice(b"\r\n");
         let (server_input, server_output) = server.into_halves();
+        let login_until = permit.since() + door.limits.login_time;
         let mut session = Self {
             door,
             permit,
@@ -93,6 +97,7 @@ impl Session {
             login: None,
             open: None,
             parted: false,
+            login_until,
             last: Instant::now(),
         };
         session.client.input.set_deadline(None);
@@ -145,7 +150,7 @@ impl Session {
                 () = stop.cancelled() => return Err(Ended::ByUs("the proxy is closing")),
                 there = client.input.some(), if may_read => {
                     if !there.map_err(|error| of_client(&error))? {
-                        return Err(Ended::ClientLeft);
+                        return self.drain().await;
                     }
                     self.last = Instant::now();
                 }
@@ -170,13 +175,35 @@ impl Session {
         }
     }
 
+    /// The client says nothing more, but may still hear: it gets what the server has to say.
+    async fn drain(&mut self) -> Done {
+        let until = Instant::now() + self.door.limits.rate.pause;
+        let said_so = timeout(FAREWELL, self.server.output.close()).await;
+        said_so.map_err(|_| Ended::ClientLeft)?.map_err(|_| Ended::ServerLeft)?;
+        loop {
+            let Self { client, server, stop, .. } = self;
+            tokio::select! {
+                () = stop.cancelled() => return Err(Ended::ByUs("the proxy is closing")),
+                there = server.input.some(), if client.output.waiting() < HIGH => {
+                    if !there.map_err(|error| of_server(&error))? {
+                        return Err(Ended::ClientLeft);
+                    }
+                    self.hear_answers()?;
+                }
+                done = client.output.flush(), if client.output.waiting() > 0 => {
+                    done.map_err(|_: OutputError| Ended::ClientLeft)?;
+                }
+                () = sleep_until(until) => return Err(Ended::ClientLeft),
+            }
+        }
+    }
+
     /// Until when something must have happened, and by which bound.
     fn deadline(&self) -> (Instant, Limit) {
-        let limits = &self.door.limits;
         if self.login.is_none() {
-            (self.permit.since() + limits.login_time, Limit::LoginTime)
+            (self.login_until, Limit::LoginTime)
         } else {
-            (self.last + limits.idle_time, Limit::ImapIdleTime)
+            (self.last + self.door.limits.idle_time, Limit::ImapIdleTime)
         }
     }
 
@@ -320,6 +347,7 @@ impl Session {
             }
             Some(Deed::LogOut) if well => {
                 self.login = None;
+                self.login_until = Instant::now() + self.door.limits.login_time;
                 self.open = None;
                 self.permit.logged_out();
             }

@@ -3,7 +3,7 @@
 import queue
 
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, syntax
+from aiosmtpd.smtp import SMTP, AuthResult, syntax
 
 PATIENCE = 60
 
@@ -30,12 +30,20 @@ class Chunked(SMTP):
 
 
 class Server(Controller):
-    def __init__(self, handler, chunked):
+    def __init__(self, handler, chunked, login):
         self.kind = Chunked if chunked else SMTP
+        self.login = login
         super().__init__(handler, hostname="127.0.0.1", port=0)
 
     def factory(self):
-        return self.kind(self.handler, decode_data=False, enable_SMTPUTF8=True)
+        auth = {}
+        if self.login:
+            auth = {"authenticator": self.judge, "auth_require_tls": False, "auth_required": True}
+        return self.kind(self.handler, decode_data=False, enable_SMTPUTF8=True, **auth)
+
+    def judge(self, server, session, envelope, mechanism, said):
+        given = (said.login.decode(), said.password.decode())
+        return AuthResult(success=given == self.login)
 
     def _trigger_server(self):
         # The port is known only now.
@@ -44,12 +52,13 @@ class Server(Controller):
 
 
 class Sink:
-    """`with Sink("8BITMIME", "CHUNKING", "BINARYMIME") as sink`; `sink.port`, `sink.next()`."""
+    """`with Sink("8BITMIME", "CHUNKING", "BINARYMIME") as sink`; `sink.port`, `sink.next()`. With a login
+    it takes nothing from anybody else."""
 
-    def __init__(self, *extensions):
+    def __init__(self, *extensions, login=None):
         self.extensions = set(extensions)
         self.came = queue.Queue()
-        self.server = Server(self, "CHUNKING" in extensions)
+        self.server = Server(self, "CHUNKING" in extensions, login)
 
     async def handle_EHLO(self, server, session, envelope, hostname, responses):
         session.host_name = hostname

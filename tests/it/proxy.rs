@@ -586,6 +586,43 @@ fn a_session_is_bounded() {
 }
 
 #[test]
+fn who_unauthenticates_has_time_again() {
+    let server = ImapServer::start(|peer| {
+        peer.say(GREETING)?;
+        peer.answer("LOGIN", "TAG OK x\r\n")?;
+        peer.line()?;
+        peer.say("n OK x\r\n")?;
+        peer.answer("UNAUTHENTICATE", "TAG OK x\r\n")?;
+        peer.answer("LOGIN", "TAG OK x\r\n")?;
+        peer.line().map(drop)
+    });
+    let proxy = Proxy::before(server.address, nowhere(), &[("limits.login_time", "1 s")]);
+    let mut imap = proxy.log_in("alice@demo.example");
+    // The second of the first login is over.
+    thread::sleep(Duration::from_millis(1100));
+    ask(&mut imap, "n NOOP");
+    ask(&mut imap, "u UNAUTHENTICATE");
+    assert_eq!(ask(&mut imap, "l LOGIN alice secret"), "l OK x\r\n");
+}
+
+#[test]
+fn who_has_said_all_still_hears_the_answers() {
+    let server = ImapServer::start(|peer| {
+        peer.say(GREETING)?;
+        let tag = peer.expect("a FETCH")?;
+        assert!(peer.line().is_err(), "the end is passed on");
+        peer.say(format!("* 1 FETCH (UID 1)\r\n{tag} OK x\r\n"))
+    });
+    let proxy = Proxy::before(server.address, nowhere(), &[]);
+    let mut tcp = std::net::TcpStream::connect(proxy.address).unwrap();
+    io::Write::write_all(&mut tcp, b"a FETCH 1 UID\r\n").unwrap();
+    tcp.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut heard = String::new();
+    io::Read::read_to_string(&mut tcp, &mut heard).unwrap();
+    assert!(heard.ends_with("\r\n* 1 FETCH (UID 1)\r\na OK x\r\n"), "{heard}");
+}
+
+#[test]
 fn it_does_not_start_without_what_it_needs() {
     for (settings, fault) in [
         (&["proxy.imap=x:1", "proxy.smtp=x:1"][..], "proxy.listen: the proxy needs it"),

@@ -3,20 +3,23 @@
 use std::{io, path::Path, sync::Arc};
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_name,
     },
     crypto::{
         CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature,
         verify_tls13_signature,
     },
     pki_types::{CertificateDer, ServerName, UnixTime},
+    server::ParsedCertificate,
 };
 use rustls_platform_verifier::Verifier;
 use tokio::net::TcpStream;
 use tokio_rustls::{Connect, TlsConnector};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{TlsError, chain};
 
@@ -25,7 +28,8 @@ use super::{TlsError, chain};
 pub struct ClientTls(pub(super) TlsConnector);
 
 impl ClientTls {
-    /// Believes whom this machine believes, and whom the certificates in the file vouch for.
+    /// Believes whom this machine believes, and whom the certificates in the file vouch for: as those of
+    /// authorities, or as those of the very servers.
     pub fn verified(extra: Option<&Path>) -> Result<Self, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let extra = extra.map(chain).transpose()?.unwrap_or_default();
@@ -34,9 +38,10 @@ impl ClientTls {
             match Verifier::new_with_extra_roots(extra.clone(), Arc::clone(&provider)) {
                 Ok(verifier) => Arc::new(verifier),
                 Err(error) if extra.is_empty() => return Err(error.into()),
-                Err(_) => only(extra, Arc::clone(&provider))?,
+                Err(_) => only(extra.clone(), Arc::clone(&provider))?,
             };
-        Self::new(provider, verifier)
+        let named = Named { servers: extra, others: verifier };
+        Self::new(provider, Arc::new(named))
     }
 
     /// Believes anybody: for mail that would else go in clear words (RFC 7435), and nothing more.
@@ -88,6 +93,64 @@ fn only(
         .build()
         .map(|verifier| -> Arc<dyn ServerCertVerifier> { verifier })
         .map_err(|error| TlsError::Library(rustls::Error::General(error.to_string())))
+}
+
+/// Takes the very certificates that were named, for their names and as long as they last: many sign
+/// themselves as authorities too, which no server may be. Others are left to another judge.
+#[derive(Debug)]
+struct Named {
+    servers: Vec<CertificateDer<'static>>,
+    others: Arc<dyn ServerCertVerifier>,
+}
+
+impl ServerCertVerifier for Named {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if !self.servers.iter().any(|named| named == certificate) {
+            return self.others.verify_server_cert(certificate, chain, name, ocsp, now);
+        }
+        let parsed = ParsedCertificate::try_from(certificate)?;
+        verify_server_name(&parsed, name)?;
+        let read = X509Certificate::from_der(certificate);
+        let (_, read) = read.map_err(|_| CertificateError::BadEncoding)?;
+        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        let validity = read.validity();
+        if now < validity.not_before.timestamp() {
+            return Err(CertificateError::NotValidYet.into());
+        }
+        if now > validity.not_after.timestamp() {
+            return Err(CertificateError::Expired.into());
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.others.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.others.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.others.supported_verify_schemes()
+    }
 }
 
 /// Takes any certificate, but holds its owner to what he signs in the handshake.

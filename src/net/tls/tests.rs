@@ -48,6 +48,37 @@ async fn both_ends_derive_the_same_binding_and_talk() {
     assert!(input.line(100).await.unwrap().is_none());
 }
 
+/// A pair for these days of the year 2000 and on, signed by itself as an authority's.
+fn authority(folder: &Path, days: std::ops::Range<u32>) -> ServerTls {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
+    let mut params = CertificateParams::new(vec!["mail.example.org".to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let day = |number: u32| date_time_ymd(2000, 1, 1) + Duration::from_hours(24) * number;
+    (params.not_before, params.not_after) = (day(days.start), day(days.end));
+    let key = KeyPair::generate().unwrap();
+    let (cert_file, key_file) = (folder.join("a.crt"), folder.join("a.key"));
+    fs::write(&cert_file, params.self_signed(&key).unwrap().pem()).unwrap();
+    fs::write(&key_file, key.serialize_pem()).unwrap();
+    fs::set_permissions(&key_file, fs::Permissions::from_mode(0o600)).unwrap();
+    ServerTls::load(&cert_file, &key_file).unwrap()
+}
+
+#[tokio::test]
+async fn a_certificate_that_was_named_holds_though_it_is_an_authoritys() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = authority(folder.path(), 0..36_500);
+    let client = ClientTls::verified(Some(&server.cert_path())).unwrap();
+    assert!(shake(&server, &client, "mail.example.org").await.is_ok());
+    assert!(shake(&server, &client, "other.example.org").await.is_err());
+    let nobody = ClientTls::verified(None).unwrap();
+    assert!(shake(&server, &nobody, "mail.example.org").await.is_err());
+    for days in [0..1, 36_000..36_500] {
+        let server = authority(folder.path(), days);
+        let client = ClientTls::verified(Some(&server.cert_path())).unwrap();
+        assert!(shake(&server, &client, "mail.example.org").await.is_err());
+    }
+}
+
 #[tokio::test]
 async fn the_certificate_holds_for_its_names_and_no_other() {
     let folder = tempfile::tempdir().unwrap();
