@@ -57,9 +57,10 @@ pub struct Incoming {
 }
 
 /// Whether the recipients of a message share one fate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Share {
     /// It is kept for all of them, or for nobody.
+    #[default]
     All,
     /// Each has a result of its own.
     Each,

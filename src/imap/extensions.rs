@@ -375,12 +375,15 @@ pub static EXTENSIONS: &[Extension] = &[
     drafted("CAN-SUBMIT", "draft-royer-lemonade-submit-01", &[
         logged_in("SUBMIT", submit::parse).data(submit::is_data),
     ]),
+    drafted("SUBMIT=EXT", "draft-ietf-lemonade-submit-01", &[
+        logged_in("EHLO", ehlo::parse).reads(),
+    ]),
     Extension {
         capability: "SUBMIT-SERVER=",
         behind: Behind::SubmissionServer,
         source: Source::Draft("draft-ietf-lemonade-submit-01"),
         shown: after_login,
-        rows: &[logged_in("EHLO", ehlo::parse).reads()],
+        rows: &[],
     },
     drafted("SEND", "imap-send-extension", &[
         selected("SEND", send::parse).by_number().still(),

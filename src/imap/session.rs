@@ -29,9 +29,10 @@ use crate::{
     mail::{Actor, Collation, Mail, urls::Urls},
     metrics::{Limit, Metrics},
     net::{self, Connection, Input, LineEnds, Memory, Permit, ServerTls},
+    queue::Unheard,
     sessions::{Entry, Sessions},
     submission::Submission,
-    wire::Names,
+    wire::{Names, address::Address},
 };
 
 /// What all sessions of this door share.
@@ -111,6 +112,8 @@ pub struct Session {
     pub collation: Collation,
     /// Where the last APPEND put its message; None after one that failed.
     pub appended_to: Option<Box<str>>,
+    /// What the client was told last of a message that was not sent, until it shows that it has heard it.
+    pub unheard: Option<Box<Unheard>>,
     /// The tag of the command at work.
     pub tag: String,
     user: Option<User>,
@@ -140,6 +143,7 @@ pub async fn serve(door: Arc<Door>, connection: Connection) {
         login_by: permit.since().checked_add(door.limits.login_time),
         enabled: Enabled::default(),
         appended_to: None,
+        unheard: None,
         collation: Collation::default(),
         tag: String::new(),
         user: None,
@@ -153,6 +157,10 @@ pub async fn serve(door: Arc<Door>, connection: Connection) {
         door,
     };
     let mut ended = session.converse(&mut out).await;
+    if session.unheard.is_some() {
+        // Few sessions ever come here, and all would hold room for this.
+        Box::pin(session.report_unheard()).await;
+    }
     let told_to = session.entry.stop().is_cancelled() && !session.door.sessions.is_closing();
     if told_to && matches!(ended, Err(Error::Bye(Some(Code::Unavailable), _))) {
         // It alone: a client that tries again at once is not let in.
@@ -173,7 +181,13 @@ impl Session {
         out.flush().await?;
         let mut reader = Reader::new(self.input()?.share());
         loop {
-            let request = match self.incoming(&mut reader, out).await? {
+            // What was sent before an answer does not show that it was heard.
+            let was_silent = self.unheard.is_some() && !self.input()?.has_spoken();
+            let incoming = self.incoming(&mut reader, out).await?;
+            if was_silent && !matches!(incoming, Incoming::End) {
+                self.unheard = None;
+            }
+            let request = match incoming {
                 Incoming::End => return Ok(()),
                 Incoming::Bad(tag, error) => {
                     let too_long = matches!(error, Error::Unfit(Some(Code::TooBig), _));
@@ -252,6 +266,15 @@ impl Session {
             }
             // Few sessions ever come here, and all would hold room for this.
             Box::pin(self.tell_unasked(out)).await?;
+        }
+    }
+
+    /// A client that left without another word may not have heard that its message was not sent.
+    async fn report_unheard(&mut self) {
+        let (Some(unheard), Ok(user)) = (self.unheard.take(), self.user()) else { return };
+        let Ok(author) = Address::parse(&user.address) else { return };
+        if let Err(error) = unheard.report(&self.door.submission, &author, now()).await {
+            tracing::error!(session = %self.id, %error, "it is not reported that mail was refused");
         }
     }
 
@@ -444,6 +467,7 @@ impl Session {
         self.metadata = None;
         self.notify = None;
         self.appended_to = None;
+        self.unheard = None;
         self.collation = Collation::default();
         self.bad = 0;
     }

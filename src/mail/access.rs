@@ -163,7 +163,7 @@ impl Found {
         if self.rights.meet(any) { Ok(self.handle()) } else { Err(refusal(self.rights)) }
     }
 
-    fn handle(self) -> Mailbox {
+    pub(super) fn handle(self) -> Mailbox {
         Mailbox {
             id: self.row.id,
             account: self.row.account,

@@ -215,7 +215,9 @@ fn advice(action: Action, to: &QueuedRecipient) -> Option<&'static str> {
             "The server there knows only addresses and subjects in plain letters (A to Z)."
         }
         Status(5, 7, _) => "The server there does not want this message, or none from you.",
-        Status(4, ..) => "This was tried many times, for days. Please try again later.",
+        Status(4, ..) if to.attempts > 0 => {
+            "This was tried many times, for days. Please try again later."
+        }
         _ => return None,
     })
 }

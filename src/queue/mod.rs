@@ -23,6 +23,7 @@ mod sink;
 mod source;
 #[cfg(test)]
 mod tests;
+mod unheard;
 mod worker;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,6 +36,7 @@ pub use self::{
     client::{Login, Security, Times},
     courier::{Courier, Errand, Undelivered},
     retry::Schedule,
+    unheard::Unheard,
 };
 use crate::{
     net::{ClientTls, Memory, dns::Resolver},

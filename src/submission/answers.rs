@@ -161,20 +161,29 @@ impl Answers {
         }
     }
 
+    /// Each recipient, and what became of the message for it.
+    pub fn fates(&self) -> impl Iterator<Item = (&str, &Answer)> {
+        self.recipients.iter().map(|(to, answer)| {
+            let own = self.for_all().or_else(|| answer.is_refusal().then_some(answer));
+            let told =
+                own.unwrap_or_else(|| if self.data.is_refusal() { &self.data } else { answer });
+            (to.as_str(), told)
+        })
+    }
+
+    /// What is said to everybody, since the sender is refused.
+    fn for_all(&self) -> Option<&Answer> {
+        Some(&self.sender.1).filter(|answer| answer.is_refusal())
+    }
+
     /// One line for each recipient: its address, and what became of the message for it; at most so many
     /// octets, in whole lines. Where nobody is known as a recipient the address is `<>`.
     pub fn status(&self, most: usize) -> String {
-        let for_all = Some(&self.sender.1).filter(|answer| answer.is_refusal());
-        let line = |to: &str, answer: &Answer| {
-            let own = for_all.or_else(|| answer.is_refusal().then_some(answer));
-            let told =
-                own.unwrap_or_else(|| if self.data.is_refusal() { &self.data } else { answer });
-            format!("{} {told}", if to.is_empty() { "<>" } else { to })
-        };
-        let mut lines: Vec<_> =
-            self.recipients.iter().map(|(to, answer)| line(to, answer)).collect();
+        let line =
+            |to: &str, told: &Answer| format!("{} {told}", if to.is_empty() { "<>" } else { to });
+        let mut lines: Vec<_> = self.fates().map(|(to, told)| line(to, told)).collect();
         if lines.is_empty() {
-            lines.push(line("", &self.data));
+            lines.push(line("", self.for_all().unwrap_or(&self.data)));
         }
         let mut text = String::new();
         for line in lines {

@@ -16,11 +16,11 @@ use crate::{
 /// Octets of a line's argument that are told.
 const TOLD: usize = 320;
 
-/// The lines of an envelope, each understood.
+/// The lines of an envelope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lines {
     mail: Mail,
-    recipients: Vec<Rcpt>,
+    recipients: Vec<Result<Rcpt, BadLine>>,
 }
 
 /// A line that is none of an envelope.
@@ -76,54 +76,24 @@ impl Lines {
     /// # Errors
     /// The first line that can't be read, or the one that is missing.
     pub fn parse(text: &[u8], most: usize) -> Result<Self, BadLine> {
-        let (mut mail, mut recipients) = (None, Vec::new());
-        let mut number = 0_usize;
-        for line in text.split(|octet| *octet == b'\n') {
-            number = number.saturating_add(1);
-            let line = line.strip_suffix(b"\r").unwrap_or(line).trim_ascii_end();
-            if line.is_empty() {
-                continue;
-            }
-            let step = if mail.is_none() { Step::Mail } else { Step::Rcpt };
-            let bad =
-                |step, fault: LineFault| BadLine { number, step, argument: argument(line), fault };
-            let text = str::from_utf8(line).map_err(|_| bad(step, LineFault::NotUtf8))?;
-            let arguments = |verb: &str| {
-                let (start, rest) = text.split_at_checked(verb.len())?;
-                start.eq_ignore_ascii_case(verb).then_some(rest)
-            };
-            if let Some(arguments) = arguments("MAIL ") {
-                if mail.is_some() {
-                    return Err(bad(Step::Mail, LineFault::Order("one MAIL FROM")));
-                }
-                let read = parameters::mail(arguments);
-                mail = Some(read.map_err(|fault| bad(Step::Mail, fault.into()))?);
-            } else if let Some(arguments) = arguments("RCPT ") {
-                if mail.is_none() {
-                    return Err(bad(Step::Mail, LineFault::Order("MAIL FROM first")));
-                }
-                if recipients.len() >= most {
-                    return Err(bad(Step::Rcpt, LineFault::TooMany));
-                }
-                let read = parameters::rcpt(arguments);
-                recipients.push(read.map_err(|fault| bad(Step::Rcpt, fault.into()))?);
-            } else {
-                return Err(bad(
-                    step,
-                    LineFault::Order("MAIL FROM:<address> or RCPT TO:<address>"),
-                ));
-            }
+        let lines = Self::parse_any(text, most)?;
+        let bad = lines.recipients.iter().find_map(|rcpt| rcpt.as_ref().err());
+        match bad {
+            Some(bad) => Err(bad.clone()),
+            None => Ok(lines),
         }
-        let missing = |step, what| BadLine {
-            number,
-            step,
-            argument: String::new(),
-            fault: LineFault::Order(what),
-        };
-        let mail = mail.ok_or_else(|| missing(Step::Mail, "MAIL FROM first"))?;
-        if recipients.is_empty() {
-            return Err(missing(Step::Rcpt, "no recipients"));
-        }
+    }
+
+    /// The same, though a recipient that can't be read, or is one too many, does not spoil the others.
+    ///
+    /// # Errors
+    /// The first line that can't be read when one can't that is no recipient's, or the one that is
+    /// missing.
+    pub fn parse_any(text: &[u8], most: usize) -> Result<Self, BadLine> {
+        let mut recipients = Vec::new();
+        let mail = read(text, most, &mut recipients);
+        let earlier = || recipients.iter().find_map(|rcpt| rcpt.as_ref().err().cloned());
+        let mail = mail.map_err(|bad| earlier().unwrap_or(bad))?;
         Ok(Self { mail, recipients })
     }
 
@@ -132,31 +102,106 @@ impl Lines {
         self,
         postmaster: impl Fn() -> Result<Address, Refusal>,
     ) -> Result<Envelope, BadLine> {
+        let (envelope, bad) = self.envelope_of_good(postmaster);
+        match bad.into_iter().next() {
+            Some((_, bad)) => Err(bad),
+            None => Ok(envelope),
+        }
+    }
+
+    /// The envelope without those recipients that can't be read or written to, and these with their
+    /// places among all.
+    pub fn envelope_of_good(
+        self,
+        postmaster: impl Fn() -> Result<Address, Refusal>,
+    ) -> (Envelope, Vec<(usize, BadLine)>) {
         let Self { mail, recipients } = self;
         let mut utf8 = mail.utf8 || mail.reverse_path.address().is_some_and(Address::needs_utf8);
-        let mut found = Vec::with_capacity(recipients.len());
-        for (number, rcpt) in recipients.into_iter().enumerate() {
-            let address = match rcpt.path {
-                ForwardPath::Address(address) => address,
-                ForwardPath::Postmaster => postmaster().map_err(|refusal| BadLine {
-                    number: number.saturating_add(2),
-                    step: Step::Rcpt,
-                    argument: "<Postmaster>".to_owned(),
-                    fault: LineFault::Postmaster(refusal),
-                })?,
-            };
-            utf8 |= address.needs_utf8();
-            found.push(Recipient { address, notify: rcpt.notify, orcpt: rcpt.orcpt });
+        let (mut good, mut bad) = (Vec::with_capacity(recipients.len()), Vec::new());
+        for (at, rcpt) in recipients.into_iter().enumerate() {
+            let read = rcpt.and_then(|rcpt| match rcpt.path {
+                ForwardPath::Address(address) => Ok((address, rcpt.notify, rcpt.orcpt)),
+                ForwardPath::Postmaster => match postmaster() {
+                    Ok(address) => Ok((address, rcpt.notify, rcpt.orcpt)),
+                    Err(refusal) => Err(BadLine {
+                        number: at.saturating_add(2),
+                        step: Step::Rcpt,
+                        argument: "<Postmaster>".to_owned(),
+                        fault: LineFault::Postmaster(refusal),
+                    }),
+                },
+            });
+            match read {
+                Ok((address, notify, orcpt)) => {
+                    utf8 |= address.needs_utf8();
+                    good.push(Recipient { address, notify, orcpt });
+                }
+                Err(line) => bad.push((at, line)),
+            }
         }
-        Ok(Envelope {
+        let envelope = Envelope {
             reverse_path: mail.reverse_path,
-            recipients: found,
+            recipients: good,
             ret: mail.ret,
             envid: mail.envid,
             body: mail.body.unwrap_or(Body::EightBit),
             utf8,
-        })
+        };
+        (envelope, bad)
     }
+}
+
+/// Reads all lines; what is no recipient's and can't be read ends it.
+fn read(
+    text: &[u8],
+    most: usize,
+    recipients: &mut Vec<Result<Rcpt, BadLine>>,
+) -> Result<Mail, BadLine> {
+    let (mut mail, mut good, mut number) = (None, 0_usize, 0_usize);
+    for line in text.split(|octet| *octet == b'\n') {
+        number = number.saturating_add(1);
+        let line = line.strip_suffix(b"\r").unwrap_or(line).trim_ascii_end();
+        if line.is_empty() {
+            continue;
+        }
+        let step = if mail.is_none() { Step::Mail } else { Step::Rcpt };
+        let bad =
+            |step, fault: LineFault| BadLine { number, step, argument: argument(line), fault };
+        let text = str::from_utf8(line).map_err(|_| bad(step, LineFault::NotUtf8))?;
+        let arguments = |verb: &str| {
+            let (start, rest) = text.split_at_checked(verb.len())?;
+            start.eq_ignore_ascii_case(verb).then_some(rest)
+        };
+        if let Some(arguments) = arguments("MAIL ") {
+            if mail.is_some() {
+                return Err(bad(Step::Mail, LineFault::Order("one MAIL FROM")));
+            }
+            let read = parameters::mail(arguments);
+            mail = Some(read.map_err(|fault| bad(Step::Mail, fault.into()))?);
+        } else if let Some(arguments) = arguments("RCPT ") {
+            if mail.is_none() {
+                return Err(bad(Step::Mail, LineFault::Order("MAIL FROM first")));
+            }
+            let read = parameters::rcpt(arguments).map_err(|fault| bad(Step::Rcpt, fault.into()));
+            let room =
+                (good < most).then_some(()).ok_or_else(|| bad(Step::Rcpt, LineFault::TooMany));
+            let rcpt = read.and_then(|rcpt| room.map(|()| rcpt));
+            good = good.saturating_add(usize::from(rcpt.is_ok()));
+            recipients.push(rcpt);
+        } else {
+            return Err(bad(step, LineFault::Order("MAIL FROM:<address> or RCPT TO:<address>")));
+        }
+    }
+    let missing = |step, what| BadLine {
+        number,
+        step,
+        argument: String::new(),
+        fault: LineFault::Order(what),
+    };
+    if mail.is_some() && recipients.is_empty() {
+        return Err(missing(Step::Rcpt, "no recipients"));
+    }
+    mail.ok_or_else(|| missing(Step::Mail, "MAIL FROM first"))
 }
 
 /// What stands behind the colon, as far as it is told.
@@ -227,6 +272,18 @@ mod tests {
         let none = Lines::parse(b"MAIL FROM:<>\nRCPT TO:<Postmaster>", 9).unwrap();
         let bad = none.envelope(|| Err(Refusal::NoPostmaster)).unwrap_err();
         assert_eq!(bad.fault, LineFault::Postmaster(Refusal::NoPostmaster));
+    }
+
+    #[test]
+    fn a_recipient_that_cannot_be_read_need_not_spoil_the_others() {
+        let text = b"MAIL FROM:<a@x>\nRCPT TO:<b>\nRCPT TO:<b@x>\nRCPT TO:<c@x> X=y\nRCPT TO:<d@x>";
+        let lines = Lines::parse_any(text, 1).unwrap();
+        let (envelope, bad) = lines.envelope_of_good(|| Err(Refusal::NoPostmaster));
+        assert_eq!(envelope.recipients.len(), 1);
+        let bad: Vec<_> = bad.iter().map(|(at, bad)| (*at, bad.argument.as_str())).collect();
+        assert_eq!(bad, [(0, "<b>"), (2, "<c@x> X=y"), (3, "<d@x>")]);
+        let spoilt = Lines::parse_any(b"MAIL FROM:<a@x>\nRCPT TO:<b>\nDATA", 9).unwrap_err();
+        assert_eq!(spoilt.number, 2);
     }
 
     proptest! {

@@ -9,6 +9,8 @@
 //! [`Submission::send_stored`] sends a message from the mailbox it lies in, and the agent of `queued.rs` does
 //! so for users who mark theirs with `$Queued`.
 //!
+//! [`Submission::post`] sends one that its author hands in with an envelope of its own, or other wishes.
+//!
 //! What SMTP answers to all that has its codes in `answer.rs`, whatever the door.
 
 mod addressed;
@@ -21,6 +23,7 @@ mod lines;
 mod list;
 mod parcel;
 mod passing;
+mod posted;
 mod queued;
 mod stored;
 mod submit;
@@ -35,6 +38,7 @@ pub use self::{
     lines::{BadLine, LineFault, Lines},
     parcel::Parcel,
     passing::{Passage, mended},
+    posted::{Posted, Posting, Wanted, Wishes},
     queued::{Clock, Queued},
     stored::{Cause, Said, Stored, Unsent},
     submit::{Author, Error, Outcome, Outgoing, Settings, Submission, Taken},

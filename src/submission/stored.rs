@@ -62,7 +62,7 @@ pub enum Cause {
     /// Its envelope can't be read.
     Envelope,
     /// A part of it can't be put in.
-    Part,
+    Part(SkeletonError),
     /// It was not taken.
     Refused(Error),
 }
@@ -92,11 +92,9 @@ impl Unsent {
         Self { answers: Box::new(Answers::unaddressed(error)), cause: Cause::Envelope }
     }
 
-    fn skeleton(envelope: &Envelope, error: &SkeletonError) -> Self {
-        Self {
-            answers: Box::new(Answers::to_data(envelope, Answer::from(error))),
-            cause: Cause::Part,
-        }
+    fn skeleton(envelope: &Envelope, error: SkeletonError) -> Self {
+        let answers = Box::new(Answers::to_data(envelope, Answer::from(&error)));
+        Self { answers, cause: Cause::Part(error) }
     }
 
     fn refused(envelope: &Envelope, error: Error) -> Self {
@@ -150,7 +148,7 @@ impl Submission {
         let header = spool.header().map_err(failed)?;
         let envelope = self.envelope(draft, said, by_header, &header)?;
         let message = urls.expand(&actor, Some(&draft.mailbox), spool).await;
-        let message = message.map_err(|error| Unsent::skeleton(&envelope, &error))?;
+        let message = message.map_err(|error| Unsent::skeleton(&envelope, error))?;
         let outgoing = self.outgoing(envelope.clone(), message, word, trace, &actor);
         let copy_to = draft.copy_to.clone().map(|name| CopyTo { by: actor.account, name });
         let along = Along { copy_to, source: Some(source) };
@@ -159,7 +157,7 @@ impl Submission {
         sent.map_err(|error| Unsent::refused(&envelope, error))
     }
 
-    fn outgoing(
+    pub(super) fn outgoing(
         &self,
         envelope: Envelope,
         message: Spool,
@@ -213,7 +211,7 @@ impl Submission {
         Ok(envelope)
     }
 
-    fn count_bad(&self, bad: &BadLine) {
+    pub(super) fn count_bad(&self, bad: &BadLine) {
         if bad.fault == super::LineFault::TooMany {
             self.delivery().metrics().exceeded(Limit::SubmissionRecipientsMax);
         }

@@ -1,71 +1,150 @@
-//! SUBMIT (draft-royer-lemonade-submit-01): a message is sent to whom its header names, over the very
-//! connection on which mail is read. What it names of the store is put in first.
+//! SUBMIT: a message is sent over the very connection on which mail is read. What it names of the store
+//! is put in first.
 //!
-//! All get it or nobody does. The words of a refusal are the draft's: what is wrong in general, a comma,
-//! then the recipients that are refused, with commas between.
+//! In its plain form (draft-royer-lemonade-submit-01) it goes to whom its header names, and all get it or
+//! nobody does. The words of a refusal are the draft's: what is wrong in general, a comma, then the
+//! recipients that are refused, with commas between. With a list (draft-ietf-lemonade-submit-01 §4.1.4)
+//! the client wishes for more, and is told what SMTP would have answered; see [`wished`].
+
+mod wished;
+mod wishes;
 
 use jiff::Timestamp;
 
+use self::wishes::wishes;
 use super::{Command, Parsed, Running};
 use crate::{
     delivery::Share,
     ids::trace_id,
     imap::{
         error::Error,
-        incoming::{Tail, nothing_more},
+        incoming::{self, Data, bad_url, behind, catenate, nothing_more, waiting},
         reply::{Code, Done, Replies},
         session::Session,
     },
-    mail::{self, Spool, skeleton::SkeletonError},
-    net::Literal,
-    submission::{self, Author, Outgoing, addressed},
-    wire::{Cursor, Syntax, envelope::Envelope},
+    mail::{self, Draft, Spool, skeleton::SkeletonError, urls::LinkError},
+    submission::{self, Author, Outgoing, Wishes, addressed},
+    wire::{Cursor, Names, envelope::Envelope},
 };
 
 struct Submit {
-    literal: Literal,
+    /// None: the plain form.
+    wishes: Option<Wishes>,
+    message: Message,
 }
 
-/// `"SUBMIT" SP (literal / literal8)`
+/// Where the message is.
+enum Message {
+    /// It comes now.
+    Sent(Data),
+    /// It lies where this URL says.
+    Named(String),
+}
+
+/// `"SUBMIT" SP ["(" item *(SP item) ")" SP] (literal / literal8 / "URL" SP astring / "CATENATE" SP "("
+/// cat-part *(SP cat-part) ")")`
 pub fn parse(args: &mut Cursor<'_>) -> Parsed {
     args.space()?;
-    let begins = matches!(args.rest(), [b'{', ..] | [b'~', b'{', ..]);
-    let literal = Literal::announced_by(args.rest()).filter(|_| begins);
-    let literal = literal.ok_or(Syntax::Expected("a literal with the message"))?;
-    Ok(Box::new(Submit { literal }))
+    let mut read = None;
+    if args.at_list() {
+        read = Some(wishes(args)?);
+        args.space()?;
+    }
+    let message = if args.take_word("URL") {
+        args.space()?;
+        let url = args.astring_text()?.into_owned();
+        args.end()?;
+        Message::Named(url)
+    } else if args.take_word("CATENATE") {
+        Message::Sent(Data::Parts(catenate(args)?))
+    } else {
+        let literal = waiting(args, "a literal with the message")?;
+        Message::Sent(Data::Literal { literal, utf8: false })
+    };
+    Ok(Box::new(Submit { wishes: read, message }))
 }
 
-/// Every literal of it is the message.
-pub fn is_data(_: &[u8]) -> bool {
+/// Is the literal at the end of these arguments message data, and no value of the list, nor a URL?
+pub fn is_data(args: &[u8]) -> bool {
+    let mut args = Cursor::new(args).with_names(Names::Utf8);
+    if args.space().is_err() {
+        return true;
+    }
+    if args.at_list() {
+        if wishes(&mut args).is_err() {
+            return !breaks_off(&args);
+        }
+        if args.space().is_err() {
+            return true;
+        }
+    }
+    if args.take_word("URL") {
+        return args.space().is_err() || !breaks_off(&args);
+    }
+    if args.take_word("CATENATE") {
+        return catenate(&mut args).map_or(true, |parts| behind(parts).err() != Some(true));
+    }
     true
+}
+
+/// Is nothing left but a literal that has not come?
+fn breaks_off(args: &Cursor<'_>) -> bool {
+    waiting(args, "").is_ok()
 }
 
 impl Command for Submit {
     fn run<'a>(self: Box<Self>, session: &'a mut Session, out: &'a mut Replies) -> Running<'a> {
         Box::pin(async move {
-            let literal = self.literal;
-            if literal.size > session.door.limits.message {
-                session.swallow(literal).await?;
-                return Err(Error::no(Code::TooBig, "the message is too large,"));
+            let Self { wishes, message } = *self;
+            match wishes {
+                None => plain(session, message, out).await,
+                Some(wishes) => wished::run(session, wishes, message, out).await,
             }
-            let spool = match session.message(literal, out).await {
-                Ok(spool) => spool,
-                Err(error @ (Error::Bye(..) | Error::Connection(_) | Error::Bad(_))) => {
-                    if matches!(error, Error::Bad(_)) {
-                        session.swallow_rest().await?;
-                    }
-                    return Err(error);
-                }
-                Err(error) => {
-                    session.swallow_rest().await?;
-                    return Err(in_general(&error.to_string()));
-                }
-            };
-            nothing_more(session, Tail::Unread { utf8: false }, out).await?;
-            submit(session, spool).await?;
-            Ok(Done::ok("SUBMIT completed"))
         })
     }
+}
+
+/// The message on its way out, and where it lies if it lies anywhere as a whole. When it can't be had
+/// the command is read to its end.
+async fn brought(
+    session: &mut Session,
+    message: Message,
+    out: &mut Replies,
+) -> Result<(Spool, Option<Draft>), Error> {
+    let url = match message {
+        Message::Sent(data) => {
+            let (spool, tail) = incoming::octets(session, data, out).await?;
+            nothing_more(session, tail, out).await?;
+            return Ok((spool, None));
+        }
+        Message::Named(url) => url,
+    };
+    let actor = session.actor()?;
+    let open = session.selected().ok().map(|selected| selected.mailbox.clone());
+    let (linked, draft) = match session.door.urls.own_draft(&actor, open.as_ref(), &url).await {
+        Ok(found) => found,
+        Err(LinkError::Mail(error)) => return Err(error.into()),
+        Err(_) => return Err(bad_url(&url)),
+    };
+    let mail = session.mail();
+    let mut spool = mail.spool();
+    if mail.add_linked(&mut spool, linked).await? { Ok((spool, draft)) } else { Err(bad_url(&url)) }
+}
+
+async fn plain(session: &mut Session, message: Message, out: &mut Replies) -> Result<Done, Error> {
+    if let Message::Sent(Data::Literal { literal, .. }) = message
+        && literal.size > session.door.limits.message
+    {
+        session.swallow(literal).await?;
+        return Err(Error::no(Code::TooBig, "the message is too large,"));
+    }
+    let spool = match brought(session, message, out).await {
+        Ok((spool, _)) => spool,
+        Err(error) if error.says_no() => return Err(in_general(&error.to_string())),
+        Err(error) => return Err(error),
+    };
+    submit(session, spool).await?;
+    Ok(Done::ok("SUBMIT completed"))
 }
 
 /// Puts in what the message names, reads its envelope, and hands it over.

@@ -101,7 +101,7 @@ pub fn head(args: &mut Cursor<'_>) -> Result<Head, Syntax> {
 }
 
 /// The literal that is announced here and waits.
-pub(super) fn waiting(args: &Cursor<'_>, what: &'static str) -> Result<Literal, Syntax> {
+pub(in crate::imap) fn waiting(args: &Cursor<'_>, what: &'static str) -> Result<Literal, Syntax> {
     let begins = matches!(args.rest(), [b'{', ..] | [b'~', b'{', ..]);
     let inside = args.rest().contains(&b'\n');
     let literal = Literal::announced_by(args.rest()).filter(|_| begins && !inside);
@@ -109,7 +109,7 @@ pub(super) fn waiting(args: &Cursor<'_>, what: &'static str) -> Result<Literal, 
 }
 
 /// `"(" cat-part …`, behind the word.
-fn catenate(args: &mut Cursor<'_>) -> Result<Parts, Syntax> {
+pub(in crate::imap) fn catenate(args: &mut Cursor<'_>) -> Result<Parts, Syntax> {
     args.space()?;
     args.expect(b'(', "\"(\" behind CATENATE")?;
     if args.peek() == Some(b')') {
@@ -177,7 +177,7 @@ pub(super) fn ends_in_value(text: &[u8]) -> bool {
 }
 
 /// What stands behind parts that have all come; else whether they break off within a URL.
-pub(super) fn behind(mut parts: Parts) -> Result<Vec<u8>, bool> {
+pub(in crate::imap) fn behind(mut parts: Parts) -> Result<Vec<u8>, bool> {
     loop {
         match parts.step() {
             Ok(Step::Url(_)) => {}

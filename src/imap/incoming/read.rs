@@ -52,6 +52,22 @@ pub async fn message(
     data: Data,
     out: &mut Replies,
 ) -> Result<(Prepared, Tail), Error> {
+    let (spool, tail) = octets(session, data, out).await?;
+    match prepare(session, spool).await {
+        Ok(prepared) => Ok((prepared, tail)),
+        Err(error) => {
+            tail.swallow(session).await?;
+            Err(error)
+        }
+    }
+}
+
+/// Reads the octets of one message. When it fails the command is read to its end.
+pub async fn octets(
+    session: &mut Session,
+    data: Data,
+    out: &mut Replies,
+) -> Result<(Spool, Tail), Error> {
     let (spool, tail) = match data {
         Data::Literal { literal, utf8 } => {
             (session.message(literal, out).await, Tail::Unread { utf8 })
@@ -64,12 +80,8 @@ pub async fn message(
             (gathered.map(|()| spool), tail)
         }
     };
-    let prepared = match spool {
-        Ok(spool) => prepare(session, spool).await,
-        Err(error) => Err(error),
-    };
-    match prepared {
-        Ok(prepared) => Ok((prepared, tail)),
+    match spool {
+        Ok(spool) => Ok((spool, tail)),
         Err(error) if is_last(&error) => Err(error),
         Err(error) => {
             tail.swallow(session).await?;
@@ -136,7 +148,7 @@ async fn link(session: &mut Session, spool: &mut Spool, url: &str) -> Result<(),
 }
 
 /// `NO [BADURL "…"]` (RFC 4469 §4.1): whatever is wrong with it is said alike.
-fn bad_url(url: &str) -> Error {
+pub(in crate::imap) fn bad_url(url: &str) -> Error {
     Error::no(Code::BadUrl(url.to_owned()), "the URL names no message or part of yours")
 }
 

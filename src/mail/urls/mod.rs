@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 pub use self::{authorise::GrantError, here::Here};
 use super::{
-    Actor, Mail, Mailbox, Rights,
+    Actor, Draft, Mail, Mailbox, Rights,
     access::{Found, find, still},
     error::Error,
     extract::{Cut, Form},
@@ -127,6 +127,20 @@ impl Urls {
         open: Option<&Mailbox>,
         url: &str,
     ) -> Result<Linked, LinkError> {
+        Ok(self.own_draft(actor, open, url).await?.0)
+    }
+
+    /// The same, and what its user left with it for the time when it is sent, if a whole message is
+    /// named.
+    ///
+    /// # Errors
+    /// All of [`LinkError`].
+    pub async fn own_draft(
+        &self,
+        actor: &Actor,
+        open: Option<&Mailbox>,
+        url: &str,
+    ) -> Result<(Linked, Option<Draft>), LinkError> {
         let url = Text::parse(url)?;
         let (here, open, account) = (Arc::clone(&self.here), open.cloned(), actor.account);
         let by = By { follower: Follower::User(account), now: actor.origin.at };
@@ -146,7 +160,12 @@ impl Urls {
                 (None, Some(open)) => still(r, open, Rights::READ),
                 (None, None) => return Err(LinkError::NoMessage),
             };
-            link(r, &readable(found)?, message)
+            let found = readable(found)?;
+            let linked = link(r, &found, message)?;
+            let whole = message.section.is_none() && message.partial.is_none();
+            let uid = Uid::new(message.uid).filter(|_| whole);
+            let draft = uid.map(|uid| Draft::find(r, account, &found.handle(), uid));
+            Ok((linked, draft.transpose()?.flatten()))
         })
         .await
     }
