@@ -7,12 +7,10 @@ use super::{
 };
 use crate::store::ScramKeys;
 
-/// SCRAM rounds of an account whose main password may be used with SCRAM: people choose it, so a
-/// thief of the keys shall have work. Cyrus SASL, and with it mutt and mbsync, refuses more.
+/// SCRAM rounds of every account, those that are not there included: another number would tell that one
+/// is. People choose main passwords, so a thief of their keys shall have work. Cyrus SASL, and with it
+/// mutt and mbsync, refuses more.
 pub const ROUNDS: u32 = 65_536;
-
-/// SCRAM rounds of an account that has keys of app passwords alone, which are random.
-const DEVICE_ROUNDS: u32 = 4_096;
 
 /// The account's one salt and iteration count.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,10 +22,9 @@ pub struct Salted {
 }
 
 impl Salted {
-    /// For a new account; `scram` says whether its main password may be used with SCRAM.
-    pub fn new(scram: bool) -> Result<Self, PasswordError> {
-        let rounds = if scram { ROUNDS } else { DEVICE_ROUNDS };
-        Ok(Self { salt: random::<SALT>()?.to_vec(), rounds })
+    /// For a new account.
+    pub fn new() -> Result<Self, PasswordError> {
+        Ok(Self { salt: random::<SALT>()?.to_vec(), rounds: ROUNDS })
     }
 }
 
@@ -82,14 +79,14 @@ mod tests {
     #[tokio::test]
     async fn a_main_password_without_scram_has_no_keys() {
         let password = || Secret::new("correct horse".to_owned());
-        let salted = Salted::new(false).unwrap();
+        let salted = Salted::new().unwrap();
         let main = main(password(), salted, false).await.unwrap();
         assert!(main.scram.is_none() && main.hash.starts_with("$argon2id$"));
     }
 
     #[tokio::test]
     async fn an_app_password_is_stored_by_hash_and_keys() {
-        let salted = Salted::new(false).unwrap();
+        let salted = Salted::new().unwrap();
         let made = app(salted.clone()).await.unwrap();
         assert_eq!(made.secret, app_secret(&made.password));
         assert_eq!(made.scram, derive(&made.password, &salted.salt, salted.rounds));

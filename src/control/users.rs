@@ -136,7 +136,7 @@ fn new_password(password: String) -> Result<Secret, Refusal> {
 
 async fn add(State(house): State<Arc<House>>, Json(new): Json<NewUser>) -> Answer<User> {
     let address = Address::parse(&new.address)?;
-    let salted = Salted::new(new.scram)?;
+    let salted = Salted::new()?;
     let main = fresh::main(new_password(new.password)?, salted.clone(), new.scram).await?;
     let account = store::NewAccount {
         address: address.to_string(),

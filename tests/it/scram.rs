@@ -90,3 +90,27 @@ fn within_tls_the_proof_is_bound_to_the_connection() {
     let refused = log_in(&mut smtp, "SCRAM-SHA-256", &misled, PASSWORD);
     assert!(!refused.starts_with("235 "), "{refused}");
 }
+
+/// How often the password is hashed, by the challenge that an address gets.
+fn rounds(smtp: &mut Connection, address: &str) -> String {
+    let start = BASE64.encode(format!("n,,n={address},r=fyko+d2lbbFgONRv9qkxdawL"));
+    let challenge = smtp.command(&format!("AUTH SCRAM-SHA-256 {start}")).unwrap();
+    let challenge = BASE64.decode(challenge.strip_prefix("334 ").unwrap()).unwrap();
+    assert!(smtp.command("*").unwrap().starts_with("501"));
+    String::from_utf8(challenge).unwrap().rsplit_once(",i=").unwrap().1.to_owned()
+}
+
+#[test]
+fn a_challenge_does_not_tell_whether_an_address_exists() {
+    let house = House::open();
+    let add = |address: &str, more: &[&str]| {
+        let add = [&["user", "add", address, "--password-stdin"], more].concat();
+        assert!(house.command(&add, "secret\n").status.success());
+    };
+    add("keyless@demo.example", &["--no-scram"]);
+    add("keyed@demo.example", &[]);
+    let mut smtp = greeted(&house, Service::Submission);
+    let counts = ["keyless", "keyed", "nobody"]
+        .map(|name| rounds(&mut smtp, &format!("{name}@demo.example")));
+    assert!(counts.iter().all(|count| *count == counts[0]), "{counts:?}");
+}
