@@ -287,7 +287,7 @@ fn told(found: Found) -> Told {
 /// The messages of an mbox file, for the tests of what writes one.
 #[cfg(test)]
 pub(super) fn told_by_mbox(path: &Path) -> Vec<Told> {
-    let source = Source { mailbox: String::new(), path: path.to_owned() };
+    let source = Source { mailbox: String::new(), path: path.to_owned(), named: true };
     mbox::read(&source, 1 << 20).unwrap().map(told).collect()
 }
 

@@ -1,11 +1,14 @@
 //! A message on its way into the house, whatever kind of file it comes from.
 
 use std::{
-    io,
+    fs::File,
+    io::{self, Read as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
 use mail_parser::MessageParser;
+use rustix::{fs::OFlags, io::Errno};
 
 /// How much of a message is looked at for its date.
 const HEADER: usize = 65_536;
@@ -49,18 +52,46 @@ impl Unread {
 pub(super) struct Source {
     pub(super) mailbox: String,
     pub(super) path: PathBuf,
+    /// It was named itself, and not found in a folder.
+    pub(super) named: bool,
 }
 
-/// Octets as they are read from a file that must not be larger than `max`.
+/// Octets as they are read from a file of a folder that must not be larger than `max`.
 pub(super) fn read_bounded(path: &Path, max: u64) -> io::Result<Vec<u8>> {
-    use io::Read;
+    read_all(open(path)?, max)
+}
+
+/// The same of a source.
+pub(super) fn read_source(source: &Source, max: u64) -> io::Result<Vec<u8>> {
+    read_all(open_source(source)?, max)
+}
+
+fn read_all(file: File, max: u64) -> io::Result<Vec<u8>> {
     let mut octets = Vec::new();
-    let file = std::fs::File::open(path)?;
     file.take(max.saturating_add(1)).read_to_end(&mut octets)?;
     if u64::try_from(octets.len()).is_ok_and(|len| len > max) {
         return Err(too_large(max));
     }
     Ok(octets)
+}
+
+/// Opens a file of a folder that somebody else has filled: a link could lead to what is not his, and a
+/// pipe never ends.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
+    let no_file = || io::Error::other("a link or a special file is not read");
+    let opened = File::options().read(true).custom_flags(flags).open(path);
+    let file = opened.map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::LOOP | Errno::NXIO) => no_file(),
+        _ => error,
+    })?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(no_file()) }
+}
+
+/// Opens a file that was named by whoever imports, or lies in a folder.
+pub(super) fn open_source(source: &Source) -> io::Result<File> {
+    if source.named { File::open(&source.path) } else { open(&source.path) }
 }
 
 /// The refusal of a message above the limit.

@@ -43,7 +43,7 @@ pub(super) fn sources(root: &Path) -> io::Result<Vec<Source>> {
         let mailbox = mailbox(folder.strip_prefix(root).unwrap_or_else(|_| Path::new("")));
         for part in ["cur", "new"].map(|part| folder.join(part)) {
             if part.is_dir() {
-                let file = |path| Source { mailbox: mailbox.clone(), path };
+                let file = |path| Source { mailbox: mailbox.clone(), path, named: false };
                 sources.extend(files(&part)?.into_iter().map(file));
             }
         }
@@ -179,6 +179,25 @@ mod tests {
             ]
         );
         assert!(found.iter().all(|letter| letter.date.is_some()));
+    }
+
+    #[test]
+    fn links_and_pipes_in_a_folder_are_not_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let elsewhere = root.path().join("secret");
+        std::fs::write(&elsewhere, "Subject: not yours\n\n").unwrap();
+        let cur = root.path().join("md/cur");
+        std::fs::create_dir_all(&cur).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, cur.join("1:2,S")).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, cur.join("2:2,S"), 0o600.into()).unwrap();
+        std::fs::hard_link(&elsewhere, cur.join("3:2,S")).unwrap();
+        let found = sources(&root.path().join("md")).unwrap();
+        let mut keywords = Keywords::default();
+        let read: Vec<_> = found.iter().map(|source| read(source, &mut keywords, 100)).collect();
+        let refused = |at: usize| read[at].as_ref().unwrap_err().to_string();
+        assert!(refused(0).ends_with("a link or a special file is not read"), "{}", refused(0));
+        assert!(refused(1).ends_with("a link or a special file is not read"), "{}", refused(1));
+        assert!(read[2].is_ok());
     }
 
     #[test]

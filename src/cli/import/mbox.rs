@@ -4,14 +4,15 @@
 //! ([`notes`](crate::cli::notes)).
 
 use std::{
-    fs::File,
     io::{self, BufRead, BufReader},
     path::Path,
 };
 
 use jiff::{civil, tz::TimeZone};
 
-use super::letter::{Found, Letter, Source, Unread, files, folders, own_date, too_large};
+use super::letter::{
+    Found, Letter, Source, Unread, files, folders, open_source, own_date, too_large,
+};
 use crate::cli::notes::{self, trimmed};
 
 /// How deep folders of mbox files may lie in each other.
@@ -43,7 +44,7 @@ const ZONES: [(&str, i32); 16] = [
 /// The mbox files at a path: itself, or all below it with their folders as mailboxes.
 pub(super) fn sources(path: &Path) -> io::Result<Vec<Source>> {
     if !path.is_dir() {
-        return Ok(vec![Source { mailbox: String::new(), path: path.to_owned() }]);
+        return Ok(vec![Source { mailbox: String::new(), path: path.to_owned(), named: true }]);
     }
     let mut sources = Vec::new();
     for folder in folders(path, DEPTH)? {
@@ -54,7 +55,7 @@ pub(super) fn sources(path: &Path) -> io::Result<Vec<Source>> {
             let name = parts.join("/").replace("&AC4-", ".");
             let inbox = name.eq_ignore_ascii_case("inbox");
             let mailbox = if inbox { String::new() } else { name };
-            sources.push(Source { mailbox, path: file });
+            sources.push(Source { mailbox, path: file, named: false });
         }
     }
     Ok(sources)
@@ -62,7 +63,7 @@ pub(super) fn sources(path: &Path) -> io::Result<Vec<Source>> {
 
 /// Reads the messages of one file, each at most `max` octets long.
 pub(super) fn read(source: &Source, max: u64) -> Result<impl Iterator<Item = Found>, Unread> {
-    let file = File::open(&source.path).map_err(|cause| Unread::at(&source.path, cause))?;
+    let file = open_source(source).map_err(|cause| Unread::at(&source.path, cause))?;
     let name = source.path.display().to_string();
     Ok(Reader::new(BufReader::new(file), name, source.mailbox.clone(), max))
 }
