@@ -58,7 +58,8 @@ section! {
         /// Its password.
         password: Option<Secret> = None => "\"secret\"",
         /// How the connection to the smarthost is secured: "opportunistic", "starttls", "tls" or
-        /// "none". A password is never sent in the clear, except to loopback.
+        /// "none". A password is never sent in the clear, except to loopback, and "opportunistic" with a
+        /// password means "starttls" elsewhere.
         tls: Security = Security::Opportunistic,
     }
 }

@@ -60,11 +60,15 @@ fn outside(house: &House) -> Result<Outside, Error> {
     })
 }
 
-/// A smarthost is spoken to as the owner says.
+/// A smarthost is spoken to as the owner says; but a password leaves this machine only to who can show
+/// that it is the smarthost.
 fn relay(config: &Config) -> Option<Relay> {
     let outbound = &config.outbound;
     let relay = outbound.relay.as_ref()?;
     let security = match outbound.tls {
+        config::Security::Opportunistic if outbound.user.is_some() && !relay.is_loopback() => {
+            Security::StartTls
+        }
         config::Security::Opportunistic => Security::Opportunistic,
         config::Security::StartTls => Security::StartTls,
         config::Security::Tls => Security::Tls,
