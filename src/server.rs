@@ -135,7 +135,10 @@ impl Server {
         let signals = Signals::listen()?;
         net::tls::install_provider();
         let config = &loaded.config;
-        let house = Arc::new(open_house(&loaded).await?);
+        let house = open_house(&loaded).await.map_err(|error| {
+            if error.is_in_use() { fitness::in_use(&loaded).into() } else { Error::House(error) }
+        })?;
+        let house = Arc::new(house);
         bounds::log_peers(&config.limits, &house.metrics).install();
         let tls = if let (Some(cert), Some(key)) = (&config.tls.cert, &config.tls.key) {
             ServerTls::load(cert, key)

@@ -139,6 +139,12 @@ pub(super) fn certificate(loaded: &Loaded, error: &TlsError) -> Error {
     }
 }
 
+/// Another process has the data directory open.
+pub(super) fn in_use(loaded: &Loaded) -> Error {
+    let what = format!("{}: another mailade is at work there", loaded.config.data_dir.display());
+    loaded.unusable("data_dir", what, "end that one, or name another folder")
+}
+
 /// An address of this key cannot be listened on.
 pub(super) fn address(loaded: &Loaded, key: &str, fault: &BindError) -> Error {
     let BindError { address, cause } = fault;

@@ -203,6 +203,21 @@ fn an_address_in_use_stops_the_start() {
 }
 
 #[test]
+fn a_data_directory_in_use_stops_the_start() {
+    let house = House::open();
+    // It waits for a while: the other one may be about to end.
+    let second = house.command(&["serve"], "");
+    let said = String::from_utf8(second.stderr).unwrap();
+    let data = house.data_dir();
+    let wanted = format!(
+        "data_dir: {}: another mailade is at work there; end that one, or name another folder\n",
+        data.display()
+    );
+    assert!(said.ends_with(&wanted) && said.starts_with("mailade: "), "{said}");
+    assert_eq!(second.status.code(), Some(2));
+}
+
+#[test]
 fn a_hangup_with_a_pair_that_cannot_be_used_keeps_the_old_one_and_says_so_once() {
     let house = House::open();
     let before = house.connect(Service::Submissions).certificate();
