@@ -44,7 +44,9 @@ impl Queue {
             }
             Self::Remove { id } => {
                 access.delete("queue", &[("id", id.to_string().as_str())]).await?;
-                out::line(format_args!("removed {id}"));
+                out::line(format_args!(
+                    "removed {id}; an attempt under way still comes to its end"
+                ));
             }
         }
         Ok(())

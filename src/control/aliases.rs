@@ -9,7 +9,11 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{now, refusal::Answer, users};
+use super::{
+    now,
+    refusal::{Answer, Refusal},
+    users,
+};
 use crate::{
     events::{Door, Origin},
     server::House,
@@ -54,6 +58,10 @@ async fn list(State(house): State<Arc<House>>, Query(of): Query<Of>) -> Answer<V
 }
 
 async fn add(State(house): State<Arc<House>>, Json(new): Json<Alias>) -> Answer<Alias> {
+    if matches!(new.alias.split_once('@'), Some(("" | "*", _))) {
+        let other = "for all mail to a domain's unknown users there is `domain catch-all`";
+        return Err(Refusal::bad(format!("an alias is one address; {other}")));
+    }
     let alias = Address::parse(&new.alias)?;
     let domain = alias.domain().ascii().to_owned();
     let key = users::key(&new.address)?;

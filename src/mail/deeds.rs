@@ -110,7 +110,9 @@ impl Mail {
                         count += 1;
                     }
                 }
-                tx.check_quota(to.account, octets, count, quota)?;
+                if count > 0 {
+                    tx.check_quota(to.account, octets, count, quota)?;
+                }
                 let copied = tx.copy(&from, &uids, &to, rights.marks())?;
                 if annotations::copy(tx, by, &from, &copied, (&to, rights))? {
                     for payer in [by, to.account] {
