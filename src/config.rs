@@ -180,7 +180,8 @@ impl Config {
 
     /// Relative paths start at this folder.
     fn rooted(mut self, folder: &Path) -> Self {
-        let paths = [&mut self.tls.cert, &mut self.tls.key, &mut self.proxy.ca];
+        let Proxy { ca, relay_cert, relay_key, .. } = &mut self.proxy;
+        let paths = [&mut self.tls.cert, &mut self.tls.key, ca, relay_cert, relay_key];
         let others = self.burl.host.values_mut().filter_map(|host| host.ca.as_mut());
         let paths = paths.into_iter().flatten().chain([&mut self.data_dir]).chain(others);
         for path in paths {

@@ -88,6 +88,15 @@ impl Config {
             let allowed = "proxy.relay_user and proxy.relay_password together";
             return Err(wrong(&format!("proxy.relay_{key}"), "stands alone", allowed));
         }
+        if proxy.relay_cert.is_some() != proxy.relay_key.is_some() {
+            let key = if proxy.relay_cert.is_some() { "cert" } else { "key" };
+            let allowed = "proxy.relay_cert and proxy.relay_key together";
+            return Err(wrong(&format!("proxy.relay_{key}"), "stands alone", allowed));
+        }
+        if proxy.relay_cert.is_some() && proxy.smtp_tls == Security::Plain {
+            let what = "a certificate is shown within TLS only";
+            return Err(wrong("proxy.smtp_tls", what, "\"tls\", \"starttls\""));
+        }
         Ok(())
     }
 

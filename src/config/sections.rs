@@ -156,6 +156,11 @@ section! {
         relay_user: Option<String> = None => "\"relay\"",
         /// Its password.
         relay_password: Option<Secret> = None => "\"secret\"",
+        /// A certificate, PEM, that the proxy shows to the submission server. Without a `relay_user` it is
+        /// known as a trusted relay by that alone.
+        relay_cert: Option<PathBuf> = None => "\"relay.pem\"",
+        /// Its private key, PEM, readable by nobody else.
+        relay_key: Option<PathBuf> = None => "\"relay-key.pem\"",
         /// Whose From address is let through: "login", "domain" or "any".
         from: ProxyFrom = ProxyFrom::Domain,
     }

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
-use zeroize::Zeroizing;
 
 use super::session::Session;
 use crate::{
@@ -14,7 +13,7 @@ use crate::{
         imap_client::{ImapClient, ImapError, Ways},
         open,
     },
-    queue::Courier,
+    queue::{Courier, Proof},
     wire::address::Domain,
 };
 
@@ -52,15 +51,6 @@ pub struct Server {
     pub ways: Ways,
 }
 
-/// A login at the submission server that may send for all.
-#[derive(Clone)]
-pub struct Relay {
-    /// Its name there.
-    pub user: String,
-    /// Its password.
-    pub password: Zeroizing<String>,
-}
-
 /// Whose From address is let through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FromRule {
@@ -85,7 +75,7 @@ pub struct Means {
     /// The submission server.
     pub courier: Courier,
     /// Our own login there; without one it is the user's.
-    pub relay: Option<Relay>,
+    pub relay: Option<Proof>,
     /// Whom users may write as.
     pub from: FromRule,
     /// Who looks names up.

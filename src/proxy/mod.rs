@@ -15,4 +15,4 @@ mod session;
 mod submit;
 mod turn;
 
-pub use self::door::{Door, FromRule, Limits, Means, Relay, Server};
+pub use self::door::{Door, FromRule, Limits, Means, Server};

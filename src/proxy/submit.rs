@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::{
-    door::{Door, FromRule, Relay},
+    door::{Door, FromRule},
     login::Login,
 };
 use crate::{
@@ -125,21 +125,21 @@ impl Door {
 
     /// The login at the submission server.
     fn account(&self, login: &Login) -> Result<Option<queue::Login>, Refusal> {
-        if let Some(Relay { user, password }) = &self.means.relay {
+        if let Some(proof) = self.means.relay.clone() {
             let acts_as = login.user.clone();
             // A relay may know nobody but itself, where nobody asks who writes.
             if acts_as.is_none() && self.means.from != FromRule::Any {
                 return Err(Refusal::in_general("your login did not tell the proxy who you are"));
             }
-            let (user, password) = (user.clone(), password.clone());
-            return Ok(Some(queue::Login { acts_as, user, password }));
+            return Ok(Some(queue::Login { acts_as, proof }));
         }
         let secret = login.secret.as_ref();
         let secret = secret.ok_or_else(|| {
             Refusal::in_general("to send; log in by LOGIN or PLAIN: the proxy needs your password")
         })?;
         let imap_client::Login { acts_as, name, password } = secret.clone();
-        Ok(Some(queue::Login { acts_as, user: name, password }))
+        let proof = queue::Proof::Password { user: name, password };
+        Ok(Some(queue::Login { acts_as, proof }))
     }
 
     /// May this user write as this one?

@@ -42,12 +42,24 @@ pub enum Security {
 /// A login at a smarthost.
 #[derive(Clone)]
 pub struct Login {
-    /// As whom one sends, when that is somebody else (the authorization identity of RFC 4616).
+    /// As whom one sends, when that is somebody else (the authorization identity of RFC 4422).
     pub acts_as: Option<String>,
-    /// The user's name there.
-    pub user: String,
-    /// Its password.
-    pub password: Zeroizing<String>,
+    /// What shows who one is.
+    pub proof: Proof,
+}
+
+/// What shows who one is.
+#[derive(Clone)]
+pub enum Proof {
+    /// A name and a password (RFC 4616).
+    Password {
+        /// The user's name there.
+        user: String,
+        /// Its password.
+        password: Zeroizing<String>,
+    },
+    /// The certificate that was shown when TLS was put on (RFC 4422 appendix A).
+    Certificate,
 }
 
 /// How long each step may take (RFC 5321 §4.5.3.2).
@@ -242,19 +254,32 @@ impl Client {
         Ok(())
     }
 
-    /// `AUTH PLAIN` (RFC 4616); a login that fails is the owner's to mend, so mail waits.
+    /// AUTH (RFC 4954); a login that fails is the owner's to mend, so mail waits.
     async fn log_in(mut self, login: &Login) -> Result<Self, Answer> {
         if !self.secured {
             let text = format!("the login at {} needs TLS", self.host);
             return Err(Answer::own(Status(4, 7, 11), text));
         }
-        if !self.offers.auth_plain {
-            let text = format!("{} does not offer AUTH PLAIN", self.host);
+        let acts_as = login.acts_as.as_deref().unwrap_or_default();
+        let (mechanism, offered, message) = match &login.proof {
+            Proof::Password { user, password } => {
+                let message = Zeroizing::new(format!("{acts_as}\0{user}\0{}", &**password));
+                ("PLAIN", self.offers.auth_plain, message)
+            }
+            Proof::Certificate => {
+                ("EXTERNAL", self.offers.auth_external, Zeroizing::new(acts_as.to_owned()))
+            }
+        };
+        if !offered {
+            let text = format!("{} does not offer AUTH {mechanism}", self.host);
             return Err(Answer::own(Status(4, 7, 4), text));
         }
-        let acts_as = login.acts_as.as_deref().unwrap_or_default();
-        let secret = Zeroizing::new(format!("{acts_as}\0{}\0{}", login.user, &*login.password));
-        let command = Zeroizing::new(format!("AUTH PLAIN {}", STANDARD.encode(&*secret)));
+        let mut message = Zeroizing::new(STANDARD.encode(&*message));
+        if message.is_empty() {
+            // A response of no octets (RFC 4954 §4).
+            message.push('=');
+        }
+        let command = Zeroizing::new(format!("AUTH {mechanism} {}", &*message));
         let reply = self.command(&command).await?;
         if reply.code != 235 {
             return Err(reply.answer(&self.host).temporary());

@@ -33,7 +33,7 @@ use self::{
     plan::{Connections, Plan},
 };
 pub use self::{
-    client::{Login, Security, Times},
+    client::{Login, Proof, Security, Times},
     courier::{Courier, Errand, Undelivered},
     retry::Schedule,
     unheard::Unheard,

@@ -316,8 +316,7 @@ async fn a_smarthost_learns_which_user_wrote_and_that_nobody_did() {
         let office = Office::new(script(&["AUTH PLAIN"], &[("AUTH", "235 2.7.0 welcome")])).await;
         let login = login.then(|| Login {
             acts_as: None,
-            user: "us".into(),
-            password: "secret".to_owned().into(),
+            proof: Proof::Password { user: "us".into(), password: "secret".to_owned().into() },
         });
         let (host, port) = ("mx.there.example".into(), office.sink.address.port());
         let relay = Relay { host, port, security: Security::Plain, login };

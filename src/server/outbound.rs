@@ -10,7 +10,7 @@ use crate::{
     config::{self, Config},
     control,
     net::{ClientTls, dns::Resolver},
-    queue::{Login, Outside, Queue, Relay, Schedule, Security, Settings, Times},
+    queue::{Login, Outside, Proof, Queue, Relay, Schedule, Security, Settings, Times},
     submission::Queued,
 };
 
@@ -77,7 +77,7 @@ fn relay(config: &Config) -> Option<Relay> {
     let login = outbound.user.clone().zip(outbound.password.as_ref());
     let login = login.map(|(user, password)| {
         let password = password.reveal().to_owned().into();
-        Login { acts_as: None, user, password }
+        Login { acts_as: None, proof: Proof::Password { user, password } }
     });
     Some(Relay { host: relay.host.clone(), port: relay.port, security, login })
 }

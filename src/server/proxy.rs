@@ -8,13 +8,13 @@ use zeroize::Zeroizing;
 
 use super::{Error, GOODBYE, Services, Signals, bounds, fitness, heard};
 use crate::{
-    config::{self, Config, HostPort, Loaded, ProxyFrom},
+    config::{self, HostPort, Loaded, ProxyFrom},
     metrics::Metrics,
     net::{
         self, ClientTls, Connections, Listener, Memory, Protocol, Resolver, ServerTls,
         imap_client::{Secured, Times, Ways},
     },
-    proxy::{Door, FromRule, Means, Relay, Server},
+    proxy::{Door, FromRule, Means, Server},
     queue::{self, Courier, Outside},
     wire::address::Domain,
 };
@@ -59,7 +59,8 @@ pub fn check(loaded: &Loaded) -> Result<(), config::Error> {
         return Err(loaded.unusable("hostname", what, "name this machine as others know it"));
     }
     own_tls(loaded)?;
-    other_tls(loaded).map(drop)
+    other_tls(loaded)?;
+    relay_tls(loaded).map(drop)
 }
 
 impl Proxy {
@@ -141,6 +142,19 @@ fn other_tls(loaded: &Loaded) -> Result<ClientTls, config::Error> {
     })
 }
 
+/// Whom we believe where mail is handed over, and what we show there.
+fn relay_tls(loaded: &Loaded) -> Result<ClientTls, config::Error> {
+    let proxy = &loaded.config.proxy;
+    let Some((cert, key)) = proxy.relay_cert.as_ref().zip(proxy.relay_key.as_ref()) else {
+        return other_tls(loaded);
+    };
+    ClientTls::identified(proxy.ca.as_deref(), cert, key).map_err(|error| {
+        let remedy =
+            "proxy.relay_cert must hold a certificate, and proxy.relay_key its key, in PEM form";
+        loaded.unusable("proxy.relay_cert", error.to_string(), remedy)
+    })
+}
+
 fn means(loaded: &Loaded, tls: Option<&ServerTls>, metrics: &Arc<Metrics>) -> Result<Means, Error> {
     let (config, proxy) = (&loaded.config, &loaded.config.proxy);
     let limits = &config.limits;
@@ -161,12 +175,13 @@ fn means(loaded: &Loaded, tls: Option<&ServerTls>, metrics: &Arc<Metrics>) -> Re
     let (host, port) = place(proxy.imap.as_ref());
     let ways = Ways { secured, tls: verified.clone(), memory: Arc::clone(&memory), times };
     let relay = proxy.relay_user.clone().zip(proxy.relay_password.as_ref());
-    let relay = relay.map(|(user, password)| Relay {
-        user,
-        password: Zeroizing::new(password.reveal().to_owned()),
+    let relay = relay.map(|(user, password)| {
+        let password = Zeroizing::new(password.reveal().to_owned());
+        queue::Proof::Password { user, password }
     });
+    let relay = relay.or_else(|| proxy.relay_cert.is_some().then_some(queue::Proof::Certificate));
     Ok(Means {
-        courier: courier(config, hostname.ascii(), &names, &verified, &memory)?,
+        courier: courier(loaded, hostname.ascii(), &names, &memory)?,
         hostname,
         tls: tls.map(|tls| Arc::new(tls.speaking(Protocol::Imap))),
         trusts_network: proxy.listen_tls == config::Security::Plain,
@@ -184,16 +199,16 @@ fn means(loaded: &Loaded, tls: Option<&ServerTls>, metrics: &Arc<Metrics>) -> Re
 }
 
 fn courier(
-    config: &Config,
+    loaded: &Loaded,
     hostname: &str,
     names: &Arc<Resolver>,
-    verified: &ClientTls,
     memory: &Arc<Memory>,
 ) -> Result<Courier, Error> {
+    let (config, verified) = (&loaded.config, relay_tls(loaded)?);
     let outside = Outside {
         names: Arc::clone(names),
         anybody: ClientTls::opportunistic()?,
-        verified: verified.clone(),
+        verified,
         memory: Arc::clone(memory),
     };
     let security = match config.proxy.smtp_tls {

@@ -11,9 +11,10 @@ use std::{
 };
 
 use rustls::{
-    ServerConfig, ServerConnection, StreamOwned,
+    RootCertStore, ServerConfig, ServerConnection, StreamOwned,
     crypto::aws_lc_rs,
-    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
+    server::WebPkiClientVerifier,
 };
 use tempfile::TempDir;
 
@@ -58,16 +59,31 @@ impl ImapServer {
     pub(crate) fn start(
         part: impl Fn(&mut Peer) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
+        Self::asking(None, part)
+    }
+
+    /// The same; whoever puts TLS on must show this certificate.
+    pub(crate) fn asking(
+        client: Option<CertificateDer<'static>>,
+        part: impl Fn(&mut Peer) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let made =
             rcgen::generate_simple_self_signed(vec![NAME.to_owned(), "localhost".to_owned()])
                 .unwrap();
         fs::write(folder.path().join("cert.pem"), made.cert.pem()).unwrap();
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-        let tls = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let clients = client.map_or_else(WebPkiClientVerifier::no_client_auth, |client| {
+            let mut roots = RootCertStore::empty();
+            roots.add(client).unwrap();
+            let (roots, provider) = (Arc::new(roots), Arc::clone(&provider));
+            WebPkiClientVerifier::builder_with_provider(roots, provider).build().unwrap()
+        });
+        let tls = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_single_cert(vec![made.cert.der().clone()], key)
             .unwrap();
         let (tls, part) = (Arc::new(tls), Arc::new(part));

@@ -5,6 +5,7 @@ use std::{
     fs::{self, File},
     io,
     net::{SocketAddr, TcpListener},
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc,
@@ -408,6 +409,43 @@ fn a_login_that_hides_its_password_needs_the_relay() {
 }
 
 #[test]
+fn a_relay_can_be_known_by_its_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["proxy.example".to_owned()]).unwrap();
+    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    fs::write(&cert, made.cert.pem()).unwrap();
+    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let smtp = ImapServer::asking(Some(made.cert.der().clone()), |peer| {
+        peer.start_tls()?;
+        peer.say("220 smtp\r\n")?;
+        peer.answer("EHLO", "250-smtp\r\n250 AUTH EXTERNAL\r\n")?;
+        // `alice@demo.example`
+        peer.answer("AUTH EXTERNAL YWxpY2VAZGVtby5leGFtcGxl", "235 in\r\n")?;
+        peer.answer("MAIL FROM:<alice@demo.example> AUTH=alice@demo.example", "250 ok\r\n")?;
+        peer.answer("RCPT", "250 ok\r\n")?;
+        peer.answer("DATA", "354 go\r\n")?;
+        while peer.line()? != "." {}
+        peer.say("250 taken\r\n")
+    });
+    let house = House::open();
+    let (imap, at) =
+        (house.address(Service::Imap).to_string(), format!("localhost:{}", smtp.address.port()));
+    let ca = smtp.ca();
+    let proxy = Proxy::with(&[
+        ("proxy.imap", &imap),
+        ("proxy.imap_tls", "none"),
+        ("proxy.listen_tls", "none"),
+        ("proxy.smtp", &at),
+        ("proxy.ca", ca.to_str().unwrap()),
+        ("proxy.relay_cert", cert.to_str().unwrap()),
+        ("proxy.relay_key", key.to_str().unwrap()),
+    ]);
+    let mut imap = proxy.log_in("alice@demo.example");
+    assert_eq!(submit(&mut imap, MESSAGE), "s OK SUBMIT completed\r\n");
+}
+
+#[test]
 fn whom_one_may_write_as_is_the_owners_choice() {
     let house = House::open();
     for (rule, sender, answer) in [
@@ -634,6 +672,11 @@ fn it_does_not_start_without_what_it_needs() {
         ),
         (&["proxy.imap_tls=opportunistic"], "proxy.imap_tls: "),
         (&["proxy.relay_user=x"], "proxy.relay_user: stands alone"),
+        (&["proxy.relay_key=x"], "proxy.relay_key: stands alone"),
+        (
+            &["proxy.relay_cert=x", "proxy.relay_key=x", "proxy.smtp_tls=none"],
+            "proxy.smtp_tls: a certificate is shown within TLS only",
+        ),
         (
             &[
                 "proxy.listen=127.0.0.1:0",

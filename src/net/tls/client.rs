@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{Connect, TlsConnector};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{TlsError, chain};
+use super::{TlsError, chain, private_key};
 
 /// The client's side: whom we believe.
 #[derive(Clone)]
@@ -31,6 +31,15 @@ impl ClientTls {
     /// Believes whom this machine believes, and whom the certificates in the file vouch for: as those of
     /// authorities, or as those of the very servers.
     pub fn verified(extra: Option<&Path>) -> Result<Self, TlsError> {
+        Self::trusting(extra, None)
+    }
+
+    /// The same, and shows this certificate to who asks for one.
+    pub fn identified(extra: Option<&Path>, cert: &Path, key: &Path) -> Result<Self, TlsError> {
+        Self::trusting(extra, Some((cert, key)))
+    }
+
+    fn trusting(extra: Option<&Path>, own: Option<(&Path, &Path)>) -> Result<Self, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let extra = extra.map(chain).transpose()?.unwrap_or_default();
         // A machine without any certificates of its own can still use the given ones.
@@ -41,25 +50,32 @@ impl ClientTls {
                 Err(_) => only(extra.clone(), Arc::clone(&provider))?,
             };
         let named = Named { servers: extra, others: verifier };
-        Self::new(provider, Arc::new(named))
+        Self::new(provider, Arc::new(named), own)
     }
 
     /// Believes anybody: for mail that would else go in clear words (RFC 7435), and nothing more.
     pub fn opportunistic() -> Result<Self, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let anybody = Anybody(provider.signature_verification_algorithms);
-        Self::new(provider, Arc::new(anybody))
+        Self::new(provider, Arc::new(anybody), None)
     }
 
     fn new(
         provider: Arc<CryptoProvider>,
         verifier: Arc<dyn ServerCertVerifier>,
+        own: Option<(&Path, &Path)>,
     ) -> Result<Self, TlsError> {
-        let config = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_no_client_auth();
+            .with_custom_certificate_verifier(verifier);
+        let config = match own {
+            None => builder.with_no_client_auth(),
+            Some((cert, key)) => {
+                let pair = builder.with_client_auth_cert(chain(cert)?, private_key(key)?);
+                pair.map_err(|source| TlsError::Pair { path: cert.to_owned(), source })?
+            }
+        };
         Ok(Self(TlsConnector::from(Arc::new(config))))
     }
 

@@ -90,6 +90,7 @@ pub(super) struct Offers {
     /// The extension of RFC 4954, by whatever mechanism.
     pub(super) auth: bool,
     pub(super) auth_plain: bool,
+    pub(super) auth_external: bool,
     /// It knows SIZE; above this it takes nothing, zero says nothing (RFC 1870 §3).
     pub(super) size: Option<u64>,
 }
@@ -113,7 +114,10 @@ impl Offers {
                 "STARTTLS" => offers.start_tls = true,
                 "AUTH" => {
                     offers.auth = true;
-                    offers.auth_plain |= words.any(|word| word.eq_ignore_ascii_case("PLAIN"));
+                    for word in words {
+                        offers.auth_plain |= word.eq_ignore_ascii_case("PLAIN");
+                        offers.auth_external |= word.eq_ignore_ascii_case("EXTERNAL");
+                    }
                 }
                 "SIZE" => {
                     offers.size = Some(words.next().and_then(|n| n.parse().ok()).unwrap_or(0));

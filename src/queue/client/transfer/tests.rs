@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     net::ServerTls,
     queue::{
-        client::{Login, Security, Ways},
+        client::{Login, Proof, Security, Ways},
         sink::{Heard, Script, Sink, ways},
         source::tests::given,
     },
@@ -195,7 +195,8 @@ async fn what_was_injected_before_tls_is_forgotten() {
 
 #[tokio::test]
 async fn a_password_is_sent_where_it_is_safe_and_a_bad_one_makes_mail_wait() {
-    let login = Login { acts_as: None, user: "me".into(), password: "secret".to_owned().into() };
+    let proof = Proof::Password { user: "me".into(), password: "secret".to_owned().into() };
+    let login = Login { acts_as: None, proof };
     let ways = Ways { login: Some(login), ..ways(Security::Opportunistic) };
     let offers = ["AUTH LOGIN PLAIN"];
     let sink = Sink::start(script(&offers, &[("AUTH", "235 2.7.0 welcome")])).await;
