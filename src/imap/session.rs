@@ -28,7 +28,7 @@ use crate::{
     ids::{AccountId, DeviceId, SessionId},
     mail::{Actor, Collation, Mail, urls::Urls},
     metrics::{Limit, Metrics},
-    net::{self, Connection, Input, LineEnds, Memory, Permit, ServerTls},
+    net::{self, Connection, Input, LineEnds, Memory, Permit, ServerTls, Share},
     queue::Unheard,
     sessions::{Entry, Sessions},
     submission::Submission,
@@ -98,6 +98,12 @@ pub struct Enabled {
     pub metadata_server: bool,
 }
 
+/// What is kept of a failure, and the memory that it takes.
+struct Kept {
+    unheard: Unheard,
+    _share: Share,
+}
+
 /// One connection.
 pub struct Session {
     /// What all sessions share.
@@ -113,7 +119,7 @@ pub struct Session {
     /// Where the last APPEND put its message; None after one that failed.
     pub appended_to: Option<Box<str>>,
     /// What the client was told last of a message that was not sent, until it shows that it has heard it.
-    pub unheard: Option<Box<Unheard>>,
+    unheard: Option<Box<Kept>>,
     /// The tag of the command at work.
     pub tag: String,
     user: Option<User>,
@@ -269,11 +275,24 @@ impl Session {
         }
     }
 
+    /// Keeps what the client is about to be told, for the time when it may not have heard it.
+    pub fn keep_unheard(&mut self, unheard: Option<Unheard>) -> Result<(), Error> {
+        self.unheard = None;
+        let Some(unheard) = unheard else { return Ok(()) };
+        let mut share = self.input()?.share();
+        if share.hold(unheard.weight()) {
+            self.unheard = Some(Box::new(Kept { unheard, _share: share }));
+        } else {
+            tracing::warn!(session = %self.id, "no memory to keep that mail was refused");
+        }
+        Ok(())
+    }
+
     /// A client that left without another word may not have heard that its message was not sent.
     async fn report_unheard(&mut self) {
-        let (Some(unheard), Ok(user)) = (self.unheard.take(), self.user()) else { return };
+        let (Some(kept), Ok(user)) = (self.unheard.take(), self.user()) else { return };
         let Ok(author) = Address::parse(&user.address) else { return };
-        if let Err(error) = unheard.report(&self.door.submission, &author, now()).await {
+        if let Err(error) = kept.unheard.report(&self.door.submission, &author, now()).await {
             tracing::error!(session = %self.id, %error, "it is not reported that mail was refused");
         }
     }

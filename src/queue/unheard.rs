@@ -16,6 +16,8 @@ use crate::{
 
 /// Octets of the original's header that are kept for the report.
 const HEADER_MAX: usize = 64 << 10;
+/// Octets of a recipient's addresses.
+const ADDRESSES: usize = 300;
 /// Stands for recipients that could not be read.
 const UNKNOWN: &str = "unknown@invalid";
 
@@ -49,6 +51,15 @@ impl Unheard {
         header.truncate(HEADER_MAX);
         header.shrink_to_fit();
         Some(Self { trace, envelope: envelope.clone(), header, refused })
+    }
+
+    /// Octets that it takes in memory, more or less.
+    pub fn weight(&self) -> usize {
+        let told = self.refused.iter().map(|(_, reply)| reply.len());
+        let each = size_of::<(Recipient, String)>().saturating_add(ADDRESSES);
+        let count = self.refused.len().saturating_add(self.envelope.recipients.len());
+        told.fold(self.header.len(), usize::saturating_add)
+            .saturating_add(count.saturating_mul(each))
     }
 
     /// Reports it to this address of the author's, `now` in seconds since 1970.

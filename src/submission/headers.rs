@@ -278,6 +278,12 @@ mod tests {
             ("To: a@x\r\n", Writers::Nobody),
             ("From: \"A, B\" <a@x>\r\n", these(&["a@x"])),
             ("From: a@x\r\nSender: s@x\r\n", these(&["a@x", "s@x"])),
+            // Programs differ on whom they show of these.
+            ("From: <a@x> <b@x>\r\n", Writers::Unclear),
+            ("From: a@x b@x\r\n", Writers::Unclear),
+            ("From: a@x <b@x> c@x\r\n", Writers::Unclear),
+            ("From: <a@x> b@x\r\n", Writers::Unclear),
+            ("From: a@x\0b\r\n", Writers::Unclear),
             ("From: a@x, b@x\r\nSender: s@x\r\n", these(&["s@x"])),
             ("From: a@x, b@x\r\n", Writers::Unclear),
             ("From: a@x\r\nFrom: b@x\r\n", Writers::Unclear),

@@ -104,29 +104,40 @@ impl Submission {
         posted
     }
 
+    /// Looks whether a message could be sent as it is wished, as far as the wishes alone say that: before
+    /// its author has to bring it.
+    ///
+    /// # Errors
+    /// What [`Self::post`] would give.
+    pub async fn foresee(&self, actor: &Actor, wishes: &Wishes) -> Result<(), Box<Posted>> {
+        let words = wishes.sender.is_some() && wishes.recipients.is_some();
+        if !words && wishes.lines.is_none() {
+            return Ok(());
+        }
+        let addressed = self.writable(wishes, None, b"")?;
+        let (author, now) = (Author::User(actor.account), actor.origin.at);
+        let seen = self.look_ahead(author, now, wishes.share, &addressed.envelope).await;
+        seen.map(|_| ()).map_err(|error| {
+            self.count(Err(&error));
+            Box::new(addressed.failed(error))
+        })
+    }
+
     async fn post_silently(&self, urls: &Urls, posting: Posting) -> Posted {
         let Posting { actor, wishes, message, draft, open, word, trace } = posting;
         let header = match message.header() {
             Ok(header) => header,
             Err(error) => return Addressed::default().failed(error.into()),
         };
-        let addressed = match self.address(&wishes, draft.as_ref(), &header) {
+        let addressed = match self.writable(&wishes, draft.as_ref(), &header) {
             Ok(addressed) => addressed,
-            Err(answers) => {
-                let (answers, outcome) = (*answers, Err(Cause::Envelope));
-                return Posted { envelope: Envelope::default(), answers, outcome };
-            }
+            Err(posted) => return *posted,
         };
-        let nobody_left = addressed.envelope.recipients.is_empty();
-        if !addressed.bad.is_empty() && (wishes.share != Share::Each || nobody_left) {
-            return addressed.refused(Cause::Envelope);
-        }
         let message = match urls.expand(&actor, open.as_ref(), message).await {
             Ok(message) => message,
             Err(error) => {
                 let answers = Answers::to_data(&addressed.envelope, Answer::from(&error));
-                let outcome = Err(Cause::Part(error));
-                return Posted { envelope: addressed.envelope, answers, outcome };
+                return addressed.with(answers, Err(Cause::Part(error)));
             }
         };
         let outgoing = self.outgoing(addressed.envelope.clone(), message, word, trace, &actor);
@@ -141,6 +152,24 @@ impl Submission {
             }
             Err(error) => addressed.failed(error),
         }
+    }
+
+    /// The envelope, if it is one by which all or some can be written to.
+    fn writable(
+        &self,
+        wishes: &Wishes,
+        draft: Option<&Draft>,
+        header: &[u8],
+    ) -> Result<Addressed, Box<Posted>> {
+        let addressed = self.address(wishes, draft, header).map_err(|answers| {
+            let (answers, outcome) = (*answers, Err(Cause::Envelope));
+            Box::new(Posted { envelope: Envelope::default(), answers, outcome })
+        })?;
+        let nobody_left = addressed.envelope.recipients.is_empty();
+        if !addressed.bad.is_empty() && (wishes.share != Share::Each || nobody_left) {
+            return Err(Box::new(addressed.refused(Cause::Envelope)));
+        }
+        Ok(addressed)
     }
 
     /// What the author says, else what was left with the message, else what its header says.

@@ -220,7 +220,7 @@ impl Submission {
         sent
     }
 
-    fn count(&self, taken: Result<&[Outcome], &Error>) {
+    pub(super) fn count(&self, taken: Result<&[Outcome], &Error>) {
         let metrics = self.delivery.metrics();
         let outcome = if taken.is_ok() { Count::Submission } else { Count::SubmissionRefused };
         metrics.count(outcome);
@@ -281,13 +281,7 @@ impl Submission {
         keeps: bool,
     ) -> Result<(Parcel, Option<Prepared>), Error> {
         let Outgoing { trace, envelope, received, arrival, message } = outgoing;
-        self.check_pace(author, now).await?;
-        if envelope.recipients.is_empty() {
-            return Err(Error::NoRecipients);
-        }
-        self.check_sender(author, &envelope).await?;
-        let ways = self.ways(&envelope).await?;
-        refuse_all(share, &envelope, &ways)?;
+        let ways = self.look_ahead(author, now, share, &envelope).await?;
         let mut front = Vec::new();
         if ways.iter().any(|way| matches!(way, Ok(Way::Local(_)))) {
             front = delivery::return_path(&envelope.reverse_path);
@@ -323,6 +317,24 @@ impl Submission {
         let parcel =
             Parcel { author, share, trace, arrival, envelope, ways, message, settings, quota };
         Ok((parcel, copy))
+    }
+
+    /// Who gets it which way, if it is to be sent at all: all that hangs on the envelope alone.
+    pub(super) async fn look_ahead(
+        &self,
+        author: Author,
+        now: i64,
+        share: Share,
+        envelope: &Envelope,
+    ) -> Result<Vec<Result<Way, Refusal>>, Error> {
+        self.check_pace(author, now).await?;
+        if envelope.recipients.is_empty() {
+            return Err(Error::NoRecipients);
+        }
+        self.check_sender(author, envelope).await?;
+        let ways = self.ways(envelope).await?;
+        refuse_all(share, envelope, &ways)?;
+        Ok(ways)
     }
 
     /// Spares the work for a message that the store job would refuse.

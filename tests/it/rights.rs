@@ -31,7 +31,6 @@ const WITHOUT_RIGHTS: &[&str] = &[
     "SETQUOTA",
     "SUBSCRIBE",
     "UNSUBSCRIBE",
-    "SUBMIT",
     "EHLO",
 ];
 
@@ -135,6 +134,7 @@ const ROWS: &[Row] = &[
     row("APPEND", &["APPEND @ ~ (\\Flagged) ~"], "i").stranger(Stranger::TryCreate),
     row("APPEND", &["APPEND @ ANNOTATION (/comment (value.shared \"x\")) ~"], "in").stranger(Stranger::TryCreate),
     row("COMPOSE", &["COMPOSE @ ~"], "i").stranger(Stranger::TryCreate),
+    row("SUBMIT", &["SUBMIT (FCC @ FROM bob@demo.example TO (bob@demo.example)) ~"], "i").stranger(Stranger::TryCreate),
     row("SETACL", &["SETACL @ anyone l"], "a"),
     row("SETACL", &["SETACL @ -bob@demo.example +p"], "a"),
     row("DELETEACL", &["DELETEACL @ anyone"], "a"),

@@ -206,3 +206,75 @@ fn unsent(error: &mail::Error) -> Error {
     }
     in_general(&error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reads(text: &str) -> bool {
+        parse(&mut Cursor::new(text.as_bytes())).is_ok()
+    }
+
+    #[test]
+    fn a_message_comes_or_is_named_with_wishes_or_without() {
+        for good in [
+            " {5}",
+            " ~{5+}",
+            " URL /INBOX/;UID=1",
+            " CATENATE (URL \"/INBOX/;UID=1\" TEXT {5}",
+            " (PARTIAL) {5}",
+            " (FCC {4+}\r\nSent TO ({3}\r\na@x)) CATENATE (TEXT {5}",
+            " (PARTIAL) URL {2}\r\n/x",
+        ] {
+            assert!(reads(good), "{good}");
+        }
+        for bad in [
+            "",
+            " ",
+            " \"x\"",
+            " (PARTIAL)",
+            " (PARTIAL){5}",
+            " () {5}",
+            " URL",
+            " URL /x y",
+            " CATENATE ()",
+            " CATENATE {5}",
+            " (PARTIAL) (PARTIAL) {5}",
+            " {5} x",
+        ] {
+            assert!(!reads(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_literal_within_the_list_or_in_place_of_a_url_is_no_message() {
+        for data in [
+            " {5}",
+            " (PARTIAL) ~{5+}",
+            " (FCC {4}\r\nSent) {5}",
+            " (FCC \"a&b\" ENVELOPE {1}\r\nx) {5}",
+            " (PARTIAL) CATENATE (TEXT {5}",
+            " CATENATE (URL {2}\r\n/x TEXT {5}",
+            // What is no SUBMIT is read past as one.
+            " (XYZZY) {5}",
+            " (XYZZY {5}",
+            " XYZZY {5}",
+            " (PARTIAL){5}",
+        ] {
+            assert!(is_data(data.as_bytes()), "{data}");
+        }
+        for value in [
+            " (FCC {4}",
+            " (FCC Sent ENVELOPE {40}",
+            " (FCC \"a&b\" ENVELOPE {40+}",
+            " (TO ({5}",
+            " (TO (a@x (NOTIFY {7}",
+            " URL {5}",
+            " (PARTIAL) URL {5}",
+            " CATENATE (URL {5}",
+            " (PARTIAL) CATENATE (URL /x URL {5+}",
+        ] {
+            assert!(!is_data(value.as_bytes()), "{value}");
+        }
+    }
+}

@@ -60,13 +60,21 @@ impl Data {
         }
     }
 
-    /// Reads the rest of a command that has failed.
-    pub async fn swallow(&self, session: &mut Session) -> Result<(), Error> {
-        let unread = match self {
+    /// Does its client wait for a go-ahead?
+    pub fn waits(&self) -> bool {
+        self.unread().is_some_and(|literal| !literal.sent_at_once)
+    }
+
+    fn unread(&self) -> Option<Literal> {
+        match self {
             Self::Literal { literal, .. } => Some(*literal),
             Self::Parts(parts) => parts.unread(),
-        };
-        match unread {
+        }
+    }
+
+    /// Reads the rest of a command that has failed.
+    pub async fn swallow(&self, session: &mut Session) -> Result<(), Error> {
+        match self.unread() {
             Some(literal) => session.swallow(literal).await,
             None => Ok(()),
         }

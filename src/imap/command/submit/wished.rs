@@ -16,12 +16,13 @@ use crate::{
             tell_form,
         },
         error::Error,
+        incoming::Data,
         reply::{Code, Done, Replies},
         session::Session,
     },
-    mail::{Actor, skeleton::SkeletonError},
+    mail::{Actor, Appended, skeleton::SkeletonError},
     queue::Unheard,
-    submission::{self, Answers, Cause, Posting, Step, Wishes},
+    submission::{self, Answers, Cause, Posted, Posting, Step, Wishes},
 };
 
 pub(super) async fn run(
@@ -31,7 +32,7 @@ pub(super) async fn run(
     out: &mut Replies,
 ) -> Result<Done, Error> {
     let actor = session.actor()?;
-    if let Err(error) = check(session, &actor, &wishes, &message).await {
+    if let Err(error) = check(session, &actor, &wishes, &message, out).await {
         if let Message::Sent(data) = &message {
             data.swallow(session).await?;
         }
@@ -45,19 +46,10 @@ pub(super) async fn run(
     let (word, of_trace) = ("SUBMIT", trace.clone());
     let posting = Posting { actor, wishes, message, draft, open, word, trace: of_trace };
     let posting = session.door.submission.post(&session.door.urls, posting);
+    // Whether or not the client still listens.
     let posted = Box::pin(posting).await;
-    tell(&posted.answers, out);
-    session.unheard = Unheard::of(trace, header, &posted).map(Box::new);
-    let copy = posted.outcome.map_err(|cause| {
-        let told = refusal(&posted.answers);
-        match cause {
-            Cause::Part(SkeletonError::Part(url)) => Error::no(Code::BadUrl(url), told),
-            Cause::Part(SkeletonError::Mail(error)) => error.into(),
-            Cause::Envelope => Error::plain(told),
-            Cause::Refused(error) => refused(session, &name, error, told),
-        }
-    })?;
-    let copy = copy.and_then(append_uid);
+    session.keep_unheard(Unheard::of(trace, header, &posted))?;
+    let copy = told(session, &name, posted, out)?.and_then(append_uid);
     if copy.is_some() {
         tell_form(session, &name, "", out);
     }
@@ -73,18 +65,52 @@ async fn check(
     actor: &Actor,
     wishes: &Wishes,
     message: &Message,
+    out: &mut Replies,
 ) -> Result<(), Error> {
-    if let Message::Sent(data) = message {
-        check_data(session, data)?;
+    let Message::Sent(data) = message else {
+        return check_copy(session, actor, wishes, None).await;
+    };
+    check_data(session, data)?;
+    check_copy(session, actor, wishes, Some(data)).await?;
+    if data.waits()
+        && let Err(posted) = session.door.submission.foresee(actor, wishes).await
+    {
+        told(session, "", *posted, out)?;
     }
+    Ok(())
+}
+
+/// Refuses a copy for which there is no place.
+async fn check_copy(
+    session: &Session,
+    actor: &Actor,
+    wishes: &Wishes,
+    data: Option<&Data>,
+) -> Result<(), Error> {
     let Some(name) = &wishes.copy_to else { return Ok(()) };
     let mail = session.mail();
     let opened = mail.open_to_add(actor, name).await;
     let (_, quota) = opened.map_err(|error| no_place(&mail, name, error))?;
-    match message {
-        Message::Sent(data) => check_room(quota, data, 0),
-        Message::Named(_) => Ok(()),
-    }
+    data.map_or(Ok(()), |data| check_room(quota, data, 0))
+}
+
+/// Tells each step, and gives the copy or why there is none; `name` is of the mailbox that was to get it.
+fn told(
+    session: &Session,
+    name: &str,
+    posted: Posted,
+    out: &mut Replies,
+) -> Result<Option<Appended>, Error> {
+    tell(&posted.answers, out);
+    posted.outcome.map_err(|cause| {
+        let told = refusal(&posted.answers);
+        match cause {
+            Cause::Part(SkeletonError::Part(url)) => Error::no(Code::BadUrl(url), told),
+            Cause::Part(SkeletonError::Mail(error)) => error.into(),
+            Cause::Envelope => Error::plain(told),
+            Cause::Refused(error) => refused(session, name, error, told),
+        }
+    })
 }
 
 /// `* SUBMIT ("MAIL FROM" "a@b" "250 2.1.0 OK")`, then one for each RCPT TO, then DATA

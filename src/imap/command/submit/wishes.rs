@@ -110,6 +110,8 @@ fn once<T>(place: &mut Option<T>, value: T) -> Result<(), Syntax> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(text: &str) -> Result<Wishes, Syntax> {
@@ -174,6 +176,63 @@ mod tests {
             "FROM a@x",
         ] {
             assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn printed_wishes_read_back(
+            sender in proptest::option::of("[a-zä \"\\\\@]{0,8}"),
+            recipients in proptest::collection::vec(
+                ("[a-zä \"\\\\@]{0,8}", proptest::option::of(any::<(bool, bool, bool)>()), any::<bool>()),
+                0..4,
+            ),
+            copy_to in proptest::option::of("[a-z/ ]{1,8}"),
+            partial: bool,
+            full in proptest::option::of(any::<bool>()),
+            envid in proptest::option::of("[ -~]{1,20}"),
+            order in Just((0..6_usize).collect::<Vec<_>>()).prop_shuffle(),
+        ) {
+            let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+            let recipients = recipients.into_iter().map(|(address, notify, orcpt)| Wanted {
+                address,
+                notify: notify.map(|(success, failure, delay)| Notify { success, failure, delay }),
+                orcpt: orcpt.then(|| Orcpt::new("rfc822", "a+b=c@x").unwrap()),
+            });
+            let recipients: Vec<_> = recipients.collect();
+            let wishes = Wishes {
+                sender,
+                recipients: (!recipients.is_empty()).then_some(recipients),
+                ret: full.map(|full| if full { Ret::Full } else { Ret::Headers }),
+                envid: envid.map(|envid| EnvId::from_value(&envid).unwrap()),
+                lines: None,
+                copy_to,
+                share: if partial { Share::Each } else { Share::All },
+            };
+            let to = |wanted: &Wanted| {
+                let notify = wanted.notify.map(|notify| format!("NOTIFY \"{notify}\""));
+                let orcpt = wanted.orcpt.as_ref().map(|orcpt| format!("ORCPT \"{}\"", orcpt.encode()));
+                let dsn: Vec<_> = notify.into_iter().chain(orcpt).collect();
+                let dsn = if dsn.is_empty() { String::new() } else { format!(" ({})", dsn.join(" ")) };
+                quoted(&wanted.address) + &dsn
+            };
+            let list = |all: &Vec<Wanted>| all.iter().map(to).collect::<Vec<_>>().join(" ");
+            let items = [
+                wishes.sender.as_deref().map(|sender| format!("FROM {}", quoted(sender))),
+                wishes.recipients.as_ref().map(|all| format!("TO ({})", list(all))),
+                wishes.copy_to.as_deref().map(|name| format!("FCC {}", quoted(name))),
+                partial.then(|| "PARTIAL".to_owned()),
+                wishes.ret.map(|ret| format!("RET {}", ret.as_str())),
+                wishes.envid.as_ref().map(|envid| format!("ENVID {}", quoted(&envid.encode()))),
+            ];
+            let said: Vec<_> = order.iter().filter_map(|at| items[*at].clone()).collect();
+            prop_assume!(!said.is_empty());
+            prop_assert_eq!(read(&format!("({})", said.join(" "))), Ok(wishes));
+        }
+
+        #[test]
+        fn no_list_does_harm(text in "\\(( |\\(|\\)|FROM|TO|FCC|ENVELOPE|RET|ENVID|NOTIFY|a@x|\"|\\{3\\}|\\{1\\}\r\n){0,12}") {
+            let _ = read(&text);
         }
     }
 }
