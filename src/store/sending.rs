@@ -17,6 +17,9 @@ use crate::{
     ids::{AccountId, MailboxId, SendingId, Uid},
 };
 
+/// How many rows are in memory at once.
+const STEP: u32 = 1_000;
+
 /// Where a message stands that is to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendingState {
@@ -146,20 +149,31 @@ impl Tx<'_> {
 
     /// Nothing of a mailbox is to be sent any more, and its messages do not say so either.
     pub(super) fn withdraw_all(&mut self, mailbox: &MailboxRow) -> Result<()> {
-        let sql = format!("SELECT {COLUMNS} FROM sending WHERE mailbox = ?1 ORDER BY uid");
-        let rows = self.rows(&sql, [mailbox.id], sending)?;
-        rows.iter().try_for_each(|row| self.withdraw(mailbox, row))
+        let sql = format!("SELECT {COLUMNS} FROM sending WHERE mailbox = ?1 LIMIT {STEP}");
+        loop {
+            let rows = self.rows(&sql, [mailbox.id], sending)?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            rows.iter().try_for_each(|row| self.withdraw(mailbox, row))?;
+        }
     }
 
     /// Nothing that an account has asked for is to be sent any more, wherever it lies.
     pub(super) fn withdraw_all_of(&mut self, account: AccountId) -> Result<()> {
-        let sql = format!("SELECT {COLUMNS} FROM sending WHERE account = ?1 ORDER BY mailbox, uid");
-        for row in self.rows(&sql, [account], sending)? {
-            if let Some(mailbox) = self.mailbox_by_id(row.mailbox)? {
-                self.withdraw(&mailbox, &row)?;
+        let sql = format!("SELECT {COLUMNS} FROM sending WHERE account = ?1 LIMIT {STEP}");
+        loop {
+            let rows = self.rows(&sql, [account], sending)?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            for row in rows {
+                match self.mailbox_by_id(row.mailbox)? {
+                    Some(mailbox) => self.withdraw(&mailbox, &row)?,
+                    None => self.end_sending(row.id)?,
+                }
             }
         }
-        Ok(())
     }
 
     fn withdraw(&mut self, mailbox: &MailboxRow, row: &Sending) -> Result<()> {

@@ -23,10 +23,22 @@ use crate::{
     wire::envelope::Envelope,
 };
 
-/// The first pause before it is tried again; each further one is twice as long.
-const FIRST_PAUSE: i64 = 60;
+/// The first pause before it is tried again; each further one is twice as long. Its user's other messages
+/// wait so long too: most likely they could not be sent either.
+pub(super) const FIRST_PAUSE: i64 = 60;
+/// What asked for it, in the words of the trace.
+const WORD: &str = "$Queued";
 /// The longest.
 pub(super) const LONGEST_PAUSE: i64 = 15 * 60;
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// It was sent, or will not be.
+    Settled,
+    /// It is tried again.
+    PutOff,
+}
 
 /// A message that was claimed.
 pub(super) struct Claimed {
@@ -85,20 +97,46 @@ impl Submission {
         claimed: Claimed,
         origin: Origin,
         trace: String,
-    ) -> Result<(), mail::Error> {
+    ) -> Result<Ending, mail::Error> {
         let Claimed { row, draft } = claimed;
         let stored = Stored {
             actor: Actor { account: row.account, origin },
             source: Source::Claimed { draft, id: row.id },
             said: Said::default(),
             by_header: row.by_header,
-            word: "$Queued",
-            trace,
+            word: WORD,
+            trace: trace.clone(),
         };
-        match self.send_stored(urls, stored).await {
-            Ok(_committed) => Ok(()),
-            Err(unsent) => self.not_sent(row, &unsent, origin).await,
+        let Err(unsent) = self.send_stored(urls, stored).await else { return Ok(Ending::Settled) };
+        if unsent.may_pass() && self.may_try_again(&row, origin.at) {
+            self.put_off(row, &unsent, origin).await?;
+            return Ok(Ending::PutOff);
         }
+        let actor = Actor { account: row.account, origin };
+        self.trace_unsent(&actor, WORD, trace, &unsent).await;
+        self.not_sent(row, &unsent, origin).await?;
+        Ok(Ending::Settled)
+    }
+
+    /// It stays claimed, and its mailbox says why.
+    async fn put_off(
+        &self,
+        row: Sending,
+        unsent: &Unsent,
+        origin: Origin,
+    ) -> Result<(), mail::Error> {
+        let told = unsent.told();
+        tracing::info!(account = %row.account, told, "a queued message is put off");
+        let status = unsent.answers.status(self.delivery().mail().limits().metadata_value);
+        let job = move |tx: &mut Tx<'_>| {
+            if tx.is_claimed(row.id)? {
+                let place = (row.mailbox, row.uid);
+                tell_by_house(tx, place, row.account, Turn::default(), &status)?;
+            }
+            Ok::<_, mail::Error>(())
+        };
+        let written = self.delivery().mail().store().write(origin, job).await;
+        written.map(|_committed| ())
     }
 
     async fn not_sent(
@@ -107,7 +145,6 @@ impl Submission {
         unsent: &Unsent,
         origin: Origin,
     ) -> Result<(), mail::Error> {
-        let again = unsent.may_pass() && self.may_try_again(&row, origin.at);
         let status_max = self.delivery().mail().limits().metadata_value;
         let status = unsent.answers.status(status_max);
         let withdrawn = matches!(unsent.cause, Cause::Refused(Error::Withdrawn));
@@ -119,10 +156,6 @@ impl Submission {
             if withdrawn {
                 let answer = Answer::new(550, "5.7.1", "its user may not send it any more");
                 return give_up(tx, &row, Turn::FAILED, &of_nobody(answer).status(status_max));
-            }
-            if again {
-                let turn = Turn::default();
-                return tell_by_house(tx, (row.mailbox, row.uid), row.account, turn, &status);
             }
             give_up(tx, &row, Turn::FAILED, &status)
         };

@@ -4,7 +4,8 @@
 //! It hears of such messages by an event and finds them by their rows; nothing is polled and no mailbox is
 //! searched. One user's are sent one after the other in the order they were asked for, and those of some
 //! users at once. What this house cannot do for a reason of its own (no room, too many messages within the
-//! hour or in the queue) is tried again for a while; every other refusal ends the wish.
+//! hour or in the queue) is tried again for a while, and that user's others wait for some time too; every
+//! other refusal ends the wish.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -15,7 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    claim::{self, LONGEST_PAUSE},
+    claim::{self, Ending, FIRST_PAUSE, LONGEST_PAUSE},
     submit::Submission,
 };
 use crate::{
@@ -46,16 +47,31 @@ pub struct Queued {
     clock: Clock,
 }
 
-/// Did the store answer?
-type Worked = Result<(), mail::Error>;
+/// What became of a message, if the store answered.
+type Worked = Result<Ending, mail::Error>;
 
 /// Who is served now, and in which task.
 #[derive(Default)]
 struct Work {
     tasks: JoinSet<Worked>,
     busy: HashMap<Id, AccountId>,
+    /// Whose messages wait since one was put off, and until when.
+    waiting: HashMap<AccountId, i64>,
     /// Whose turn was last.
     last: Option<AccountId>,
+}
+
+impl Work {
+    /// Is it this user's turn?
+    fn may_serve(&self, account: AccountId) -> bool {
+        !self.waiting.contains_key(&account) && !self.busy.values().any(|busy| *busy == account)
+    }
+
+    /// Those who have waited long enough wait no more, nor those for whom the clock was set back.
+    fn wake(&mut self, now: i64) {
+        let latest = now.saturating_add(FIRST_PAUSE);
+        self.waiting.retain(|_, until| *until > now && *until <= latest);
+    }
 }
 
 impl Queued {
@@ -130,6 +146,7 @@ impl Queued {
     /// due.
     async fn look(&self, work: &mut Work) -> Result<Duration, store::Error> {
         let now = self.now();
+        work.wake(now);
         if let Err(error) = self.store().check_writing() {
             tracing::warn!(%error, "nothing is sent from mailboxes now: it could not be recorded");
             return Ok(AFTER_FAULT);
@@ -142,6 +159,7 @@ impl Queued {
             work.last = Some(account);
         }
         let next = self.store().read(move |r| r.sending_next(now)).await?;
+        let next = next.into_iter().chain(work.waiting.values().copied()).min();
         let ahead = next.map(|next| u64::try_from(next.saturating_sub(now)).unwrap_or(0));
         Ok(ahead.map_or(LONGEST_SLEEP, Duration::from_secs).min(LONGEST_SLEEP))
     }
@@ -158,7 +176,7 @@ impl Queued {
             loop {
                 let due = move |r: &store::Reader<'_>| r.sending_due(now, LONGEST_PAUSE, after);
                 let Some((id, account)) = self.store().read(due).await? else { break };
-                if !work.busy.values().any(|busy| *busy == account) {
+                if work.may_serve(account) {
                     return Ok(Some((id, account)));
                 }
                 after = account;
@@ -177,25 +195,31 @@ impl Queued {
             Some(claimed) => {
                 self.submission.send_claimed(&self.urls, claimed, origin, trace_id(now)).await
             }
-            None => Ok(()),
+            None => Ok(Ending::Settled),
         }
     }
 
     /// Takes in how a task has ended; false when the store would not do what it should.
     fn ended(&self, work: &mut Work, ended: Result<(Id, Worked), JoinError>) -> bool {
-        let (id, fine) = match ended {
-            Ok((id, Ok(()))) => (id, true),
+        match ended {
+            Ok((id, Ok(ending))) => {
+                let account = work.busy.remove(&id);
+                if let Some(account) = account.filter(|_| ending == Ending::PutOff) {
+                    work.waiting.insert(account, self.now().saturating_add(FIRST_PAUSE));
+                }
+                true
+            }
             Ok((id, Err(error))) => {
                 tracing::warn!(%error, "a queued message waits: its state could not be recorded");
-                (id, false)
+                work.busy.remove(&id);
+                false
             }
             Err(error) => {
                 tracing::error!(%error, "sending a queued message has panicked; this is a bug");
                 self.submission.delivery().metrics().count(Count::Panic);
-                (error.id(), true)
+                work.busy.remove(&error.id());
+                true
             }
-        };
-        work.busy.remove(&id);
-        fine
+        }
     }
 }

@@ -84,6 +84,13 @@ impl Unsent {
         self.answers.refusal().is_some_and(|(.., answer)| answer.may_pass())
     }
 
+    /// The first step that was refused, in one line.
+    pub(super) fn told(&self) -> String {
+        let refusal = self.answers.refusal();
+        let told = refusal.map(|(step, about, answer)| format!("{step} {about}: {answer}"));
+        told.unwrap_or_default()
+    }
+
     fn lines(bad: &BadLine) -> Self {
         Self { answers: Box::new(Answers::bad_line(bad)), cause: Cause::Envelope }
     }
@@ -113,9 +120,9 @@ impl Submission {
         let (actor, source) = (stored.actor, stored.source.clone());
         let (word, trace) = (stored.word, stored.trace.clone());
         let sent = self.hand_over_stored(urls, stored).await;
-        if let Err(unsent) = &sent {
+        if let (Err(unsent), Source::Sent { .. }) = (&sent, &source) {
             self.trace_unsent(&actor, word, trace, unsent).await;
-            if matches!(source, Source::Sent { .. }) && !unsent.is_settled() {
+            if !unsent.is_settled() {
                 self.tell_unsent(actor.account, actor.origin, source, &unsent.answers).await;
             }
         }
@@ -123,11 +130,14 @@ impl Submission {
     }
 
     /// For whoever asks why a message did not leave its mailbox.
-    async fn trace_unsent(&self, actor: &Actor, word: &str, trace: String, unsent: &Unsent) {
-        let account = actor.account;
-        let told = unsent.answers.refusal();
-        let told = told.map(|(step, about, answer)| format!("{step} {about}: {answer}"));
-        let told = told.unwrap_or_default();
+    pub(super) async fn trace_unsent(
+        &self,
+        actor: &Actor,
+        word: &str,
+        trace: String,
+        unsent: &Unsent,
+    ) {
+        let (account, told) = (actor.account, unsent.told());
         tracing::info!(trace, %account, by = word, told, "a message was not sent from its mailbox");
         let detail = format!("by {word}, {told}");
         self.delivery().trace_refusal(actor.origin, trace, Some(account), detail).await;

@@ -254,6 +254,34 @@ async fn what_this_house_cannot_do_now_is_tried_again_for_a_while() {
 }
 
 #[tokio::test]
+async fn who_has_sent_too_much_waits_with_all_that_follows() {
+    let mut office = Office::new(|settings| settings.messages_per_hour = 1).await;
+    for number in ["1", "2", "3"] {
+        office.append(ALICE, "Drafts", Flags::QUEUED, &text("alice", number)).await;
+    }
+    let [one, two, three] = [1, 2, 3].map(|number| Uid::new(number).unwrap());
+    office.start();
+    office.until(ALICE, "Drafts", one, Flags::SUBMITTED).await;
+    office.until(ALICE, "Drafts", two, Flags::QUEUED.with(Flags::CLAIM)).await;
+    // Whoever else asks is served at once, and the agent has looked at all the others by then.
+    let bobs = office.append(BOB, "Drafts", Flags::QUEUED, &text("bob", "bob")).await;
+    office.until(BOB, "Drafts", bobs, Flags::SUBMITTED).await;
+    office.stop().await;
+    let (claimed, waiting) = (SendingState::Claimed, SendingState::Waiting);
+    assert_eq!(office.rows().await, [(2, claimed), (3, waiting)]);
+    office.clock.fetch_add(HOUR, Ordering::Relaxed);
+    office.start();
+    office.until(ALICE, "Drafts", two, Flags::SUBMITTED).await;
+    office.until(ALICE, "Drafts", three, Flags::QUEUED.with(Flags::CLAIM)).await;
+    office.stop().await;
+    let inbox = office.house.inbox(BOB).await;
+    assert_eq!(
+        subjects(&inbox).into_iter().filter(|subject| *subject != "bob").collect::<Vec<_>>(),
+        ["1", "2"]
+    );
+}
+
+#[tokio::test]
 async fn who_may_not_any_more_sends_nothing() {
     let mut office = Office::new(|_| {}).await;
     let mail = &office.house.mail;
