@@ -1,6 +1,8 @@
-//! kill -9 while messages are sent from mailboxes, by SEND and by the keyword `$Queued`. After the start
-//! each was handed over exactly once, or is as it was and is sent when it is asked for: none is lost, and
-//! nobody has one twice.
+//! Messages that are sent from mailboxes, by SEND and by the keyword `$Queued`, when something comes
+//! between.
+//!
+//! kill -9: after the start each was handed over exactly once, or is as it was and is sent when it is asked
+//! for: none is lost, and nobody has one twice. A full disk: it is put off, and told so.
 //!
 //! `CRASH_ROUNDS=200` makes a long run of it.
 
@@ -210,4 +212,38 @@ fn a_message_that_is_sent_from_its_mailbox_survives_kill_9_once() {
         let checked = house.command(&["check"], "");
         assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
     }
+}
+
+#[test]
+fn what_there_is_no_room_for_is_put_off_and_sent_when_there_is() {
+    let mut house = House::open();
+    let mut imap = house.log_in(USER);
+    for number in [1, 2] {
+        let text = message(number);
+        say(&mut imap, &format!("APPEND Drafts (\\Draft) {{{}+}}\r\n{text}", text.len())).unwrap();
+    }
+    house.stop();
+    house.set("limits.disk_free_min", "1000000 GiB");
+    house.start();
+    let (mut imap, mut other) = (house.log_in(USER), house.log_in(USER));
+    say(&mut imap, "SELECT Drafts").unwrap();
+    say(&mut other, "SELECT Drafts").unwrap();
+    let lines = say(&mut imap, "SEND 1").unwrap();
+    let told = "* 1 SEND (1 NO (\"DATA\" \"\" \"452 4.3.1 insufficient storage\"))";
+    assert_eq!(lines.first().map(String::as_str), Some(told));
+    say(&mut imap, "STORE 2 +FLAGS.SILENT ($Queued)").unwrap();
+    house.wait_for_log("a queued message is put off");
+    let lines = say(&mut other, "FETCH 2 FLAGS").unwrap();
+    let claimed = "FLAGS (\\Draft $SubmitPending $Submitted $Queued";
+    assert!(lines.iter().any(|line| line.contains(claimed)), "{lines:?}");
+    house.stop();
+    house.set("limits.disk_free_min", "256 MiB");
+    house.start();
+    let mut imap = house.log_in(USER);
+    until_sent(&mut imap, "Drafts");
+    let lines = say(&mut imap, "SEND 1:2").unwrap();
+    assert_eq!(lines.first().map(String::as_str), Some("* 1 SEND (1 OK NIL)"));
+    assert!(lines.get(1).is_some_and(|line| line.contains("already submitted")), "{lines:?}");
+    let inbox = contents(&mut house.log_in("bob@demo.example"), "INBOX");
+    assert_eq!(inbox.into_keys().collect::<Vec<_>>(), [1, 2]);
 }
