@@ -46,9 +46,10 @@ fn text(most: usize) -> impl Strategy<Value = String> {
     proptest::collection::vec(select(&LETTERS), 0..most).prop_map(|letters| letters.concat())
 }
 
-/// A value of a header field: as it is, folded, or in encoded words.
+/// A value of a header field: as it is, folded, or in encoded words; perhaps not in the character set
+/// that they name.
 fn value() -> impl Strategy<Value = String> {
-    (text(12), 0..4).prop_map(|(text, how)| match how {
+    (text(12), 0..5).prop_map(|(text, how)| match how {
         0 => format!("=?utf-8?B?{}?=", BASE64_STANDARD.encode(&text)),
         1 => {
             let octets = text.bytes().fold(String::new(), |mut out, octet| {
@@ -58,13 +59,17 @@ fn value() -> impl Strategy<Value = String> {
             format!("x =?UTF-8?q?{octets}?=")
         }
         2 => format!("{text}\r\n  {text}"),
+        3 => format!(
+            "{text}=?utf-8?B?{}?= a",
+            BASE64_STANDARD.encode([text.as_bytes(), b"\xc3"].concat())
+        ),
         _ => text,
     })
 }
 
 /// A part: its header and its text, each in its encoding.
 fn part() -> impl Strategy<Value = String> {
-    (text(30), value(), 0..6).prop_map(|(text, value, how)| match how {
+    (text(30), value(), 0..7).prop_map(|(text, value, how)| match how {
         0 => format!(
             "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\
              Content-Description: {value}\r\n\r\n{}\r\n",
@@ -78,6 +83,10 @@ fn part() -> impl Strategy<Value = String> {
         2 => format!("Content-Type: image/png; name=\"{value}\"\r\n\r\n{text}\r\n"),
         3 => format!("Content-Type: message/rfc822\r\n\r\nSubject: {value}\r\n\r\n{text}\r\n"),
         4 => format!("Content-Type: text/plain; charset=x-unknown\r\n\r\n{text}\r\n"),
+        5 => format!(
+            "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n{}\r\n",
+            BASE64_STANDARD.encode([b"\xff", text.as_bytes(), b"\xe2\x82"].concat())
+        ),
         _ => format!("\r\n{text}\r\n"),
     })
 }
