@@ -9,6 +9,7 @@ mod workshop;
 
 use mailade::{
     config::{self, Sources},
+    delivery::Refusal,
     imap::extensions,
     mail::{
         binary, downgrade, preview, section,
@@ -34,7 +35,9 @@ pub(crate) fn imap_command(octets: &[u8]) {
     };
     let name = String::from_utf8_lossy(line.get(..length).unwrap_or(line)).into_owned();
     if let Some(row) = extensions::row(&name) {
-        let _ = (row.parse)(&mut Cursor::new(line.get(length..).unwrap_or_default()));
+        let arguments = line.get(length..).unwrap_or_default();
+        let _ = (row.parse)(&mut Cursor::new(arguments));
+        let _ = row.data.map(|is_data| is_data(arguments));
     }
 }
 
@@ -42,6 +45,8 @@ pub(crate) fn imap_command(octets: &[u8]) {
 pub(crate) fn smtp_line(octets: &[u8]) {
     let _ = Command::parse(octets);
     let _ = Lines::parse(octets, 10);
+    let any = Lines::parse_any(octets, 10);
+    let _ = any.map(|lines| lines.envelope_of_good(|| Err(Refusal::NoPostmaster)));
 }
 
 /// Mail data in packets: however it is split, the same comes out, and it ends at the same place.
