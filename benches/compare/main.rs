@@ -19,6 +19,7 @@ mod large;
 mod loads;
 mod mail;
 mod phones;
+mod proxy;
 mod search;
 mod servers;
 
@@ -66,9 +67,11 @@ fn main() {
     let servers = [Server::mailade(dir.path()), Server::dovecot(dir.path())];
     let (ours, theirs) = (servers[0].name, servers[1].name);
     println!("{:<40}{ours:>12}{theirs:>12}{:>8}{:>20}", "", "ratio", "processor time (ms)");
-    for measure in [loads::all(), large::all(), search::all(), forward::all(), phones::all()]
-        .into_iter()
-        .flatten()
+    let proxied = proxy::all(&servers[1]);
+    for measure in
+        [loads::all(), large::all(), search::all(), forward::all(), phones::all(), proxied]
+            .into_iter()
+            .flatten()
     {
         if wanted.is_empty() || wanted.iter().any(|word| measure.name.contains(word.as_str())) {
             report(&measure, &servers);
