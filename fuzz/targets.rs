@@ -17,6 +17,11 @@ use mailade::{
         summary::SummaryRef,
     },
     net::frame::Data,
+    proxy::{
+        answers::Answers,
+        capability::Situation,
+        commands::{Commands, Said},
+    },
     smtp::command::Command,
     submission::Lines,
     wire::{Cursor, url::ImapUrl},
@@ -61,6 +66,50 @@ pub(crate) fn smtp_data(octets: &[u8]) {
     assert_eq!(taken, first + second);
     assert_eq!(out, out_parts);
     assert_eq!(whole.is_ended(), parts.is_ended());
+}
+
+/// What a client and a server of the proxy say: cut or whole, the same passes and the same is told.
+pub(crate) fn proxy(octets: &[u8]) {
+    let Some((cut, rest)) = octets.split_first() else { return };
+    let cut = usize::from(*cut).min(rest.len());
+    let clients = |pieces: &[&[u8]]| {
+        let (mut commands, mut out, mut told) = (Commands::default(), Vec::new(), Vec::new());
+        for piece in pieces {
+            let mut piece = *piece;
+            loop {
+                let (taken, said) = commands.feed(piece, &mut out);
+                piece = &piece[taken..];
+                match said {
+                    None => break,
+                    Some(Said::Waits) => commands.go_ahead(),
+                    Some(said) => told.push(said),
+                }
+            }
+            assert!(piece.is_empty());
+        }
+        (out, told)
+    };
+    let (out, told) = clients(&[rest]);
+    assert!(out.len() <= rest.len());
+    assert_eq!(clients(&[&rest[..cut], &rest[cut..]]), (out, told));
+    let servers = |pieces: &[&[u8]]| {
+        let now = Situation { secured: true, may_start_tls: true };
+        let (mut answers, mut out, mut told) = (Answers::default(), Vec::new(), Vec::new());
+        for piece in pieces {
+            let mut piece = *piece;
+            loop {
+                let (taken, heard) = answers.feed(piece, now, &mut out);
+                piece = &piece[taken..];
+                match heard {
+                    None => break,
+                    Some(heard) => told.push(heard),
+                }
+            }
+            assert!(piece.is_empty());
+        }
+        (out, told, answers.is_between())
+    };
+    assert_eq!(servers(&[&rest[..cut], &rest[cut..]]), servers(&[rest]));
 }
 
 /// A message: scanned whole and in two parts alike; stored forms read back; ranges lie inside.

@@ -83,6 +83,12 @@ impl Config {
             let allowed = "\"tls\", \"starttls\", \"none\"";
             return Err(wrong(key, "can be none or some, which is no choice here", allowed));
         }
+        if proxy.smtp_tls == Security::Plain
+            && proxy.smtp.as_ref().is_some_and(|at| !at.is_loopback())
+        {
+            let what = "a password is never sent in the clear, except to loopback";
+            return Err(wrong("proxy.smtp_tls", what, "\"starttls\", \"tls\""));
+        }
         if proxy.relay_user.is_some() != proxy.relay_password.is_some() {
             let key = if proxy.relay_user.is_some() { "user" } else { "password" };
             let allowed = "proxy.relay_user and proxy.relay_password together";

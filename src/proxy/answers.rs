@@ -18,7 +18,7 @@ const HEAD_MAX: usize = 4 << 10;
 
 /// Something that the server has said; it has passed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Heard {
+pub enum Heard {
     /// `+`: it asks for more.
     GoAhead,
     /// A command has ended, well or not.
@@ -31,7 +31,7 @@ pub(super) enum Heard {
 
 /// Tells a server's answers apart.
 #[derive(Debug, Default)]
-pub(super) struct Answers {
+pub struct Answers {
     place: Place,
 }
 
@@ -64,13 +64,13 @@ enum Kind {
 
 impl Answers {
     /// Is it between two answers?
-    pub(super) fn is_between(&self) -> bool {
+    pub fn is_between(&self) -> bool {
         matches!(&self.place, Place::Head(head) if head.is_empty())
     }
 
     /// Takes what has come and adds what passes to `out`; says how much it took. It takes all, or stops
     /// behind what it tells.
-    pub(super) fn feed(
+    pub fn feed(
         &mut self,
         bytes: &[u8],
         now: capability::Situation,

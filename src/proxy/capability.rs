@@ -5,11 +5,11 @@
 
 /// What the answer depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Situation {
+pub struct Situation {
     /// May secrets be sent to us?
-    pub(super) secured: bool,
+    pub secured: bool,
     /// Could the client put TLS on now?
-    pub(super) may_start_tls: bool,
+    pub may_start_tls: bool,
 }
 
 /// A line with its capabilities, if it tells any, as they are here; else the same line.

@@ -23,7 +23,7 @@ const TAIL: usize = 32;
 
 /// Something that a client has said.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub enum Said {
     /// A command that passes has begun: its tag, and its name in upper case.
     Begun { tag: Vec<u8>, name: Vec<u8> },
     /// The line of a command that is held: with its end, and not passed.
@@ -40,7 +40,7 @@ pub(super) enum Said {
 
 /// Tells a client's commands apart.
 #[derive(Debug, Default)]
-pub(super) struct Commands {
+pub struct Commands {
     place: Place,
     /// A copy of the command that passes.
     copy: Option<(&'static [u8], Zeroizing<Vec<u8>>)>,
@@ -75,29 +75,29 @@ enum Kind {
 
 impl Commands {
     /// LOGIN is held from now on, or passes.
-    pub(super) fn hold_login(&mut self, holds: bool) {
+    pub fn hold_login(&mut self, holds: bool) {
         self.holds_login = holds;
     }
 
     /// Is it between two commands?
-    pub(super) fn is_between(&self) -> bool {
+    pub fn is_between(&self) -> bool {
         matches!(&self.place, Place::Head(head) if head.is_empty())
     }
 
     /// Does the client wait for the server to ask for a literal?
-    pub(super) fn is_waiting(&self) -> bool {
+    pub fn is_waiting(&self) -> bool {
         matches!(self.place, Place::Waiting(_))
     }
 
     /// The server has asked for the literal.
-    pub(super) fn go_ahead(&mut self) {
+    pub fn go_ahead(&mut self) {
         if let Place::Waiting(size) = self.place {
             self.place = Place::Literal(size);
         }
     }
 
     /// The server has ended the command instead of asking.
-    pub(super) fn refused(&mut self) {
+    pub fn refused(&mut self) {
         if self.is_waiting() {
             self.place = Place::default();
             self.copy = None;
@@ -106,7 +106,7 @@ impl Commands {
 
     /// Takes what has come and adds what passes to `out`; says how much it took. It takes all, or stops
     /// behind what it tells.
-    pub(super) fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> (usize, Option<Said>) {
+    pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> (usize, Option<Said>) {
         let mut rest = bytes;
         while !rest.is_empty() {
             let (taken, said) = match &mut self.place {

@@ -6,9 +6,9 @@
 //! where capabilities are told ([`capability`]). SUBMIT is its own ([`submit`]): the message is sent under
 //! the login that was seen to pass ([`login`]), or under a trusted relay's. Nothing is kept on the disk.
 
-mod answers;
-mod capability;
-mod commands;
+pub mod answers;
+pub mod capability;
+pub mod commands;
 mod door;
 mod login;
 mod session;

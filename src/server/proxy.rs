@@ -83,6 +83,7 @@ impl Proxy {
         {
             listener = listener.with_tls(&Arc::new(tls.speaking(Protocol::Imap)));
         }
+        tell_what_is_open(loaded);
         let services = Services::from([("proxy", listener.addresses())]);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let ending = stop.clone();
@@ -120,6 +121,19 @@ impl Proxy {
         if tokio::time::timeout(GOODBYE, self.tasks.wait()).await.is_err() {
             tracing::warn!("some conversations did not end in time");
         }
+    }
+}
+
+/// What an owner should know of: users' passwords pass here.
+fn tell_what_is_open(loaded: &Loaded) {
+    let proxy = &loaded.config.proxy;
+    let is_away = |at: &HostPort| !at.is_loopback();
+    if proxy.imap_tls == config::Security::Plain && proxy.imap.as_ref().is_some_and(is_away) {
+        tracing::warn!("proxy.imap_tls is \"none\": passwords go to the IMAP server in the clear");
+    }
+    let is_near = |at: &config::Address| at.0.ip().to_canonical().is_loopback();
+    if proxy.listen_tls == config::Security::Plain && !proxy.listen.iter().all(is_near) {
+        tracing::warn!("proxy.listen_tls is \"none\": passwords come to the proxy in the clear");
     }
 }
 

@@ -1,7 +1,14 @@
 //! Octets of a message that only passes through: in a file without a name, which is gone with whoever
 //! holds it, and belongs to no store.
 
-use std::{fs::File, io::Write as _, ops::Range, os::unix::fs::FileExt as _};
+use std::{
+    env,
+    fs::File,
+    io::Write as _,
+    ops::Range,
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+};
 
 use super::error::Result;
 
@@ -13,9 +20,10 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// An empty one, in the system's folder for such files.
+    /// An empty one, in the folder that `TMPDIR` names, or the system's for large files of short life:
+    /// what is in /tmp is often kept in memory.
     pub fn new() -> Result<Self> {
-        Ok(Self { file: tempfile::tempfile()?, size: 0 })
+        Ok(Self { file: tempfile::tempfile_in(folder())?, size: 0 })
     }
 
     /// Appends octets.
@@ -36,5 +44,14 @@ impl Scratch {
         let mut octets = vec![0; length];
         self.file.read_exact_at(&mut octets, range.start)?;
         Ok(octets)
+    }
+}
+
+fn folder() -> PathBuf {
+    let large = Path::new("/var/tmp");
+    if env::var_os("TMPDIR").is_none() && large.is_dir() {
+        large.to_owned()
+    } else {
+        env::temp_dir()
     }
 }

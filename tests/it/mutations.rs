@@ -99,6 +99,18 @@ fn mail_data_is_the_same_in_any_packets() {
 }
 
 #[test]
+fn the_proxy_passes_the_same_in_any_packets() {
+    let mut seeds: Vec<Vec<u8>> = [
+        "a NOOP\r\nb APPEND x {3}\r\nabc\r\nc SUBMIT {2+}\r\nd LOGIN x {1}\r\ny {2+}\r\nzz\r\n",
+        "* OK [CAPABILITY X] y\r\n* 1 FETCH (X {3}\r\nabc)\r\n+ z\r\na OK x\r\n* BYE\r\n",
+    ]
+    .map(|text| [&[9], text.as_bytes()].concat())
+    .into();
+    seeds.extend(said("imap", false).into_iter().map(|line| [&[5], &*line, b"\r\n"].concat()));
+    run(&seeds, targets::proxy);
+}
+
+#[test]
 fn no_message_breaks_the_scanner() {
     run(&mails(), targets::mime_structure);
 }
