@@ -44,8 +44,12 @@ pub struct Commands {
     place: Place,
     /// A copy of the command that passes.
     copy: Option<(&'static [u8], Zeroizing<Vec<u8>>)>,
-    /// LOGIN is held too: secrets may not be sent here.
-    holds_login: bool,
+    /// The next line is the response to a challenge, whatever it looks like.
+    responds: bool,
+    /// The octet before was a CR, in a line that passes.
+    after_cr: bool,
+    /// Something was said that a server may understand otherwise.
+    is_odd: bool,
 }
 
 #[derive(Debug)]
@@ -74,9 +78,27 @@ enum Kind {
 }
 
 impl Commands {
-    /// LOGIN is held from now on, or passes.
-    pub fn hold_login(&mut self, holds: bool) {
-        self.holds_login = holds;
+    /// The next line is the response to a challenge, or after all it is not.
+    pub fn expect_response(&mut self, responds: bool) {
+        self.responds = responds;
+    }
+
+    /// Was something said that a server may understand otherwise than it was understood here?
+    pub fn is_odd(&self) -> bool {
+        self.is_odd
+    }
+
+    /// The line of a command of this name, which was held, passes after all.
+    pub fn pass_held(&mut self, name: &[u8], line: &[u8], out: &mut Vec<u8>) -> Option<Said> {
+        self.begin_line(name);
+        self.line(line, out).1
+    }
+
+    /// From here on a line passes that begins a command of this name.
+    fn begin_line(&mut self, name: &[u8]) {
+        self.place = Place::Line(Vec::new());
+        let copied = COPIED.into_iter().find(|copied| *copied == name);
+        self.copy = copied.map(|name| (name, Zeroizing::default()));
     }
 
     /// Is it between two commands?
@@ -125,22 +147,31 @@ impl Commands {
 
     /// At a line's beginning: gathers it until it is known what it is.
     fn head(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> (usize, Option<Said>) {
-        let holds_login = self.holds_login;
+        let responds = self.responds;
         let Place::Head(head) = &mut self.place else { return (0, None) };
         let before = head.len();
         let end = memchr(b'\n', bytes).and_then(|at| at.checked_add(1));
         // How much is gathered hangs on what has come, not on how it was cut.
-        let most = if matches!(kind(head), Kind::Command { .. }) { LINE_MAX } else { HEAD_MAX };
+        let is_command = !responds && matches!(kind(head), Kind::Command { .. });
+        let most = if is_command { LINE_MAX } else { HEAD_MAX };
         let room = most.saturating_sub(before).max(1);
         let taken = end.unwrap_or(bytes.len()).min(room);
         let ended = end == Some(taken);
         head.extend_from_slice(bytes.get(..taken).unwrap_or_default());
         match kind(head) {
+            _ if responds => {
+                if ended {
+                    self.responds = false;
+                    return self.bare(ended, out, taken);
+                }
+                let too_long = head.len() >= HEAD_MAX;
+                (taken, too_long.then_some(Said::TooLong))
+            }
             Kind::Unknown | Kind::Bare if ended || head.len() >= HEAD_MAX => {
                 self.bare(ended, out, taken)
             }
             Kind::Unknown | Kind::Bare => (taken, None),
-            Kind::Command { tag, name } if is_held(&name, holds_login) => {
+            Kind::Command { tag, name } if is_held(&name) => {
                 if ended {
                     let line = std::mem::take(head);
                     return (taken, Some(Said::Held { tag, name, line }));
@@ -151,9 +182,7 @@ impl Commands {
             Kind::Command { tag, name } => {
                 // The line is read again from where it stands, now that it passes.
                 let whole = std::mem::take(head);
-                self.place = Place::Line(Vec::new());
-                let copied = COPIED.into_iter().find(|copied| *copied == name);
-                self.copy = copied.map(|name| (name, Zeroizing::default()));
+                self.begin_line(&name);
                 // What was gathered holds no line end but perhaps its last octet.
                 let again = if ended { whole.len().saturating_sub(1) } else { whole.len() };
                 let (now, later) = whole.split_at_checked(again).unwrap_or((&whole, &[]));
@@ -182,12 +211,14 @@ impl Commands {
         let taken = end.unwrap_or(bytes.len());
         let text = bytes.get(..taken).unwrap_or_default();
         self.pass(text, out);
+        self.look_at(text);
         let Place::Line(tail) = &mut self.place else { return (taken, None) };
         keep_tail(tail, text);
         if end.is_none() {
             return (taken, None);
         }
         let literal = announced(tail);
+        self.is_odd |= literal.is_none() && looks_like_literal(tail);
         self.place = match literal {
             Some(literal) if literal.sent_at_once => Place::Literal(literal.size),
             Some(literal) => Place::Waiting(literal.size),
@@ -199,6 +230,14 @@ impl Commands {
             None => self.copy.take().map(|(name, command)| Said::Copied { name, command }),
         };
         (taken, said)
+    }
+
+    /// A server may take a line for two, or see its end before ours.
+    fn look_at(&mut self, text: &[u8]) {
+        for octet in text {
+            self.is_odd |= *octet == 0 || self.after_cr && *octet != b'\n';
+            self.after_cr = *octet == b'\r';
+        }
     }
 
     /// In a literal.
@@ -225,9 +264,8 @@ impl Commands {
     }
 }
 
-fn is_held(name: &[u8], holds_login: bool) -> bool {
-    matches!(name, b"SUBMIT" | b"STARTTLS" | b"COMPRESS" | b"AUTHENTICATE")
-        || holds_login && name == b"LOGIN"
+fn is_held(name: &[u8]) -> bool {
+    matches!(name, b"SUBMIT" | b"STARTTLS" | b"COMPRESS" | b"AUTHENTICATE" | b"LOGIN")
 }
 
 /// `tag SP command`, as soon as the command's name has come whole.
@@ -254,6 +292,11 @@ pub(super) fn keep_tail(tail: &mut Vec<u8>, more: &[u8]) {
     tail.extend_from_slice(more);
     let beyond = tail.len().saturating_sub(TAIL);
     tail.drain(..beyond);
+}
+
+fn looks_like_literal(tail: &[u8]) -> bool {
+    let line = tail.trim_ascii_end();
+    Literal::announced_by(line).is_some()
 }
 
 /// The literal that the end of a line announces. It begins a word of its own.
@@ -348,24 +391,60 @@ mod tests {
     }
 
     #[test]
-    fn a_login_is_copied_with_its_literals() {
-        let text = b"a LOGIN {5}\r\nalice {6+}\r\nsecret\r\nb NOOP\r\n";
-        let (out, told) = all(text, &[]);
-        assert_eq!(out, text);
-        let copy = Zeroizing::new(text[..text.len() - 8].to_vec());
+    fn a_login_is_held_and_copied_with_its_literals_when_it_passes() {
+        let (mut commands, mut out) = (Commands::default(), Vec::new());
+        let line = "a LOGIN {5}\r\n";
+        let said = commands.feed(line.as_bytes(), &mut out).1;
+        assert_eq!((said, out.len()), (Some(held("a", "LOGIN", line)), 0));
+        let said = commands.pass_held(b"LOGIN", line.as_bytes(), &mut out);
+        assert_eq!(said, Some(Said::Waits));
+        assert!(commands.is_waiting() && !commands.is_between());
+        commands.go_ahead();
+        let rest = b"alice {6+}\r\nsecret\r\n";
+        let (taken, said) = commands.feed(rest, &mut out);
+        let command = Zeroizing::new([line.as_bytes(), rest].concat());
+        assert!(out == *command && taken == rest.len());
+        assert_eq!(said, Some(Said::Copied { name: b"LOGIN", command }));
+        assert!(commands.is_between() && !commands.is_odd());
+    }
+
+    #[test]
+    fn a_response_may_look_like_anything() {
+        let (mut commands, mut out) = (Commands::default(), Vec::new());
+        commands.expect_response(true);
+        let line = b"b LOGIN x {3}\r\n".to_vec();
+        let said = commands.feed(&line, &mut out).1;
         assert_eq!(
-            told,
-            [
-                begun("a", "LOGIN"),
-                Said::Waits,
-                Said::Copied { name: b"LOGIN", command: copy },
-                begun("b", "NOOP"),
-            ]
+            (said, out),
+            (Some(Said::Bare(Zeroizing::new(line))), b"b LOGIN x {3}\r\n".to_vec())
         );
-        let mut commands = Commands::default();
-        commands.hold_login(true);
-        let said = commands.feed(b"a LOGIN x y\r\n", &mut Vec::new()).1;
-        assert_eq!(said, Some(held("a", "LOGIN", "a LOGIN x y\r\n")));
+        let said = commands.feed(b"b LOGIN x y\r\n", &mut Vec::new()).1;
+        assert!(matches!(said, Some(Said::Held { .. })));
+        commands = Commands::default();
+        commands.expect_response(true);
+        let long = vec![b'x'; HEAD_MAX];
+        assert_eq!(commands.feed(&long, &mut Vec::new()).1, Some(Said::TooLong));
+    }
+
+    #[test]
+    fn what_a_server_may_take_for_something_else_is_odd() {
+        for (text, odd) in [
+            ("a NOOP\r\n", false),
+            ("a X {3+}\r\n\0\ra\r\n", false),
+            ("a X \"{3}\"\r\n", false),
+            ("a X y{3}\r\n", true),
+            ("a X y{3+}\n", true),
+            ("a X\rb NOOP\r\n", true),
+            ("a X \0\r\n", true),
+        ] {
+            let (mut commands, mut out) = (Commands::default(), Vec::new());
+            let mut rest = text.as_bytes();
+            while !rest.is_empty() {
+                let taken = commands.feed(rest, &mut out).0;
+                rest = &rest[taken..];
+            }
+            assert_eq!(commands.is_odd(), odd, "{text:?}");
+        }
     }
 
     #[test]

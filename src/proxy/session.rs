@@ -18,7 +18,7 @@ use super::{
     commands::{Commands, Said},
     door::{Door, Halves},
     login::Login,
-    turn::{Deed, Own, Underway, What, authenticate, literal_behind, submit},
+    turn::{Deed, Logging, Own, Underway, What, authenticate, literal_behind, submit},
 };
 use crate::{
     metrics::Limit,
@@ -57,8 +57,9 @@ pub(super) struct Session {
     commands: Commands,
     answers: Answers,
     underway: Underway,
-    /// The mechanism whose first response is awaited.
-    responding: Option<Vec<u8>>,
+    logging: Option<Logging>,
+    /// Whatever was said and answered could be told apart, so that it is known who logged in.
+    understood: bool,
     own: Option<Own>,
     login: Option<Login>,
     /// The mailbox that is open.
@@ -92,7 +93,8 @@ impl Session {
             commands: Commands::default(),
             answers: Answers::default(),
             underway: Underway::default(),
-            responding: None,
+            logging: None,
+            understood: true,
             own: None,
             login: None,
             open: None,
@@ -102,7 +104,6 @@ impl Session {
         };
         session.client.input.set_deadline(None);
         session.server.input.set_deadline(None);
-        session.commands.hold_login(!session.is_secured());
         let now = session.situation();
         let _a_greeting_ends_nothing =
             session.answers.feed(&greeting, now, session.client.output.buffer());
@@ -213,6 +214,12 @@ impl Session {
             && !self.commands.is_waiting()
             && self.server.output.waiting() < HIGH
             && !self.is_full()
+            && !self.is_logging_in()
+    }
+
+    /// Has a login passed whole that the server has neither answered nor asked more of?
+    fn is_logging_in(&self) -> bool {
+        self.commands.is_between() && self.logging.as_ref().is_some_and(|login| !login.asked)
     }
 
     /// Do so many commands wait that none more may begin?
@@ -242,8 +249,8 @@ impl Session {
     }
 
     fn begun(&mut self, tag: Vec<u8>, name: &[u8]) {
+        self.understood &= !self.underway.has(&tag);
         let deed = match name {
-            b"LOGIN" => Deed::LogIn(Login::hidden(None)),
             b"UNAUTHENTICATE" => Deed::LogOut,
             b"SELECT" | b"EXAMINE" => Deed::Open(None),
             b"CLOSE" | b"UNSELECT" => Deed::Close,
@@ -254,7 +261,7 @@ impl Session {
     }
 
     /// A command has passed whole of which something must be known.
-    fn copied(&mut self, name: &[u8], command: &[u8]) {
+    pub(super) fn copied(&mut self, name: &[u8], command: &[u8]) {
         if name == b"LOGIN" {
             if let Some(login) = Login::of_command(command) {
                 self.underway.learn(Deed::LogIn(login));
@@ -267,12 +274,18 @@ impl Session {
 
     /// DONE, or a response to a challenge.
     fn bare(&mut self, line: &[u8]) {
-        if let Some(mechanism) = self.responding.take() {
-            if let Some(login) = Login::of_response(&mechanism, line) {
+        if let Some(logging) = self.logging.as_mut().filter(|login| login.asked) {
+            logging.asked = false;
+            let mechanism = logging.mechanism.take();
+            let login = mechanism.and_then(|mechanism| Login::of_response(&mechanism, line));
+            if let Some(login) = login {
                 self.underway.learn(Deed::LogIn(login));
             }
-        } else if line.trim_ascii().eq_ignore_ascii_case(b"DONE") {
+        } else if self.underway.is_idle() && line.trim_ascii().eq_ignore_ascii_case(b"DONE") {
             self.underway.done();
+        } else {
+            // A server may understand it otherwise; nobody answers an empty line.
+            self.understood &= line.trim_ascii().is_empty();
         }
     }
 
@@ -287,29 +300,12 @@ impl Session {
             b"STARTTLS" => What::StartTls,
             b"COMPRESS" => refuse("NO [CANNOT] nothing compressed can pass the proxy"),
             _ if !self.is_secured() => refuse("NO [PRIVACYREQUIRED] say STARTTLS first"),
-            _ => {
-                let (mechanism, response) = authenticate(line);
-                if capability::passes(&mechanism) {
-                    return self.authenticate(tag, mechanism, response, line);
-                }
+            b"AUTHENTICATE" if !capability::passes(&authenticate(line).0) => {
                 refuse("NO [CANNOT] this mechanism cannot pass the proxy")
             }
+            name => What::LogIn(name.to_vec(), line.clone()),
         };
         self.own = Some(Own { tag, what });
-    }
-
-    fn authenticate(
-        &mut self,
-        tag: Vec<u8>,
-        mechanism: Vec<u8>,
-        response: Option<&[u8]>,
-        line: &[u8],
-    ) {
-        let login = response.and_then(|response| Login::of_response(&mechanism, response));
-        let login = login.unwrap_or_else(|| Login::hidden(None));
-        self.underway.began(tag, Deed::LogIn(login));
-        self.responding = Some(mechanism).filter(|_| response.is_none());
-        self.server.output.put(line);
     }
 
     /// Passes what the server has said.
@@ -321,7 +317,7 @@ impl Session {
             self.server.input.consume(taken);
             match heard {
                 None => {}
-                Some(Heard::GoAhead) => self.commands.go_ahead(),
+                Some(Heard::GoAhead) => self.go_ahead(),
                 Some(Heard::Bye) => self.parted = true,
                 Some(Heard::Ended { tag, well }) => self.ended(&tag, well)?,
                 Some(Heard::TooLong) => return Err(Ended::ServerLeft),
@@ -330,20 +326,31 @@ impl Session {
         Ok(())
     }
 
+    /// The server has asked for more.
+    fn go_ahead(&mut self) {
+        if self.commands.is_waiting() {
+            self.commands.go_ahead();
+        } else if let Some(login) = self.logging.as_mut().filter(|login| login.in_steps) {
+            login.asked = true;
+            self.commands.expect_response(true);
+        }
+    }
+
     /// The server has answered a command.
     fn ended(&mut self, tag: &[u8], well: bool) -> Done {
         if self.commands.is_waiting() && self.underway.last() == Some(tag) {
             self.commands.refused();
         }
+        if self.logging.take_if(|login| login.tag == tag).is_some() {
+            self.commands.expect_response(false);
+        }
         match self.underway.ended(tag) {
-            Some(Deed::LogIn(login)) => {
-                self.responding = None;
-                if well {
-                    self.login = Some(login);
-                    self.last = Instant::now();
-                    let admitted = self.permit.logged_in(Instant::now());
-                    admitted.map_err(|_| Ended::ByUs("[LIMIT] too many connections"))?;
-                }
+            None => self.understood = false,
+            Some(Deed::LogIn(login)) if well => {
+                self.login = Some(login);
+                self.last = Instant::now();
+                let admitted = self.permit.logged_in(Instant::now());
+                admitted.map_err(|_| Ended::ByUs("[LIMIT] too many connections"))?;
             }
             Some(Deed::LogOut) if well => {
                 self.login = None;

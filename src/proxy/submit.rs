@@ -39,6 +39,8 @@ pub(super) struct Refusal(pub(super) String);
 pub(super) struct Order {
     pub(super) message: Spool,
     pub(super) login: Login,
+    /// Is it beyond doubt who that is?
+    pub(super) understood: bool,
     /// The mailbox that is open: relative URLs begin there.
     pub(super) open: Option<String>,
 }
@@ -93,8 +95,8 @@ impl Door {
     }
 
     async fn send(&self, order: Order, errand: &Errand) -> Result<(), Refusal> {
-        let Order { message, login, open } = order;
-        let account = self.account(&login)?;
+        let Order { message, login, understood, open } = order;
+        let account = self.account(&login, understood)?;
         let message = self.fill(message, &login, open.as_deref()).await?;
         let header = message.header().map_err(|error| in_general(&error))?;
         let found = addressed(&header).map_err(|error| in_general(&error))?;
@@ -124,8 +126,14 @@ impl Door {
     }
 
     /// The login at the submission server.
-    fn account(&self, login: &Login) -> Result<Option<queue::Login>, Refusal> {
+    fn account(&self, login: &Login, understood: bool) -> Result<Option<queue::Login>, Refusal> {
         if let Some(proof) = self.means.relay.clone() {
+            // The relay is believed whom it names: so it must be certain.
+            if !understood {
+                return Err(Refusal::in_general(
+                    "not all that you said was understood; connect and log in anew",
+                ));
+            }
             let acts_as = login.user.clone();
             // A relay may know nobody but itself, where nobody asks who writes.
             if acts_as.is_none() && self.means.from != FromRule::Any {

@@ -3,6 +3,8 @@
 
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+use zeroize::Zeroizing;
+
 use super::login::Login;
 use crate::net::Literal;
 
@@ -46,6 +48,10 @@ impl Underway {
         }
     }
 
+    pub(super) fn has(&self, tag: &[u8]) -> bool {
+        self.commands.iter().any(|(known, _)| known == tag)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.commands.len()
     }
@@ -74,7 +80,19 @@ impl Underway {
     }
 }
 
-/// A command that the proxy answers itself.
+/// A login that is under way: until it is answered nothing else passes, but responses that the server
+/// asks for.
+pub(super) struct Logging {
+    pub(super) tag: Vec<u8>,
+    /// The mechanism of AUTHENTICATE whose first response has not come.
+    pub(super) mechanism: Option<Vec<u8>>,
+    /// It is AUTHENTICATE.
+    pub(super) in_steps: bool,
+    /// The server has asked for a response.
+    pub(super) asked: bool,
+}
+
+/// A command that the proxy answers itself, or lets pass in its turn.
 #[derive(Debug)]
 pub(super) struct Own {
     pub(super) tag: Vec<u8>,
@@ -86,6 +104,9 @@ pub(super) struct Own {
 pub(super) enum What {
     /// A message to be sent.
     Submit(Literal),
+    /// LOGIN or AUTHENTICATE: it passes, but only when nothing else is on its way, so that the answer to
+    /// it is no other's.
+    LogIn(Vec<u8>, Zeroizing<Vec<u8>>),
     StartTls,
     /// It is refused, in these words, and so is the literal that it came with.
     Refuse(&'static str, Option<Literal>),

@@ -409,6 +409,37 @@ fn a_login_that_hides_its_password_needs_the_relay() {
 }
 
 #[test]
+fn nobody_is_taken_for_another_by_what_the_server_understands_otherwise() {
+    let server = ImapServer::start(|peer| {
+        peer.say(GREETING)?;
+        if peer.number == 1 {
+            peer.answer("a AUTHENTICATE PLAIN", "+ \r\n")?;
+            // To the server this is the response to its challenge.
+            assert_eq!(peer.line()?, "b LOGIN alice@demo.example guessed");
+            peer.say("a NO [AUTHENTICATIONFAILED] no\r\n")?;
+            peer.answer("b NOOP", "TAG OK done\r\n")?;
+        } else {
+            peer.answer("n NOOP", "TAG OK done\r\nx OK what\r\n")?;
+            peer.answer("l LOGIN", "TAG OK in\r\n")?;
+        }
+        peer.line().map(drop)
+    });
+    let relay = [("proxy.relay_user", "relay"), ("proxy.relay_password", "pass")];
+    let proxy = Proxy::before(server.address, nowhere(), &relay);
+    let mut imap = proxy.greeted();
+    imap.send(b"a AUTHENTICATE PLAIN\r\nb LOGIN alice@demo.example guessed\r\nb NOOP\r\n").unwrap();
+    assert!(answer(&mut imap, "a").ends_with("a NO [AUTHENTICATIONFAILED] no\r\n"));
+    assert_eq!(answer(&mut imap, "b"), "b OK done\r\n");
+    assert_eq!(submit(&mut imap, MESSAGE), "s NO log in first,\r\n");
+    // An answer to nothing: who knows what the next ones are to.
+    let mut imap = proxy.greeted();
+    imap.send(b"n NOOP\r\nl LOGIN alice@demo.example secret\r\n").unwrap();
+    answer(&mut imap, "l");
+    let said = submit(&mut imap, MESSAGE);
+    assert_eq!(said, "s NO not all that you said was understood; connect and log in anew,\r\n");
+}
+
+#[test]
 fn a_relay_can_be_known_by_its_certificate() {
     let folder = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(vec!["proxy.example".to_owned()]).unwrap();

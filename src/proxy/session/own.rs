@@ -8,9 +8,10 @@ use crate::{
     metrics::Limit,
     net::{InputError, Literal, Octets},
     proxy::{
-        commands::Commands,
+        commands::{Commands, Said},
+        login::Login,
         submit::{Order, Refusal},
-        turn::{Own, What, literal_behind},
+        turn::{Deed, Logging, Own, What, authenticate, literal_behind},
     },
 };
 
@@ -24,6 +25,10 @@ impl Session {
         match what {
             What::StartTls => self.start_tls(&tag).await,
             What::Submit(literal) => self.submit(&tag, literal).await,
+            What::LogIn(name, line) => {
+                self.log_in(tag, &name, &line);
+                Ok(())
+            }
             What::Refuse(words, literal) => {
                 if let Some(literal) = literal {
                     self.swallow(literal).await?;
@@ -31,6 +36,24 @@ impl Session {
                 self.say(&tag, words.as_bytes());
                 Ok(())
             }
+        }
+    }
+
+    /// LOGIN or AUTHENTICATE, with nothing else on its way.
+    fn log_in(&mut self, tag: Vec<u8>, name: &[u8], line: &[u8]) {
+        let in_steps = name == b"AUTHENTICATE";
+        let (mut mechanism, mut login) = (None, None);
+        if in_steps {
+            let (named, response) = authenticate(line);
+            login = response.and_then(|response| Login::of_response(&named, response));
+            mechanism = Some(named).filter(|_| response.is_none());
+        }
+        let login = login.unwrap_or_else(|| Login::hidden(None));
+        self.underway.began(tag.clone(), Deed::LogIn(login));
+        self.logging = Some(Logging { tag, mechanism, in_steps, asked: false });
+        let said = self.commands.pass_held(name, line, self.server.output.buffer());
+        if let Some(Said::Copied { name, command }) = said {
+            self.copied(name, &command);
         }
     }
 
@@ -53,8 +76,8 @@ impl Session {
         self.flush().await?;
         let done = self.client.input.start_tls(&tls).await;
         done.map_err(|_| Ended::ClientLeft)?;
+        self.understood &= !self.commands.is_odd();
         self.commands = Commands::default();
-        self.commands.hold_login(!self.is_secured());
         Ok(())
     }
 
@@ -78,7 +101,8 @@ impl Session {
         let read = self.read_message(literal).await?;
         let sent = match read {
             Ok(message) => {
-                let order = Order { message, login, open: self.open.clone() };
+                let understood = self.understood && !self.commands.is_odd();
+                let order = Order { message, login, understood, open: self.open.clone() };
                 self.send(order).await?
             }
             Err(refusal) => Err(refusal),
