@@ -7,11 +7,15 @@
 //! wire.
 
 pub mod groups;
+mod renames;
 pub mod tell;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use self::groups::{Filter, Group, Groups, OpenMailbox};
+use self::{
+    groups::{Filter, Group, Groups, OpenMailbox},
+    renames::Renames,
+};
 use super::fetch::item::Item;
 use crate::{
     events::{Interest, Kinds, Watch},
@@ -55,13 +59,15 @@ pub struct Notify {
     foreign: BTreeMap<MailboxId, Arc<str>>,
     /// Their owners, whose changes are watched too.
     owners: Vec<AccountId>,
+    renames: Renames,
 }
 
 impl Notify {
     /// NOTIFY NONE: nothing at all.
     pub fn none() -> Box<Self> {
         let (groups, foreign) = (Box::default(), BTreeMap::new());
-        Box::new(Self { open: None, groups, watch: None, foreign, owners: Vec::new() })
+        let (owners, renames) = (Vec::new(), Renames::default());
+        Box::new(Self { open: None, groups, watch: None, foreign, owners, renames })
     }
 
     /// NOTIFY SET: begins to watch. What is there is to be looked at afterwards, so that nothing falls
@@ -79,7 +85,8 @@ impl Notify {
         let bus = mail.store().bus();
         let watch = (!kinds.is_empty()).then(|| bus.watch(&interests, account, session, kinds));
         let (groups, foreign) = (groups.into_boxed_slice(), BTreeMap::new());
-        Box::new(Self { open, groups, watch, foreign, owners: vec![account] })
+        let (owners, renames) = (vec![account], Renames::default());
+        Box::new(Self { open, groups, watch, foreign, owners, renames })
     }
 
     /// Takes note that the client may know of a mailbox: if it is another's, its owner's changes are

@@ -77,7 +77,7 @@ pub async fn tell(
     if seen.too_much {
         return Ok(Err(Overflow));
     }
-    let mut teller = Teller { notify, mail, actor, renamed: None, out };
+    let mut teller = Teller { notify, mail, actor, out };
     for event in &seen.events {
         if !tells_already(&event.kind, situation.enabled) {
             teller.event(event).await?;
@@ -157,13 +157,14 @@ struct Teller<'t> {
     notify: &'t mut Notify,
     mail: &'t Mail,
     actor: &'t Actor,
-    /// The names of the last mailbox that got another one.
-    renamed: Option<(Arc<str>, Arc<str>)>,
     out: &'t mut Replies,
 }
 
 impl Teller<'_> {
     async fn event(&mut self, event: &Event) -> Result<(), Error> {
+        if let Kind::MailboxRename { .. } = event.kind {
+            self.notify.renames.next(event.mod_seq);
+        }
         match &event.kind {
             Kind::SubscriptionChange(name, _) => {
                 // Who hears of subscribed names hears too that one is that no more.
@@ -255,10 +256,9 @@ impl Teller<'_> {
     }
 
     async fn renamed(&mut self, from: &Arc<str>, to: &Arc<str>) -> Result<(), Error> {
-        if self.renamed.as_ref().is_some_and(|above| is_below(above, from, to)) {
+        if !self.notify.renames.begin(from, to) {
             return Ok(());
         }
-        self.renamed = Some((Arc::clone(from), Arc::clone(to)));
         let place = self.mail.place(self.actor, to).await?;
         let named = |name| self.notify.events(name, place.subscribed).contain(Kinds::MAILBOX_NAME);
         if named(from) || named(to) {
@@ -266,12 +266,6 @@ impl Teller<'_> {
         }
         Ok(())
     }
-}
-
-/// Has this mailbox another name only because the one above it has (§5.4)?
-fn is_below((above_from, above_to): &(Arc<str>, Arc<str>), from: &str, to: &str) -> bool {
-    let rest = from.strip_prefix(&**above_from).filter(|rest| rest.starts_with(SEPARATOR));
-    rest.is_some() && rest == to.strip_prefix(&**above_to)
 }
 
 /// `* LIST (attributes) "/" name [("OLDNAME" (old))]` (§5.4, §5.5)
@@ -332,13 +326,5 @@ mod tests {
         assert_eq!(items(first, true), [Messages, UidNext, UidValidity]);
         let all = first.with(Kinds::FLAG_CHANGE);
         assert_eq!(items(all, true), [Messages, UidNext, UidValidity, Unseen, HighestModSeq]);
-    }
-
-    #[test]
-    fn names_below_a_name_that_changed_are_known() {
-        let above = (Arc::from("a"), Arc::from("b"));
-        assert!(is_below(&above, "a/x/y", "b/x/y"));
-        assert!(!is_below(&above, "a", "b") && !is_below(&above, "ax", "bx"));
-        assert!(!is_below(&above, "a/x", "c/x"));
     }
 }
