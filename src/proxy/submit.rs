@@ -20,7 +20,7 @@ use crate::{
     metrics::{Count, Limit},
     net::imap_client::{self, Form, ImapClient, ImapError},
     queue::{self, Errand, Undelivered},
-    submission::{Passage, addressed, mended},
+    submission::{self, Passage, addressed, mended},
     wire::{
         address::Address,
         envelope::Envelope,
@@ -113,8 +113,10 @@ impl Door {
             now: Timestamp::now().as_second(),
         };
         let parsing = self.limits.parsing;
-        let message =
-            mended(message, parsing, passage).await.map_err(|error| in_general(&error))?;
+        let message = mended(message, parsing, passage).await.map_err(|error| match error {
+            submission::Error::Mail(error) => in_general(&error),
+            error => in_general(&error),
+        })?;
         let envelope = Envelope::from(found);
         let (size, user) = (message.len(), login.user.as_deref().unwrap_or_default());
         let sent = self.means.courier.send(account, &envelope, message, errand).await;

@@ -83,7 +83,10 @@ impl Courier {
         let look = move || Letter::spooled(message, &parsing, line_max);
         let letter = tokio::task::spawn_blocking(look).await;
         let letter = letter.map_err(|error| Undelivered::Refused(error.to_string()))?;
-        let letter = letter.map_err(|error| Undelivered::Refused(error.to_string()))?;
+        let letter = letter.map_err(|error| {
+            tracing::error!(%error, cause = ?error, "a message that passes could not be read");
+            Undelivered::Refused(error.to_string())
+        })?;
         let acts_as = login.as_ref().and_then(|login| login.acts_as.as_deref());
         let author = acts_as.and_then(|name| Address::parse(name).ok());
         let submitter = author.as_ref().map_or(Submitter::LoggedIn, Submitter::Known);
