@@ -85,7 +85,8 @@ fn shorten(text: &mut String) {
     text.truncate(text.floor_char_boundary(KEY_MAX));
 }
 
-/// The ids in angle brackets, each once. The first (the thread's root) and the last ones are kept.
+/// The ids in angle brackets. The first (the thread's root) and the last ones are kept; one that comes
+/// again stands there again, for the last is the parent (RFC 5256 §3 REFERENCES (1)(B)).
 ///
 /// Without any bracket the words are the ids, as old programs write them.
 fn message_ids(value: &[u8]) -> Vec<Vec<u8>> {
@@ -110,11 +111,11 @@ fn message_ids(value: &[u8]) -> Vec<Vec<u8>> {
 
 fn keep_id(ids: &mut Vec<Vec<u8>>, id: &[u8]) {
     let id: Vec<u8> = id.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
-    looked_at(ids.len());
-    if id.is_empty() || id.len() > ID_MAX || ids.contains(&id) {
+    if id.is_empty() || id.len() > ID_MAX || ids.last() == Some(&id) {
         return;
     }
     if ids.len() >= IDS_MAX {
+        looked_at(ids.len());
         ids.remove(1);
     }
     ids.push(id);
@@ -230,8 +231,9 @@ mod tests {
     }
 
     #[test]
-    fn ids_lose_their_brackets_and_their_doubles() {
-        assert_eq!(message_ids(b"<a@b> (x) <c@d><a@b> <e @f"), [&b"a@b"[..], b"c@d", b"e@f"]);
+    fn ids_lose_their_brackets_and_keep_their_order() {
+        let ids = message_ids(b"<a@b><a@b> (x) <c@d><a@b> <e @f");
+        assert_eq!(ids, [&b"a@b"[..], b"c@d", b"a@b", b"e@f"]);
         assert_eq!(message_ids(b"a@b c"), [&b"a@b"[..]]);
     }
 

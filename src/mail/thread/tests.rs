@@ -88,6 +88,27 @@ fn references_that_go_in_circles_make_no_loop() {
 }
 
 #[test]
+fn the_last_reference_is_the_parent_though_it_came_before() {
+    let all = [
+        mail(1, "g", "", "x"),
+        mail(2, "p", "g", "x"),
+        mail(3, "q", "g", "x"),
+        mail(4, "c", "p g p", "x"),
+    ];
+    assert_eq!(by(ThreadAlgorithm::Refs, &all), "(1(2 4)(3))");
+}
+
+#[test]
+fn a_message_that_refers_to_itself_makes_no_loop() {
+    let with = |references| [mail(1, "g", "", "x"), mail(2, "c", references, "x")];
+    assert_eq!(by(ThreadAlgorithm::Refs, &with("g c g")), "(1 2)");
+    // RFC 5256 §3 REFERENCES (1)(B): the last reference would be a loop, and no other counts.
+    assert_eq!(by(ThreadAlgorithm::Refs, &with("g c")), "(1)(2)");
+    // (1)(A) has put g below c.
+    assert_eq!(by(ThreadAlgorithm::Refs, &with("c g")), "(2 1)");
+}
+
+#[test]
 fn an_id_given_twice_is_that_of_the_first_message_and_quotes_do_not_matter() {
     let all = [mail(1, "a", "", "x"), mail(2, "a", "", "y"), mail(3, "b", "\"a\"", "z")];
     assert_eq!(by(ThreadAlgorithm::Refs, &all), "(2)(1 3)");
