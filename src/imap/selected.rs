@@ -517,9 +517,9 @@ impl Selected {
         self.contexts.get_or_insert_with(|| Box::new(Contexts::new(known)))
     }
 
-    /// Keeps a search up to date no more; false when there is none of this tag.
-    pub fn cancel_context(&mut self, tag: &str) -> bool {
-        let known = self.contexts.as_mut().is_some_and(|contexts| contexts.cancel(tag));
+    /// Keeps searches up to date no more; false, and all go on, when there is none of one of the tags.
+    pub fn cancel_contexts(&mut self, tags: &[String]) -> bool {
+        let known = self.contexts.as_mut().is_some_and(|contexts| contexts.cancel(tags));
         self.contexts.take_if(|contexts| contexts.is_empty());
         known
     }

@@ -27,12 +27,7 @@ pub fn parse(args: &mut Cursor<'_>) -> Parsed {
 impl Command for CancelUpdate {
     fn run<'a>(self: Box<Self>, session: &'a mut Session, _: &'a mut Replies) -> Running<'a> {
         Box::pin(async move {
-            let selected = session.selected()?;
-            let mut all_known = true;
-            for tag in &self.tags {
-                all_known &= selected.cancel_context(tag);
-            }
-            if all_known {
+            if session.selected()?.cancel_contexts(&self.tags) {
                 Ok(Done::ok("no further updates"))
             } else {
                 Err(Error::no(Code::Cannot, "no search of this tag is kept up to date"))

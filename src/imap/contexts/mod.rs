@@ -89,11 +89,13 @@ impl Contexts {
         self.all.push(context);
     }
 
-    /// Keeps it true no more; false when there is none of this tag.
-    pub fn cancel(&mut self, tag: &str) -> bool {
-        let before = self.all.len();
-        self.all.retain(|context| *context.tag != *tag);
-        self.all.len() < before
+    /// Keeps these true no more; false, and nothing is done, when there is none of one of the tags.
+    pub fn cancel(&mut self, tags: &[String]) -> bool {
+        let all_known = tags.iter().all(|tag| self.has(tag));
+        if all_known {
+            self.all.retain(|context| !tags.iter().any(|tag| *context.tag == **tag));
+        }
+        all_known
     }
 
     /// Something happened in the mailbox, by whomever.
