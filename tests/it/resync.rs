@@ -14,6 +14,7 @@ use std::{
 
 use crate::{connection::Connection, house::House};
 
+mod placed;
 mod viewer;
 mod watcher;
 

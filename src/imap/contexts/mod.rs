@@ -46,6 +46,8 @@ pub struct Context {
 pub struct Contexts {
     all: Vec<Context>,
     changed: Changed,
+    /// Something else is said of some of them.
+    said_changed: bool,
     /// The last change that was heard of.
     heard: ModSeq,
     /// Up to which change all contexts are true, or their messages kept in `changed`.
@@ -64,7 +66,8 @@ enum Changed {
 impl Contexts {
     /// No context yet, in a mailbox that is known up to this change.
     pub fn new(known: ModSeq) -> Self {
-        Self { all: Vec::new(), changed: Changed::Uids(Vec::new()), heard: known, known }
+        let changed = Changed::Uids(Vec::new());
+        Self { all: Vec::new(), changed, said_changed: false, heard: known, known }
     }
 
     /// Is there none?
@@ -103,7 +106,10 @@ impl Contexts {
         self.heard = self.heard.max(event.mod_seq);
         match &event.kind {
             Kind::FlagChange(changes) => self.hear_changed(changes.iter().map(|change| change.uid)),
-            Kind::AnnotationChange(uids, _) => self.hear_changed(uids.iter().copied()),
+            Kind::AnnotationChange(uids, _) => {
+                self.said_changed = true;
+                self.hear_changed(uids.iter().copied());
+            }
             _ => {}
         }
     }
@@ -124,6 +130,7 @@ impl Contexts {
 
     /// Some events were lost.
     pub fn miss(&mut self) {
+        self.said_changed = true;
         self.changed = Changed::Since(self.known);
     }
 

@@ -39,7 +39,7 @@ impl Results {
         }
     }
 
-    /// Can a message that still matches get another place?
+    /// Can a message get another place when something else is said of it?
     pub fn move_by_changes(&self) -> bool {
         let said = |by: &SortBy| matches!(by, SortBy::Said(_));
         matches!(self, Self::Sorted(_, criteria) if criteria.iter().any(said))

@@ -1,7 +1,7 @@
 //! How contexts are brought up to date and clients told of it: `REMOVEFROM` for what is gone or
 //! matches no more, `ADDTO` for what is new or matches now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{
     Changed, Contexts,
@@ -112,6 +112,8 @@ impl Numbered<'_> {
 struct Candidates {
     /// They have changed.
     changed: Vec<Uid>,
+    /// Something else is said of some of them.
+    said_changed: bool,
     /// They are new to some context.
     new: Vec<Uid>,
     /// The client counts messages up to this UID.
@@ -137,9 +139,12 @@ pub async fn updates(mail: &Mail, selected: &mut Selected) -> Result<Updates, Er
         let is = query.among(mail, selected, &looked_at).await?;
         let removed = without(&was, &is);
         let added = without(&is, &was);
-        let kept = if moves { without(&was, &removed) } else { Vec::new() };
-        let placed = both(&added, &kept);
-        let order = order(mail, selected, at, &both(&removed, &kept), &placed).await?;
+        let way = match moves {
+            true if candidates.said_changed && was.len() > removed.len() => Way::Anew,
+            true if !added.is_empty() => Way::Anew,
+            _ => Way::Placed,
+        };
+        let order = order(mail, selected, at, &removed, &added, way).await?;
         let told = selected.look_all(mail, |picture, contexts, messages| {
             let context = contexts?.all.get_mut(at)?;
             let numbered = Numbered { picture, messages };
@@ -167,6 +172,7 @@ pub async fn updates(mail: &Mail, selected: &mut Selected) -> Result<Updates, Er
 
 fn candidates(picture: &Picture, contexts: &mut Contexts, messages: &Messages) -> Candidates {
     let living = messages.uids();
+    let said_changed = std::mem::take(&mut contexts.said_changed);
     let mut changed = match contexts.take_changed(messages.mod_seq()) {
         Changed::Uids(uids) => uids,
         Changed::Since(mod_seq) => {
@@ -180,7 +186,7 @@ fn candidates(picture: &Picture, contexts: &mut Contexts, messages: &Messages) -
     let from = living.partition_point(|uid| uid.get() <= known);
     let new = living.get(from..).unwrap_or_default();
     let new = new.iter().take_while(|uid| uid.get() <= last).copied().collect();
-    Candidates { changed, new, last }
+    Candidates { changed, said_changed, new, last }
 }
 
 /// Those of one rising list that are not in another.
@@ -195,6 +201,16 @@ fn both(these: &[Uid], those: &[Uid]) -> Vec<Uid> {
     both
 }
 
+/// How the new order of a sorted result is found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Those that stay keep their order, and each new one finds its place among them.
+    Placed,
+    /// All are sorted. What is said of a message may have changed again since it was last heard of it,
+    /// and then its old place misleads those that are compared with it.
+    Anew,
+}
+
 /// The order of a sorted result when some messages have gone and others come; nothing for one in
 /// mailbox order.
 async fn order(
@@ -203,6 +219,7 @@ async fn order(
     at: usize,
     removed: &[Uid],
     added: &[Uid],
+    way: Way,
 ) -> Result<Vec<Uid>, Error> {
     let context = selected.contexts().and_then(|contexts| contexts.all.get(at));
     let Some(Results::Sorted(uids, criteria)) = context.map(|context| &context.results) else {
@@ -211,7 +228,10 @@ async fn order(
     let mut uids: Vec<Uid> =
         uids.iter().filter(|uid| removed.binary_search(uid).is_err()).copied().collect();
     let (mailbox, criteria) = (&selected.mailbox, criteria.clone());
-    if added.len() >= MANY || uids.len() <= PROBES {
+    if way == Way::Placed && added.is_empty() {
+        return Ok(uids);
+    }
+    if way == Way::Anew || added.len() >= MANY || uids.len() <= PROBES {
         return sort_in(mail, mailbox, uids, added, &criteria).await;
     }
     for new in added {
@@ -231,33 +251,34 @@ async fn sort_in(
     added: &[Uid],
     criteria: &[SortBy],
 ) -> Result<Vec<Uid>, Error> {
-    if added.is_empty() {
-        return Ok(uids);
-    }
     let mut all: Vec<Uid> = uids.iter().chain(added).copied().collect();
     all.sort_unstable();
     let sorted = mail.sort_by(mailbox, all, criteria.to_vec()).await?;
     Ok(merge(&uids, &sorted, added))
 }
 
-/// The known order, with new messages before those before which they are sorted. A new one that is
-/// not sorted, for it is gone, stands at the end until that is told.
+/// The order in which those that live are sorted, wherever they stood before; each that is gone stays
+/// behind the one it stood behind, and a new one that is gone stands at the end until that is told.
 fn merge(known: &[Uid], sorted: &[Uid], added: &[Uid]) -> Vec<Uid> {
-    let mut merged = Vec::with_capacity(known.len() + added.len());
     let mut living: Vec<Uid> = sorted.to_vec();
     living.sort_unstable();
-    let mut next = sorted.iter().peekable();
+    let is_gone = |uid: &Uid| living.binary_search(uid).is_err();
+    let mut gone: HashMap<Option<Uid>, Vec<Uid>> = HashMap::new();
+    let mut before = None;
     for uid in known {
-        if living.binary_search(uid).is_ok() {
-            while let Some(new) = next.next_if(|new| *new != uid) {
-                merged.push(*new);
-            }
-            next.next();
+        if is_gone(uid) {
+            gone.entry(before).or_default().push(*uid);
+        } else {
+            before = Some(*uid);
         }
-        merged.push(*uid);
     }
-    merged.extend(next);
-    merged.extend(added.iter().filter(|uid| living.binary_search(uid).is_err()));
+    let mut merged = Vec::with_capacity(known.len() + added.len());
+    merged.extend(gone.remove(&None).unwrap_or_default());
+    for uid in sorted {
+        merged.push(*uid);
+        merged.extend(gone.remove(&Some(*uid)).unwrap_or_default());
+    }
+    merged.extend(added.iter().filter(|uid| is_gone(uid)));
     merged
 }
 
@@ -301,6 +322,8 @@ async fn place(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn uids(numbers: &[u32]) -> Vec<Uid> {
@@ -316,6 +339,55 @@ mod tests {
         assert_eq!(merged(&[5, 3, 9], &[1, 5, 3, 9, 2], &[1, 2]), uids(&[1, 5, 3, 9, 2]));
         assert_eq!(merged(&[], &[2, 1], &[1, 2]), uids(&[2, 1]));
         assert_eq!(merged(&[4], &[], &[6]), uids(&[4, 6]));
+    }
+
+    #[test]
+    fn others_than_those_that_changed_may_stand_elsewhere() {
+        // Message 2 was heard of; 1 has changed too, and stands where it stood.
+        assert_eq!(merge(&uids(&[1, 2, 3, 4]), &uids(&[3, 4, 1, 2]), &[]), uids(&[3, 4, 1, 2]));
+        assert_eq!(merge(&uids(&[1, 3, 4]), &uids(&[3, 4, 1, 2]), &uids(&[2])).len(), 4);
+    }
+
+    proptest! {
+        /// Each message has one place, whatever has changed or gone meanwhile, and a client that
+        /// follows knows it.
+        #[test]
+        fn a_client_follows_whatever_has_changed_meanwhile(
+            (before, after) in (1_u32..20).prop_flat_map(|most| {
+                let all: Vec<u32> = (1..=most).collect();
+                (Just(all.clone()).prop_shuffle(), Just(all).prop_shuffle())
+            }),
+            new in proptest::collection::btree_set(1_u32..20, 0..4),
+            removed in proptest::collection::btree_set(1_u32..20, 0..4),
+            gone in proptest::collection::btree_set(1_u32..20, 0..4),
+        ) {
+            let only = |numbers: &[u32], is: &dyn Fn(&u32) -> bool| {
+                uids(&numbers.iter().copied().filter(is).collect::<Vec<_>>())
+            };
+            let rising: Vec<u32> = (1..=before.len() as u32).collect();
+            let was = |n: &u32| !new.contains(n);
+            let leaves = |n: &u32| was(n) && removed.contains(n);
+            let mut client = only(&before, &was);
+            let mut results = Results::Sorted(client.clone(), Vec::new());
+            let removed = only(&rising, &leaves);
+            let added = only(&rising, &|n| !was(n));
+            let known = only(&before, &|n| was(n) && !leaves(n));
+            let sorted = only(&after, &|n| !leaves(n) && !gone.contains(n));
+            let order = merge(&known, &sorted, &added);
+            let living = order.iter().filter(|uid| sorted.contains(uid)).copied();
+            prop_assert_eq!(living.collect::<Vec<_>>(), sorted);
+            let moved = results.moved(&removed, &order);
+            for (place, run) in results.remove(&both(&removed, &moved)) {
+                let left: Vec<_> = client.drain(place - 1..place - 1 + run.len()).collect();
+                prop_assert_eq!(left, run);
+            }
+            for (place, run) in results.insert(&both(&added, &moved), order.clone()) {
+                client.splice(place - 1..place - 1, run);
+            }
+            prop_assert_eq!(&client, &order);
+            client.sort_unstable();
+            prop_assert_eq!(client, only(&rising, &|n| !leaves(n)));
+        }
     }
 
     #[test]

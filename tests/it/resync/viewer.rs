@@ -88,29 +88,7 @@ impl Viewer {
     fn update(&mut self, at: usize, rest: &str) {
         let is_sorted = SEARCHES[at].1 == "UID SORT";
         let list = &mut self.results[at];
-        if let Some((_, all)) = rest.split_once(" ALL ") {
-            *list = numbers(all.split(' ').next().unwrap()).collect();
-        }
-        for (word, adds) in [("REMOVEFROM (", false), ("ADDTO (", true)] {
-            let Some((_, pairs)) = rest.split_once(word) else { continue };
-            let words: Vec<&str> = pairs.split(')').next().unwrap().split(' ').collect();
-            for pair in words.chunks(2) {
-                let place: usize = pair[0].parse().unwrap();
-                assert_eq!(place == 0, !is_sorted, "{rest}");
-                for (number, offset) in numbers(pair[1]).zip(0..) {
-                    let known = list.iter().position(|other| *other == number);
-                    assert_eq!(known.is_none(), adds, "{word}: {number}");
-                    match known {
-                        Some(known) => {
-                            assert!(place == 0 || known == place - 1, "{number} is at {known}");
-                            list.remove(known);
-                        }
-                        None if is_sorted => list.insert(place - 1 + offset, number),
-                        None => list.insert(list.partition_point(|other| *other < number), number),
-                    }
-                }
-            }
-        }
+        follow(list, rest, is_sorted);
         if at == 1 {
             assert!(list.iter().all(|number| *number <= self.exists), "beyond {}", self.exists);
         }
@@ -153,6 +131,33 @@ impl Viewer {
 
     fn tail(&self) -> String {
         self.log[self.log.len().saturating_sub(60)..].join("\n")
+    }
+}
+
+/// What a result becomes by what is told of it.
+pub(super) fn follow(list: &mut Vec<u32>, rest: &str, is_sorted: bool) {
+    if let Some((_, all)) = rest.split_once(" ALL ") {
+        *list = numbers(all.split(' ').next().unwrap()).collect();
+    }
+    for (word, adds) in [("REMOVEFROM (", false), ("ADDTO (", true)] {
+        let Some((_, pairs)) = rest.split_once(word) else { continue };
+        let words: Vec<&str> = pairs.split(')').next().unwrap().split(' ').collect();
+        for pair in words.chunks(2) {
+            let place: usize = pair[0].parse().unwrap();
+            assert_eq!(place == 0, !is_sorted, "{rest}");
+            for (number, offset) in numbers(pair[1]).zip(0..) {
+                let known = list.iter().position(|other| *other == number);
+                assert_eq!(known.is_none(), adds, "{word}: {number}");
+                match known {
+                    Some(known) => {
+                        assert!(place == 0 || known == place - 1, "{number} is at {known}");
+                        list.remove(known);
+                    }
+                    None if is_sorted => list.insert(place - 1 + offset, number),
+                    None => list.insert(list.partition_point(|other| *other < number), number),
+                }
+            }
+        }
     }
 }
 
