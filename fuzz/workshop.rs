@@ -143,7 +143,11 @@ impl Workshop {
         }
         match self.runtime.block_on(self.urls.expand(&self.actor, None, spool)) {
             Ok(whole) => assert!(whole.len() <= MOST),
-            Err(SkeletonError::Part(_) | SkeletonError::Mail(Error::TooBig(_))) => {}
+            Err(
+                SkeletonError::Part(_)
+                | SkeletonError::Hidden
+                | SkeletonError::Mail(Error::TooBig(_)),
+            ) => {}
             Err(error) => panic!("{error}"),
         }
     }

@@ -5,15 +5,20 @@
 //! the header that stands inside it, with the octets that the URL names behind it. Multiparts are
 //! walked, messages within are not, and what is put in is not looked into.
 
+use memchr::memmem;
+
 use super::{
     Spool,
     error::{Error, Result},
     field::fields,
     prepare::scan,
-    structure::{Kind, Limits, PartRef, StructureRef},
+    structure::{Kind, Limits, PartRef, Structure, StructureRef},
     urls::{LinkError, Urls},
 };
-use crate::mail::{Actor, Mailbox};
+use crate::{
+    mail::{Actor, Mailbox},
+    metrics::Limit,
+};
 
 /// Octets of the header inside a part; more of it is not read.
 const HEADER_MAX: u64 = 64 << 10;
@@ -26,6 +31,9 @@ pub enum SkeletonError {
     /// A part names what can't be had.
     #[error("a part of the message names {0}, which cannot be had")]
     Part(String),
+    /// Parts that are not told apart any more name something.
+    #[error("the message has more parts, or deeper ones, than can be looked into")]
+    Hidden,
     /// The message itself.
     #[error(transparent)]
     Mail(#[from] Error),
@@ -54,8 +62,17 @@ pub struct Skeleton {
 
 impl Skeleton {
     /// Looks for what a message names.
-    pub fn read(mut spool: Spool, parsing: &Limits) -> Result<Self> {
-        let parts = externals(&mut spool, parsing)?.into_iter();
+    ///
+    /// # Errors
+    /// [`SkeletonError::Hidden`] when something may be named where parts are not told apart: it would
+    /// leave as it is.
+    pub fn read(mut spool: Spool, parsing: &Limits) -> Result<Self, SkeletonError> {
+        let scanned = scan(&mut spool, parsing)?;
+        let parts = externals(&scanned.structure);
+        if scanned.beyond.iter().any(hides_parts) && mentions(&mut spool)? > parts.len() {
+            return Err(SkeletonError::Hidden);
+        }
+        let parts = parts.into_iter();
         let whole = spool.sibling();
         Ok(Self { spool, whole, parts, at: 0 })
     }
@@ -123,10 +140,9 @@ impl Urls {
 }
 
 /// The external parts of a message, in their order.
-fn externals(spool: &mut Spool, parsing: &Limits) -> Result<Vec<External>> {
-    let scanned = scan(spool, parsing)?;
-    let structure = scanned.structure.encode();
-    let Ok(structure) = StructureRef::parse(&structure) else { return Ok(Vec::new()) };
+fn externals(structure: &Structure) -> Vec<External> {
+    let structure = structure.encode();
+    let Ok(structure) = StructureRef::parse(&structure) else { return Vec::new() };
     let (mut externals, mut within) = (Vec::new(), 0_usize);
     for (index, part) in structure.parts().enumerate() {
         if index < within {
@@ -143,7 +159,34 @@ fn externals(spool: &mut Spool, parsing: &Limits) -> Result<Vec<External>> {
             url,
         }));
     }
-    Ok(externals)
+    externals
+}
+
+/// Does coming up against this bound leave parts that are not told apart?
+fn hides_parts(limit: &Limit) -> bool {
+    matches!(
+        limit,
+        Limit::MimePartsMax
+            | Limit::MimeDepthMax
+            | Limit::MimeBoundaryMax
+            | Limit::HeaderMax
+            | Limit::HeaderLinesMax
+            | Limit::HeaderLineMax
+    )
+}
+
+/// How often a message says the type of external parts.
+fn mentions(spool: &mut Spool) -> Result<usize> {
+    const TYPE: &[u8] = b"message/external-body";
+    let (mut found, mut rest) = (0_usize, Vec::new());
+    spool.each_chunk(|chunk| {
+        rest.extend(chunk.iter().map(u8::to_ascii_lowercase));
+        found = found.saturating_add(memmem::find_iter(&rest, TYPE).count());
+        // What begins at the end of a chunk is found with the next.
+        rest.drain(..rest.len().saturating_sub(TYPE.len() - 1));
+        Ok::<_, Error>(())
+    })?;
+    Ok(found)
 }
 
 /// The IMAP URL that a part stands for; white space in it means nothing (RFC 2017 §3).
@@ -159,10 +202,26 @@ fn url(part: &PartRef<'_>) -> Option<String> {
     if !value("access-type")?.eq_ignore_ascii_case(b"url") {
         return None;
     }
-    let url = String::from_utf8(value("url")?.to_vec()).ok()?;
+    // Extended (RFC 2231 §4), the value begins with a charset and a language, and is encoded as URLs are.
+    let extended = || value("url*")?.splitn(3, |octet| *octet == b'\'').nth(2).map(unescaped);
+    let url = value("url").map_or_else(extended, |url| Some(url.to_vec()))?;
+    let url = String::from_utf8(url).ok()?;
     let url: String = url.chars().filter(|c| !c.is_whitespace()).collect();
     let scheme = url.get(..5).unwrap_or_default();
     (scheme.eq_ignore_ascii_case("imap:") || url.starts_with(['/', ';'])).then_some(url)
+}
+
+/// `%20` and its like in the octets that they stand for.
+fn unescaped(value: &[u8]) -> Vec<u8> {
+    let (mut octets, mut rest) = (Vec::with_capacity(value.len()), value);
+    while let Some((octet, behind)) = rest.split_first() {
+        let digits = behind.get(..2).filter(|_| *octet == b'%');
+        let code =
+            digits.and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok());
+        octets.push(code.unwrap_or(*octet));
+        rest = behind.get(if code.is_some() { 2 } else { 0 }..).unwrap_or_default();
+    }
+    octets
 }
 
 /// The header inside an external part, with one empty line behind it.
@@ -209,6 +268,23 @@ mod tests {
         ] {
             assert_eq!(String::from_utf8(header_inside(body.as_bytes())).unwrap(), header);
         }
+    }
+
+    #[test]
+    fn a_url_may_be_extended() {
+        let of = |header: &str| {
+            let message = format!("{header}\r\n\r\n");
+            let scanned = crate::mail::structure::scan(message.as_bytes());
+            externals(&scanned.structure).into_iter().map(|part| part.url).collect::<Vec<_>>()
+        };
+        let external = "Content-Type: message/external-body; access-type=URL;";
+        assert_eq!(of(&format!("{external} URL=\"/INBOX/;UID=1\"")), ["/INBOX/;UID=1"]);
+        assert_eq!(
+            of(&format!("{external}\r\n URL*=utf-8''%2FINBOX%2F%3BUID%3D1%")),
+            ["/INBOX/;UID=1%"]
+        );
+        assert!(of(&format!("{external} URL=\"\"")).is_empty());
+        assert!(of(&format!("{external} URL=\"http://x\"")).is_empty());
     }
 
     #[test]

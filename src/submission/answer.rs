@@ -115,6 +115,7 @@ impl From<&SkeletonError> for Answer {
     fn from(error: &SkeletonError) -> Self {
         match error {
             SkeletonError::Part(_) => Self::new(554, "5.6.6", error.to_string()),
+            SkeletonError::Hidden => Self::new(554, "5.3.4", error.to_string()),
             SkeletonError::Mail(error) => Self::from(error),
         }
     }

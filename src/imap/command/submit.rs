@@ -153,7 +153,7 @@ async fn submit(session: &mut Session, spool: Spool) -> Result<(), Error> {
     let open = session.selected().ok().map(|selected| selected.mailbox.clone());
     let expanded = session.door.urls.expand(&actor, open.as_ref(), spool).await;
     let message = expanded.map_err(|error| match error {
-        SkeletonError::Part(_) => in_general(&error.to_string()),
+        SkeletonError::Part(_) | SkeletonError::Hidden => in_general(&error.to_string()),
         SkeletonError::Mail(error) => unsent(&error),
     })?;
     let header = message.header().map_err(|error| unsent(&error))?;

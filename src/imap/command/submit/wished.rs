@@ -107,7 +107,7 @@ fn told(
         match cause {
             Cause::Part(SkeletonError::Part(url)) => Error::no(Code::BadUrl(url), told),
             Cause::Part(SkeletonError::Mail(error)) => error.into(),
-            Cause::Envelope => Error::plain(told),
+            Cause::Envelope | Cause::Part(SkeletonError::Hidden) => Error::plain(told),
             Cause::Refused(error) => refused(session, name, error, told),
         }
     })
