@@ -83,19 +83,39 @@ pub fn preview(structure: StructureRef<'_>, message: &[u8]) -> String {
         .unwrap_or_default()
 }
 
-/// The words of the first lines that say something.
+/// The words of the first lines that say something; when none does, of those that are more than a rule.
 fn shorten(text: &str) -> String {
+    let words = words_of(text, says_something);
+    if words.is_empty() { words_of(text, |line| !is_rule(line)) } else { words }
+}
+
+/// Does a line have a letter, a digit or a picture?
+fn says_something(line: &str) -> bool {
+    let is_picture = |c| matches!(c, '\u{2600}'..='\u{27bf}' | '\u{1f000}'..='\u{1faff}');
+    line.chars().any(|c| c.is_alphanumeric() || is_picture(c))
+}
+
+/// Is a line a row of signs, as they are put between parts of a text?
+fn is_rule(line: &str) -> bool {
+    let line = line.trim();
+    let is_drawn = |c| {
+        "-_=*~#+.".contains(c) || matches!(c, '\u{2010}'..='\u{2015}' | '\u{2500}'..='\u{259f}')
+    };
+    line.chars().count() > 2 && line.chars().all(|c| is_drawn(c) || c.is_whitespace())
+}
+
+fn words_of(text: &str, takes: impl Fn(&str) -> bool) -> String {
     let mut preview = String::new();
     let mut left = PREVIEW_MAX;
     for line in text.lines() {
         if line == "-- " || line == "--" {
             break;
         }
-        if line.starts_with('>') || !line.chars().any(char::is_alphanumeric) {
+        if line.starts_with('>') || !takes(line) {
             continue;
         }
         for word in line.split(|c: char| c.is_whitespace() || c.is_control() || invisible(c)) {
-            if word.is_empty() {
+            if word.chars().all(joins) {
                 continue;
             }
             if !preview.is_empty() && left > 0 {
@@ -118,8 +138,20 @@ fn shorten(text: &str) -> String {
 fn invisible(character: char) -> bool {
     matches!(
         character,
-        '\u{ad}' | '\u{34f}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{fffd}'
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{200b}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2060}'
+            | '\u{feff}'
+            | '\u{fffd}'
     )
+}
+
+/// Signs that make one of two others, and are nothing alone.
+fn joins(character: char) -> bool {
+    matches!(character, '\u{200c}' | '\u{200d}')
 }
 
 #[cfg(test)]
@@ -163,6 +195,24 @@ mod tests {
         let preview = of(text.as_bytes());
         assert!(preview.chars().count() <= PREVIEW_MAX);
         assert!(preview.chars().count() > PREVIEW_MAX - 6);
+    }
+
+    #[test]
+    fn signs_alone_are_shown_and_rules_are_not() {
+        for (body, preview) in [
+            ("👍", "👍"),
+            ("❤\r\n\r\nthanks", "❤ thanks"),
+            (":-)", ":-)"),
+            ("?", "?"),
+            ("!!!\r\n-----", "!!!"),
+            ("👨\u{200d}👩\u{200d}👧", "👨\u{200d}👩\u{200d}👧"),
+            ("\u{200c} \u{200c} \u{200c}\u{ad}", ""),
+            ("-----\r\n=====\r\n\u{2500}\u{2500}\u{2500}", ""),
+            ("> quoted\r\n:-(", ":-("),
+        ] {
+            let message = format!("Content-Type: text/plain; charset=utf-8\r\n\r\n{body}\r\n");
+            assert_eq!(of(message.as_bytes()), preview, "{body:?}");
+        }
     }
 
     #[test]
