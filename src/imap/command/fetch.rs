@@ -31,7 +31,7 @@ use crate::{
     mail::{
         self, Actor, Mail, Messages, Rights,
         binary::UndecodableContent,
-        extract::{Extract, Wanted},
+        extract::{Extract, Piece, Wanted},
     },
     store::{MarkDeed, MarkNames},
     wire::{Cursor, Set, Syntax},
@@ -331,7 +331,8 @@ impl<'w> Work<'w> {
             let behind = gathered.messages.split_off(room.min(gathered.messages.len()));
             behind.iter().rev().for_each(|message| targets.push_front(message.target));
             load = self.load(&mut targets, has_flags, wanted).await?;
-            let newly_seen = self.set_seen(&mut gathered).await?;
+            let shown: Vec<_> = extracts.iter().map(is_shown).collect();
+            let newly_seen = self.set_seen(&mut gathered, &shown).await?;
             if items.contains(&Item::ModSeq)
                 || !newly_seen.is_empty() && with_more.contains(&Item::ModSeq)
             {
@@ -393,15 +394,21 @@ impl<'w> Work<'w> {
         Ok(gathered)
     }
 
-    /// Marks messages as read in one change and writes out their new flags. Gives the UIDs of
-    /// those that were not read before, rising. That it can't be kept is no reason not to show
+    /// Marks messages that are shown as read in one change and writes out their new flags. Gives the
+    /// UIDs of those that were not read before, rising. That it can't be kept is no reason not to show
     /// the messages.
-    async fn set_seen(&mut self, gathered: &mut Gathered) -> Result<Vec<Uid>, Error> {
+    async fn set_seen(
+        &mut self,
+        gathered: &mut Gathered,
+        shown: &[bool],
+    ) -> Result<Vec<Uid>, Error> {
         if !self.sets_seen {
             return Ok(Vec::new());
         }
-        let unseen = gathered.messages.iter();
-        let unseen = unseen.filter(|message| !message.entry.marks.flags.contains(Mark::SEEN));
+        let shown = gathered.messages.iter().zip(shown).filter(|(_, shown)| **shown);
+        let unseen = shown
+            .map(|(message, _)| message)
+            .filter(|message| !message.entry.marks.flags.contains(Mark::SEEN));
         let mut uids: Vec<_> = unseen.map(|message| message.target.uid).collect();
         uids.sort_unstable();
         if uids.is_empty() {
@@ -419,6 +426,12 @@ impl<'w> Work<'w> {
             }
         }
     }
+}
+
+/// Can a message be shown as it was asked for?
+fn is_shown(extract: &mail::Result<Extract>) -> bool {
+    let undecodable = |piece: &Piece| matches!(piece, Piece::Undecodable(_));
+    extract.as_ref().is_ok_and(|extract| !extract.pieces.iter().any(undecodable))
 }
 
 /// What could not be told.
