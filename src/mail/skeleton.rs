@@ -69,7 +69,7 @@ impl Skeleton {
     pub fn read(mut spool: Spool, parsing: &Limits) -> Result<Self, SkeletonError> {
         let scanned = scan(&mut spool, parsing)?;
         let parts = externals(&scanned.structure);
-        if scanned.beyond.iter().any(hides_parts) && mentions(&mut spool)? > parts.len() {
+        if scanned.beyond.iter().copied().any(hides_parts) && mentions(&mut spool)? > parts.len() {
             return Err(SkeletonError::Hidden);
         }
         let parts = parts.into_iter();
@@ -163,7 +163,7 @@ fn externals(structure: &Structure) -> Vec<External> {
 }
 
 /// Does coming up against this bound leave parts that are not told apart?
-fn hides_parts(limit: &Limit) -> bool {
+fn hides_parts(limit: Limit) -> bool {
     matches!(
         limit,
         Limit::MimePartsMax
