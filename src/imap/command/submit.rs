@@ -23,8 +23,10 @@ use crate::{
         session::Session,
     },
     mail::{self, Draft, Spool, skeleton::SkeletonError, urls::LinkError},
-    submission::{self, Author, Outgoing, Wishes, addressed},
-    wire::{Cursor, Names, envelope::Envelope},
+    submission::{
+        self, Answers, Author, Cause, Outgoing, Posted, Posting, Step, Wishes, addressed,
+    },
+    wire::{Cursor, Names, address::Address, envelope::Envelope},
 };
 
 struct Submit {
@@ -138,12 +140,15 @@ async fn plain(session: &mut Session, message: Message, out: &mut Replies) -> Re
         session.swallow(literal).await?;
         return Err(Error::no(Code::TooBig, "the message is too large,"));
     }
-    let spool = match brought(session, message, out).await {
-        Ok((spool, _)) => spool,
+    let (spool, draft) = match brought(session, message, out).await {
+        Ok(brought) => brought,
         Err(error) if error.says_no() => return Err(in_general(&error.to_string())),
         Err(error) => return Err(error),
     };
-    submit(session, spool).await?;
+    match draft {
+        Some(draft) => submit_stored(session, spool, draft).await?,
+        None => submit(session, spool).await?,
+    }
     Ok(Done::ok("SUBMIT completed"))
 }
 
@@ -172,6 +177,41 @@ async fn submit(session: &mut Session, spool: Spool) -> Result<(), Error> {
     let author = Author::User(actor.account);
     let sent = room.submit(author, actor.origin, Share::All, outgoing).await;
     sent.map(|_committed| ()).map_err(|error| refused(&error))
+}
+
+/// The same for a message that lies in a mailbox: what its author has left with it holds, and what became
+/// of it is said there.
+async fn submit_stored(session: &mut Session, message: Spool, draft: Draft) -> Result<(), Error> {
+    let actor = session.actor()?;
+    let open = session.selected().ok().map(|selected| selected.mailbox.clone());
+    let (wishes, draft, trace) = (Wishes::default(), Some(draft), trace_id(Timestamp::now()));
+    let posting = Posting { actor, wishes, message, draft, open, word: "SUBMIT", trace };
+    let posted = session.door.submission.post(&session.door.urls, posting);
+    let Posted { answers, outcome, .. } = Box::pin(posted).await;
+    outcome.map(|_copy| ()).map_err(|cause| match cause {
+        Cause::Part(SkeletonError::Mail(error)) => unsent(&error),
+        Cause::Part(error) => in_general(&error.to_string()),
+        Cause::Refused(error) => refused(&error),
+        Cause::Envelope => unwritable(&answers),
+    })
+}
+
+/// The first fault of an envelope, and the recipients to whom nothing can be sent.
+fn unwritable(answers: &Answers) -> Error {
+    let Some((step, about, answer)) = answers.refusal() else { return in_general("not sent") };
+    if step != Step::Rcpt || about.is_empty() {
+        return in_general(&answer.text);
+    }
+    let bad = answers.recipients.iter().filter(|(_, answer)| answer.is_refusal());
+    let plain = |to: &String| Address::parse(to).is_ok() && !to.contains(',');
+    let (list, others): (Vec<_>, Vec<_>) = bad.map(|(to, _)| to).cloned().partition(plain);
+    let text = match others.first() {
+        Some(to) => format!("{to}: {}", answer.text),
+        None => answer.text.to_string(),
+    };
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let text: String = text.replace(',', ";").chars().map(plain).collect();
+    Error::plain(format!("{text},{}", list.join(",")))
 }
 
 /// What is wrong, without a recipient: a comma ends it, and none stands in it.
