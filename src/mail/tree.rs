@@ -221,6 +221,7 @@ impl<'p> Branch<'p> {
         let all = tx.uids(inbox.id)?;
         let copied = tx.copy(inbox, &all, &target, Rights::ALL.marks())?;
         tx.copy_annotations(inbox.id, &copied, id, Along::All)?;
+        tx.take_sending_along(inbox.id, &copied, &target)?;
         tx.expunge(inbox, &all)?;
         tx.copy_metadata(inbox.id, id)?;
         Ok(())

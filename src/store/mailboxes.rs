@@ -268,8 +268,6 @@ impl Tx<'_> {
             if self.mailbox(account, &new_key)?.is_some() {
                 return Err(Error::Exists("mailbox"));
             }
-            // Under its new name it may be another's affair.
-            self.withdraw_all(&row)?;
             let mod_seq = self.next_mod_seq(account)?;
             let sql = "UPDATE mailbox SET name = ?2, name_key = ?3, mod_seq = max(mod_seq, ?4)
                 WHERE id = ?1";

@@ -2,6 +2,8 @@
 //! the transaction that marks it with `$Queued` and gone in the one that sends it, so that a restart
 //! finds what was asked for without looking at any mailbox.
 
+use std::collections::HashMap;
+
 use rusqlite::Row;
 
 use super::{
@@ -147,16 +149,34 @@ impl Tx<'_> {
         uids.iter().try_for_each(|uid| self.execute(sql, (mailbox, *uid)).map(|_| ()))
     }
 
-    /// Nothing of a mailbox is to be sent any more, and its messages do not say so either.
-    pub(super) fn withdraw_all(&mut self, mailbox: &MailboxRow) -> Result<()> {
-        let sql = format!("SELECT {COLUMNS} FROM sending WHERE mailbox = ?1 LIMIT {STEP}");
-        loop {
-            let rows = self.rows(&sql, [mailbox.id], sending)?;
-            if rows.is_empty() {
-                return Ok(());
-            }
-            rows.iter().try_for_each(|row| self.withdraw(mailbox, row))?;
+    /// Messages lie elsewhere, since their mailbox has another name: what is to be sent is sent from there,
+    /// in the same order. Whoever has one in hand finds its row gone, and it is claimed anew.
+    pub fn take_sending_along(
+        &mut self,
+        from: MailboxId,
+        moved: &[(Uid, Uid)],
+        to: &MailboxRow,
+    ) -> Result<()> {
+        let moved: HashMap<_, _> = moved.iter().copied().collect();
+        let sql = format!("SELECT {COLUMNS} FROM sending WHERE mailbox = ?1 ORDER BY id");
+        let rows = self.rows(&sql, [from], sending)?;
+        for row in rows {
+            let Some(uid) = moved.get(&row.uid) else { continue };
+            let sql =
+                "INSERT INTO sending (account, mailbox, uid, state, by_header, attempts, asked,
+                due) SELECT account, ?2, ?3, state, by_header, attempts, asked, due FROM sending
+                WHERE id = ?1";
+            self.execute(sql, (row.id, to.id, *uid))?;
+            self.end_sending(row.id)?;
+            let on = match row.state {
+                SendingState::Waiting => Flags::QUEUED,
+                SendingState::Claimed => Flags::QUEUED.with(Flags::CLAIM),
+                SendingState::Withdrawn => Flags::NONE,
+            };
+            self.turn_flags(MarkMask::ALL, to, *uid, on, Flags::NONE)?;
+            self.happened_to(Some(row.account), Kind::SendingChange);
         }
+        Ok(())
     }
 
     /// Nothing that an account has asked for is to be sent any more, wherever it lies.
@@ -260,6 +280,7 @@ mod tests {
         Expunge(usize),
         Move(usize),
         Rename,
+        RenameInbox,
         Undo,
         Leave,
     }
@@ -281,6 +302,7 @@ mod tests {
             (0..4_usize).prop_map(Deed::Expunge),
             (0..4_usize).prop_map(Deed::Move),
             Just(Deed::Rename),
+            Just(Deed::RenameInbox),
             Just(Deed::Undo),
             Just(Deed::Leave),
         ]
@@ -376,6 +398,7 @@ mod tests {
                     tx.end_sending(row.id)?;
                     let off = Flags::QUEUED.with(Flags::SUBMIT_PENDING);
                     let on = Flags::SUBMITTED;
+                    let mailbox = self::row(tx, row.mailbox.0)?;
                     tx.turn_flags(MarkMask::ALL, &mailbox, row.uid, on, off).map(|_| ())
                 }
                 None => Ok(()),
@@ -388,6 +411,18 @@ mod tests {
             Deed::Rename => {
                 let name = format!("n{}", mailbox.status.mod_seq);
                 tx.rename_mailbox(&mailbox, &name, &name)
+            }
+            Deed::RenameInbox => {
+                let to = row(tx, 2)?;
+                let wished = |r: &Reader<'_>| {
+                    r.row("SELECT count(*) FROM sending", [], |row| row.get::<_, i64>(0))
+                };
+                let before = wished(tx)?;
+                let copied = tx.copy(&mailbox, &uids, &to, MarkMask::ALL)?;
+                tx.take_sending_along(mailbox.id, &copied, &to)?;
+                tx.expunge(&mailbox, &uids)?;
+                assert_eq!(wished(tx)?, before);
+                Ok(())
             }
             Deed::Undo => match first(tx, SendingState::Withdrawn)? {
                 Some(row) => tx.undo_claim(&row),

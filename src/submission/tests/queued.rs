@@ -349,19 +349,65 @@ async fn an_envelope_that_comes_after_the_wish_is_not_its_envelope() {
 }
 
 #[tokio::test]
-async fn a_mailbox_with_another_name_sends_nothing() {
-    let office = Office::new(|_| {}).await;
-    let uid =
+async fn a_mailbox_with_another_name_sends_what_it_was_asked_to() {
+    let mut office = Office::new(|settings| settings.messages_per_hour = 100).await;
+    let (mail, alice) = (office.house.mail.clone(), actor(ALICE));
+    let waits =
         office.append(ALICE, "Drafts", Flags::QUEUED.with(Flags::DRAFT), &text("alice", "x")).await;
-    let _ = office.house.mail.rename(&actor(ALICE), "Drafts", "Later").await.unwrap();
-    office.until(ALICE, "Later", uid, Flags::DRAFT).await;
+    // It was tried before, and is to be tried again.
+    let claimed = office.append(ALICE, "Drafts", Flags::QUEUED, &text("alice", "y")).await;
+    office.claim(2).await;
+    let _ = mail.rename(&alice, "Drafts", "Later").await.unwrap();
+    office.until(ALICE, "Later", waits, Flags::QUEUED.with(Flags::DRAFT)).await;
+    office.until(ALICE, "Later", claimed, Flags::QUEUED.with(Flags::CLAIM)).await;
+    let rows = [(1, SendingState::Waiting), (2, SendingState::Claimed)];
+    assert_eq!(office.rows().await, rows);
+    office.start();
+    for uid in [waits, claimed] {
+        office.until(ALICE, "Later", uid, Flags::SUBMITTED).await;
+    }
+    office.stop().await;
     assert_eq!(office.rows().await, []);
-    let uid = office.append(ALICE, "Later", Flags::QUEUED, &text("alice", "y")).await;
-    assert_eq!(office.rows().await, [(2, SendingState::Waiting)]);
-    let _ = office.house.mail.delete(&actor(ALICE), "Later").await.unwrap();
+    let uid = office.append(ALICE, "Later", Flags::QUEUED, &text("alice", "z")).await;
+    assert_eq!(office.rows().await, [(3, SendingState::Waiting)]);
+    let _ = mail.delete(&alice, "Later").await.unwrap();
     assert_eq!(office.rows().await, [], "{uid}");
-    assert!(matches!(
-        office.house.mail.open(&actor(ALICE), "Later", Rights::READ).await,
-        Err(mail::Error::NoMailbox)
-    ));
+    assert!(matches!(mail.open(&alice, "Later", Rights::READ).await, Err(mail::Error::NoMailbox)));
+}
+
+#[tokio::test]
+async fn messages_of_inbox_are_sent_under_its_new_name() {
+    let mut office = Office::new(|settings| settings.messages_per_hour = 100).await;
+    let (mail, alice) = (office.house.mail.clone(), actor(ALICE));
+    for (subject, flags) in
+        [("a", Flags::NONE), ("b", Flags::QUEUED), ("c", Flags::QUEUED), ("d", Flags::QUEUED)]
+    {
+        office.append(ALICE, "INBOX", flags, &text("alice", subject)).await;
+    }
+    office.claim(2).await;
+    office.claim(3).await;
+    office
+        .house
+        .change(|tx| {
+            let row = tx.sending(SendingId(3))?.unwrap();
+            let inbox = tx.mailbox_by_id(row.mailbox)?.unwrap();
+            tx.mark(&inbox, &[row.uid], MarkDeed::Remove, &MarkNames::flags(Flags::QUEUED), None)
+                .map(|_| ())
+        })
+        .await;
+    let _ = mail.rename(&alice, "INBOX", "Old").await.unwrap();
+    let rows =
+        [(4, SendingState::Waiting), (5, SendingState::Claimed), (6, SendingState::Withdrawn)];
+    let mut now = office.rows().await;
+    now.sort_by_key(|(id, _)| *id);
+    let states: Vec<_> = now.iter().map(|(_, state)| *state).collect();
+    assert_eq!(states, rows.map(|(_, state)| state), "{now:?}");
+    office.start();
+    let uid = |number| Uid::new(number).unwrap();
+    office.until(ALICE, "Old", uid(1), Flags::NONE).await;
+    office.until(ALICE, "Old", uid(2), Flags::SUBMITTED).await;
+    office.until(ALICE, "Old", uid(3), Flags::SUBMITTED).await;
+    office.until(ALICE, "Old", uid(4), Flags::NONE).await;
+    office.stop().await;
+    assert_eq!(office.rows().await, []);
 }
