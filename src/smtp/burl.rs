@@ -3,7 +3,7 @@
 //! inside the process; of others, those that [`super::foreign`] knows are asked.
 
 use super::{
-    Reply,
+    Reply, Role,
     command::{AsEncoded, Reference},
     foreign::{Asked, Miss},
     session::{Done, Session},
@@ -51,6 +51,15 @@ impl Session {
         self.transaction = Some(transaction);
         self.say(&reply);
         Ok(())
+    }
+
+    /// BURL was meant, but cannot be read: without that part nothing leaves (RFC 4468 §3.2). It may have
+    /// been the last, so whatever would add to the message is told that there is none.
+    pub(super) fn fail_by_burl(&mut self, reply: &Reply) {
+        if self.door.role == Role::Submission && self.transaction.is_some() {
+            self.log_refusal("BURL", "", reply);
+            self.transaction = None;
+        }
     }
 
     /// Takes the transaction, if BURL may come now.
@@ -129,6 +138,13 @@ impl Session {
         let most = self.door.limits.message_size;
         Reply::new(554, "5.3.4", format!("the message is larger than {most} octets"))
     }
+}
+
+/// Is this line, or what has come of it, meant as BURL?
+pub(super) fn is_burl(line: &[u8]) -> bool {
+    let (verb, behind) = line.split_at_checked(4).unwrap_or((line, b""));
+    let ends = behind.first().is_none_or(|octet| matches!(octet, b' ' | b'\t'));
+    ends && verb.eq_ignore_ascii_case(b"BURL")
 }
 
 fn gone() -> Reply {

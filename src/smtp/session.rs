@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use self::faults::Faults;
 use super::{
     Reply, Role,
+    burl::is_burl,
     command::{ClientName, Command, Hello, Syntax},
     door::Door,
     extensions::Situation,
@@ -113,7 +114,7 @@ impl Session {
             let line = self.command_line().await?;
             match Command::parse(&line) {
                 Ok(command) => self.obey(command).await?,
-                Err(fault) => self.refuse_syntax(&fault)?,
+                Err(fault) => self.refuse_syntax(&line, &fault)?,
             }
             self.bear_with_faults()?;
         }
@@ -251,7 +252,7 @@ impl Session {
         self.end(&Reply::new(421, "4.3.2", "closing, try again later"))
     }
 
-    fn refuse_syntax(&mut self, fault: &Syntax) -> Done {
+    fn refuse_syntax(&mut self, line: &[u8], fault: &Syntax) -> Done {
         let reply = Reply::from(fault);
         if matches!(fault, Syntax::Bdat) {
             // Octets follow of which nobody knows the end.
@@ -261,6 +262,9 @@ impl Session {
         let address = matches!(fault, Syntax::Envelope(Fault::Sender(_) | Fault::Recipient(_)));
         if !address {
             self.faults.count();
+        }
+        if is_burl(line) {
+            self.fail_by_burl(&reply);
         }
         self.say(&reply);
         Ok(())

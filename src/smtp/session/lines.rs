@@ -7,7 +7,7 @@ use super::{Done, Ended, Session};
 use crate::{
     metrics::Limit,
     net::{BadLine, InputError},
-    smtp::{Reply, Role},
+    smtp::{Reply, Role, burl::is_burl},
 };
 
 /// CRLF counts too, in the length of a line (RFC 5321 §4.5.3.1.4).
@@ -25,8 +25,9 @@ impl Session {
         let (command, auth) = (self.door.limits.command_line, self.door.limits.auth_line);
         loop {
             let may_log_in = self.door.role == Role::Submission && self.user.is_none();
-            let mut limit = Limit::SmtpCommandLineMax;
+            let (mut limit, mut names_octets) = (Limit::SmtpCommandLineMax, false);
             let mut most = |begun: &[u8]| {
+                names_octets |= is_burl(begun);
                 let verb = begun.get(..5).unwrap_or_default();
                 if may_log_in && verb.eq_ignore_ascii_case(b"AUTH ") {
                     limit = Limit::SmtpAuthLineMax;
@@ -39,7 +40,11 @@ impl Session {
             }
             self.door.exceeded(limit);
             self.faults.count();
-            self.say(&Reply::new(500, "5.5.2", "line too long"));
+            let reply = Reply::new(500, "5.5.2", "line too long");
+            if names_octets {
+                self.fail_by_burl(&reply);
+            }
+            self.say(&reply);
             self.bear_with_faults()?;
         }
     }
