@@ -20,7 +20,7 @@ use crate::{
     metrics::{Count, Limit},
     net::imap_client::{self, Form, ImapClient, ImapError},
     queue::{self, Errand, Undelivered},
-    submission::{self, Passage, addressed, mended},
+    submission::{self, Passage, addressed, mended, writers},
     wire::{
         address::Address,
         envelope::Envelope,
@@ -104,7 +104,7 @@ impl Door {
             self.exceeded(Limit::SubmissionRecipientsMax);
             return Err(Refusal::in_general("too many recipients"));
         }
-        self.check_sender(&login, &found.sender)?;
+        self.check_writers(&login, &found.sender, &header)?;
         let trace = trace_id(Timestamp::now());
         let passage = Passage {
             hostname: &self.means.hostname,
@@ -152,15 +152,25 @@ impl Door {
         Ok(Some(queue::Login { acts_as, proof }))
     }
 
+    /// May this user be the sender, and all whom the header says to have written it?
+    fn check_writers(&self, login: &Login, sender: &Address, header: &[u8]) -> Result<(), Refusal> {
+        if self.means.from == FromRule::Any {
+            return Ok(());
+        }
+        self.check_writer(login, sender)?;
+        let writers = writers(header).map_err(|error| in_general(&error))?;
+        writers.iter().try_for_each(|writer| self.check_writer(login, writer))
+    }
+
     /// May this user write as this one?
-    fn check_sender(&self, login: &Login, sender: &Address) -> Result<(), Refusal> {
-        let refused = || Refusal::in_general(&format!("{sender} is not an address of yours"));
+    fn check_writer(&self, login: &Login, writer: &Address) -> Result<(), Refusal> {
+        let refused = || Refusal::in_general(&format!("{writer} is not an address of yours"));
         let own = login.user.as_deref().map(Address::parse);
         match (self.means.from, own) {
             (FromRule::Any, _) => Ok(()),
-            (FromRule::Login, Some(Ok(own))) if own.key() == sender.key() => Ok(()),
+            (FromRule::Login, Some(Ok(own))) if own.key() == writer.key() => Ok(()),
             (FromRule::Domain, Some(Ok(own)))
-                if own.domain().ascii() == sender.domain().ascii() =>
+                if own.domain().ascii() == writer.domain().ascii() =>
             {
                 Ok(())
             }

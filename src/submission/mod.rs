@@ -37,7 +37,7 @@ pub use self::{
     answers::{Answers, Step},
     lines::{BadLine, LineFault, Lines},
     parcel::Parcel,
-    passing::{Passage, mended},
+    passing::{Passage, mended, writers},
     posted::{Posted, Posting, Wanted, Wishes},
     queued::{Clock, Queued},
     stored::{Cause, Said, Stored, Unsent},

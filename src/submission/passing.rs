@@ -2,7 +2,7 @@
 //! starts here.
 
 use super::{
-    headers::{self, Reader, Repair},
+    headers::{self, Reader, Repair, Writers},
     submit::{Error, HEADER_MAX, received, unique, with_header},
 };
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
         self, Spool,
         structure::{self, StructureRef},
     },
-    wire::address::Domain,
+    wire::address::{Address, Domain},
 };
 
 /// What a message is mended with.
@@ -23,6 +23,19 @@ pub struct Passage<'a> {
     pub trace: &'a str,
     /// Seconds since 1970.
     pub now: i64,
+}
+
+/// Those whom a header says to have written or sent it: all must be its author's own. Nobody, when it
+/// does not say.
+///
+/// # Errors
+/// [`Error::NoAuthor`]: From or Sender is there more than once, or can't be read.
+pub fn writers(header: &[u8]) -> Result<Vec<Address>, Error> {
+    match headers::writers(header) {
+        Writers::Nobody => Ok(Vec::new()),
+        Writers::These(writers) => Ok(writers),
+        Writers::Unclear => Err(Error::NoAuthor),
+    }
 }
 
 /// A message whose header has all that it must have, and nothing that must not leave.

@@ -494,6 +494,32 @@ fn whom_one_may_write_as_is_the_owners_choice() {
 }
 
 #[test]
+fn nobody_is_named_as_the_writer_beside_ones_own_address() {
+    const UNCLEAR: &str = "s NO From and Sender do not name one author,\r\n";
+    const FOREIGN: &str = "s NO ceo@far.example is not an address of yours,\r\n";
+    let house = House::open();
+    for rule in ["login", "domain", "any"] {
+        let proxy = before_house(&house, &[("proxy.from", rule)]);
+        let mut imap = proxy.log_in("alice@demo.example");
+        for (fields, answer) in [
+            ("From: ceo@far.example", UNCLEAR),
+            ("From: alice@demo.example", UNCLEAR),
+            ("Sender: ceo@far.example", FOREIGN),
+            ("Sender: alice@demo.example\r\nSender: ceo@far.example", UNCLEAR),
+            ("Sender: somebody", UNCLEAR),
+            ("Resent-From: ceo@far.example", FOREIGN),
+        ] {
+            let said = submit(&mut imap, &MESSAGE.replace("To: ", &format!("{fields}\r\nTo: ")));
+            // Where the owner does not ask, the submission server does.
+            let answer = if rule == "any" { "s NO 55" } else { answer };
+            assert!(said.starts_with(answer), "{rule}, {fields}: {said}");
+        }
+        let own = MESSAGE.replace("To: ", "Sender: alice@demo.example\r\nTo: ");
+        assert_eq!(submit(&mut imap, &own), "s OK SUBMIT completed\r\n");
+    }
+}
+
+#[test]
 fn tls_is_on_both_sides_and_proves_who_is_behind() {
     let house = House::with(&[("hostname", NAME)]);
     let (cert, key) =
