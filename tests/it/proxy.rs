@@ -308,8 +308,9 @@ fn answers_keep_their_order_and_refusals_their_form() {
         "s NO From and Sender do not name one author,\r\n"
     );
     let large = format!("{MESSAGE}{}", "x".repeat(400));
-    assert_eq!(submit(&mut imap, &large), "s NO [TOOBIG] the message is too large,\r\n");
-    assert_eq!(ask(&mut imap, "u SUBMIT {401}"), "u NO [TOOBIG] the message is too large,\r\n");
+    let size = large.len();
+    let said = ask(&mut imap, &format!("u SUBMIT {{{size}}}"));
+    assert_eq!(said, "u NO [TOOBIG] the message is too large,\r\n");
     for bad in ["v SUBMIT", "v SUBMIT x", "v SUBMIT (PARTIAL) {3}"] {
         assert!(ask(&mut imap, bad).starts_with("v BAD "), "{bad}");
     }
@@ -677,6 +678,40 @@ fn a_session_is_bounded() {
     let mut long = proxy.greeted();
     long.send(format!("a AUTHENTICATE PLAIN {}", "x".repeat(70_000)).as_bytes()).unwrap();
     assert_eq!(line(&mut long), "* BYE [TOOBIG] the line is too long");
+    assert_eq!(line(&mut imap), "* BYE Autologout");
+}
+
+#[test]
+fn more_than_a_message_may_have_is_not_waited_for() {
+    let server = ImapServer::start(|peer| {
+        peer.say(GREETING)?;
+        peer.answer("LOGIN", "TAG OK in\r\n")?;
+        peer.line().map(drop)
+    });
+    let limit = [("limits.message_size_max", "400")];
+    let proxy = Proxy::before(server.address, nowhere(), &limit);
+    let octets = "x".repeat(300);
+    let twice = format!("s COMPRESS {{300+}}\r\n{octets} {{101+}}\r\n");
+    for command in [
+        "s SUBMIT {401+}\r\n",
+        "s SUBMIT ~{401+}\r\nFrom: alice@demo.example\r\n",
+        "s SUBMIT {99999999999999999999+}\r\n",
+        "s SUBMIT (PARTIAL) {401+}\r\n",
+        "s COMPRESS {401+}\r\n",
+        &twice,
+    ] {
+        for mut imap in [proxy.greeted(), proxy.log_in("alice@demo.example")] {
+            imap.send(command.as_bytes()).unwrap();
+            let said = line(&mut imap);
+            assert_eq!(said, "* BYE [TOOBIG] the literal is too large", "{command}");
+            assert!(imap.read_line().is_err());
+        }
+    }
+    // Who is not logged in has no longer for a literal than for all else.
+    let limit = [("limits.login_time", "1 s")];
+    let proxy = Proxy::before(server.address, nowhere(), &limit);
+    let mut imap = proxy.greeted();
+    imap.send(b"s SUBMIT {40+}\r\n").unwrap();
     assert_eq!(line(&mut imap), "* BYE Autologout");
 }
 

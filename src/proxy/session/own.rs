@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::timeout_at;
+
 use super::{Done, Ended, HIGH, Session, of_client, of_server};
 use crate::{
     mail::{self, Spool},
@@ -89,8 +91,8 @@ impl Session {
             return Ok(());
         };
         if literal.size > self.door.limits.message {
-            self.door.exceeded(Limit::MessageSizeMax);
             self.swallow(literal).await?;
+            self.door.exceeded(Limit::MessageSizeMax);
             self.say(tag, b"NO [TOOBIG] the message is too large,");
             return Ok(());
         }
@@ -174,16 +176,41 @@ impl Session {
 
     /// Reads what belongs to a command that is refused, and keeps nothing.
     async fn swallow(&mut self, literal: Literal) -> Done {
+        if self.login.is_some() {
+            return self.pass_over(literal).await;
+        }
+        let done = timeout_at(self.login_until, self.pass_over(literal)).await;
+        done.unwrap_or_else(|_| {
+            self.door.exceeded(Limit::LoginTime);
+            Err(Ended::ByUs("Autologout"))
+        })
+    }
+
+    /// The same, however long it takes. More than a message may have is not waited for.
+    async fn pass_over(&mut self, literal: Literal) -> Done {
+        let mut room = self.door.limits.message;
         let mut next = Some(literal).filter(|literal| literal.sent_at_once);
         while let Some(literal) = next {
+            room = self.less(room, literal.size)?;
             let mut octets = Octets::new(literal.size, self.door.limits.rate);
             let done = self.client.input.discard(&mut octets).await;
             done.map_err(|error| of_client(&error))?;
             let mut line = self.rest_of_line().await?;
             line.push(b'\n');
             next = literal_behind(&line).filter(|literal| literal.sent_at_once);
+            if next.is_some() {
+                room = self.less(room, line.len() as u64)?;
+            }
         }
         Ok(())
+    }
+
+    /// What is left of the room for octets that nobody wants.
+    fn less(&self, room: u64, octets: u64) -> Done<u64> {
+        room.checked_sub(octets).ok_or_else(|| {
+            self.door.exceeded(Limit::MessageSizeMax);
+            Ended::ByUs("[TOOBIG] the literal is too large")
+        })
     }
 
     /// What stands behind a literal, without the line's end.
