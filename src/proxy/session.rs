@@ -374,7 +374,8 @@ impl Session {
         let tls_possible = self.door.means.tls.is_some() && !self.client.input.is_tls();
         Situation {
             secured: self.is_secured(),
-            may_start_tls: tls_possible && self.login.is_none(),
+            // What is told with the answer to a login holds behind it.
+            may_start_tls: tls_possible && self.login.is_none() && self.logging.is_none(),
         }
     }
 }

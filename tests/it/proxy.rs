@@ -556,6 +556,14 @@ fn tls_is_on_both_sides_and_proves_who_is_behind() {
         assert_eq!(submit(&mut imap, MESSAGE), "s OK SUBMIT completed\r\n");
     }
     last_message(&house, "bob@demo.example", 2);
+    // On this machine TLS is not needed to log in, and can't be had behind it.
+    let proxy = Proxy::with(&[&settings[..], &[("proxy.listen_tls", "starttls")]].concat());
+    let mut imap = Connection::open(proxy.address);
+    assert!(line(&mut imap).contains(" STARTTLS "));
+    let said = ask(&mut imap, "a LOGIN alice@demo.example wrong");
+    assert!(said.contains("a NO ") && ask(&mut imap, "b CAPABILITY").contains(" STARTTLS "));
+    let said = ask(&mut imap, "c LOGIN alice@demo.example secret");
+    assert!(said.contains(" CAN-SUBMIT] ") && !said.contains("STARTTLS"), "{said}");
     // Nobody vouches for this one.
     let proxy = Proxy::with(&[&settings[..5], &[("proxy.listen_tls", "none")]].concat());
     let mut imap = Connection::open(proxy.address);
