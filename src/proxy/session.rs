@@ -18,7 +18,7 @@ use super::{
     commands::{Commands, Said},
     door::{Door, Halves},
     login::Login,
-    turn::{Deed, Logging, Own, Underway, What, authenticate, literal_behind, submit},
+    turn::{Deed, Logging, Own, Underway, What, authenticate, is_tag, literal_behind, submit},
 };
 use crate::{
     metrics::Limit,
@@ -292,6 +292,10 @@ impl Session {
     /// A command that passes only if it may, or is ours.
     fn held(&mut self, tag: Vec<u8>, name: &[u8], line: &Zeroizing<Vec<u8>>) {
         let refuse = |words| What::Refuse(words, literal_behind(line));
+        if !is_tag(&tag) {
+            self.own = Some(Own { tag: b"*".to_vec(), what: refuse("BAD a tag is expected") });
+            return;
+        }
         let what = match name {
             _ if self.underway.is_idle() => refuse("BAD DONE is expected"),
             b"SUBMIT" => {

@@ -6,7 +6,7 @@
 use zeroize::Zeroizing;
 
 use super::login::Login;
-use crate::net::Literal;
+use crate::{net::Literal, wire::Cursor};
 
 /// Commands that the server has not answered yet, by their tags.
 #[derive(Default)]
@@ -112,6 +112,12 @@ pub(super) enum What {
     Refuse(&'static str, Option<Literal>),
 }
 
+/// `tag = 1*<any ASTRING-CHAR except "+">` (RFC 9051 §9): an answer to another would be none to a tag.
+pub(super) fn is_tag(tag: &[u8]) -> bool {
+    let mut args = Cursor::new(tag);
+    args.tag().is_ok() && args.end().is_ok()
+}
+
 /// `"SUBMIT" SP (literal / literal8)`
 pub(super) fn submit(line: &[u8]) -> Option<Literal> {
     let line = line.strip_suffix(b"\n")?;
@@ -149,6 +155,13 @@ mod tests {
             ["a SUBMIT\r\n", "a SUBMIT x\r\n", "a SUBMIT x {3}\r\n", "a SUBMIT (PARTIAL) {3}\r\n"]
         {
             assert_eq!(submit(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_tag_is_told_from_what_is_none() {
+        for (tag, is) in [("a", true), ("A.1]", true), ("*", false), ("+", false), ("a+", false)] {
+            assert_eq!(is_tag(tag.as_bytes()), is, "{tag}");
         }
     }
 

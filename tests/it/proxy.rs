@@ -314,6 +314,11 @@ fn answers_keep_their_order_and_refusals_their_form() {
     for bad in ["v SUBMIT", "v SUBMIT x", "v SUBMIT (PARTIAL) {3}"] {
         assert!(ask(&mut imap, bad).starts_with("v BAD "), "{bad}");
     }
+    for none in ["*", "+", "a+"] {
+        imap.send(format!("{none} SUBMIT {{{}+}}\r\n{MESSAGE}\r\n", MESSAGE.len()).as_bytes())
+            .unwrap();
+        assert_eq!(line(&mut imap), "* BAD a tag is expected");
+    }
     imap.send(b"w SUBMIT {3+}\r\nabc x\r\n").unwrap();
     assert_eq!(answer(&mut imap, "w"), "w NO nothing may stand behind the message,\r\n");
     // Nobody got any of these.
