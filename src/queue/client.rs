@@ -113,10 +113,21 @@ pub(super) struct Client {
     host: String,
     offers: Offers,
     times: Times,
-    usable: bool,
+    standing: Standing,
     secured: bool,
     logged_in: bool,
     open_end: OpenEnd,
+}
+
+/// What may be said next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Anything.
+    Ready,
+    /// RSET or QUIT: a transaction was given up that the server may go on with.
+    Unended,
+    /// Nothing more.
+    Lost,
 }
 
 /// Whether all of a message was sent, and nobody knows yet what has become of it (RFC 1047).
@@ -190,7 +201,7 @@ impl Client {
             host,
             offers,
             times,
-            usable: true,
+            standing: Standing::Ready,
             secured,
             logged_in: false,
             open_end: OpenEnd::default(),
@@ -290,7 +301,7 @@ impl Client {
 
     /// Whether another message may be sent over it.
     pub(super) fn is_usable(&self) -> bool {
-        self.usable
+        self.standing != Standing::Lost
     }
 
     /// Tells of the message that is under way, also when nobody waits for it any more.
@@ -310,7 +321,7 @@ impl Client {
 
     /// Says goodbye and does not wait long for an answer.
     pub(super) async fn quit(mut self) {
-        if self.usable {
+        if self.is_usable() {
             self.output.put("QUIT\r\n");
             let short = Duration::from_secs(5).min(self.times.command);
             if matches!(timeout(short, self.output.flush()).await, Ok(Ok(()))) {
@@ -360,14 +371,14 @@ impl Client {
             }
         }
         if reply.code == 421 {
-            self.usable = false;
+            self.standing = Standing::Lost;
             return Err(reply.answer(&self.host));
         }
         Ok(reply)
     }
 
     fn lost(&mut self, why: &dyn std::fmt::Display) -> Answer {
-        self.usable = false;
+        self.standing = Standing::Lost;
         Answer::own(Status(4, 4, 2), format!("lost connection to {}: {why}", self.host))
     }
 }

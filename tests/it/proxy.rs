@@ -668,6 +668,32 @@ fn submitting_takes_no_longer_than_the_limit_says() {
 }
 
 #[test]
+fn a_refusal_is_told_though_nothing_more_is_heard() {
+    let house = House::open();
+    for (refused, said) in
+        [("RCPT", "s NO ,bob@demo.example\r\n"), ("DATA", "s NO 554 not this one,\r\n")]
+    {
+        let smtp = ImapServer::start(move |peer| {
+            peer.say("220 smtp\r\n")?;
+            loop {
+                let line = peer.line()?;
+                match line.get(..4).unwrap_or_default() {
+                    word if word == refused => peer.say("554 not this one\r\n")?,
+                    "EHLO" => peer.say("250-smtp\r\n250 AUTH PLAIN\r\n")?,
+                    "AUTH" => peer.say("235 in\r\n")?,
+                    "RSET" | "QUIT" => {}
+                    _ => peer.say("250 ok\r\n")?,
+                }
+            }
+        });
+        let limit = [("limits.proxy_submit_time", "15 s")];
+        let proxy = Proxy::before(house.address(Service::Imap), smtp.address, &limit);
+        let mut imap = proxy.log_in("alice@demo.example");
+        assert_eq!(submit(&mut imap, MESSAGE), said);
+    }
+}
+
+#[test]
 fn a_session_is_bounded() {
     let server = ImapServer::start(|peer| {
         peer.say(GREETING)?;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use tokio::time::timeout;
 
-use super::{Client, reply::Reply, wire::Dots};
+use super::{Client, Standing, reply::Reply, wire::Dots};
 use crate::{
     mail::downgrade::Hop,
     queue::{
@@ -79,7 +79,8 @@ impl Client {
         self.send_source(&mailing.envelope.reverse_path, &way, recipients, source).await
     }
 
-    /// Sends a message to all its recipients, or to nobody.
+    /// Sends a message to all its recipients, or to nobody. It is the last one over this connection:
+    /// what has come to nothing ends with that, and no answer has to wait for another.
     pub(in crate::queue) async fn send_to_all(
         &mut self,
         mailing: &Mailing<'_>,
@@ -98,7 +99,6 @@ impl Client {
             refused = (0..).zip(answers.into_iter().map(failed)).filter_map(with_place).collect();
         }
         if !refused.is_empty() {
-            self.reset().await;
             return Err(Unsent::Recipients(refused));
         }
         let source = mailing.letter.source(way.hop);
@@ -138,6 +138,9 @@ impl Client {
         } else {
             let fate =
                 if way.chunks { self.chunks(source).await? } else { self.data(source).await? };
+            if self.standing == Standing::Unended {
+                self.reset().await;
+            }
             for at in accepted {
                 put(&mut answers, at, fate.clone());
             }
@@ -260,7 +263,7 @@ impl Client {
         self.flush().await?;
         let go_ahead = self.reply(self.times.data_begin).await?;
         if go_ahead.code != 354 {
-            self.reset().await;
+            self.standing = Standing::Unended;
             return Ok(go_ahead.answer(&self.host));
         }
         let mut dots = Dots::new();
@@ -288,7 +291,7 @@ impl Client {
                 }
                 let reply = self.reply(self.times.data_block).await?;
                 if !reply.is_positive() {
-                    self.reset().await;
+                    self.standing = Standing::Unended;
                     return Ok(reply.answer(&self.host));
                 }
             }
@@ -347,14 +350,15 @@ impl Client {
 
     /// Our own message can't be read: the data must not look complete.
     fn abandon(&mut self, error: &dyn std::fmt::Display) -> Answer {
-        self.usable = false;
+        self.standing = Standing::Lost;
         Answer::own(Status(4, 3, 0), format!("cannot read the message: {error}"))
     }
 
     /// Ends a transaction that came to nothing.
     async fn reset(&mut self) {
         let reply: Result<Reply, _> = self.command("RSET").await;
-        self.usable &= reply.is_ok_and(|reply| reply.is_positive());
+        let done = reply.is_ok_and(|reply| reply.is_positive());
+        self.standing = if done { Standing::Ready } else { Standing::Lost };
     }
 }
 
