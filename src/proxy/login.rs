@@ -67,6 +67,8 @@ fn user_in(mechanism: &[u8], message: &str) -> Option<String> {
     };
     let found = match mechanism {
         b"LOGIN" => Some(message.to_owned()),
+        // The name, a blank and the digest (RFC 2195 §2).
+        b"CRAM-MD5" => message.rsplit_once(' ').map(|(name, _)| name.to_owned()),
         b"XOAUTH2" => value(message, "user="),
         _ if mechanism.starts_with(b"SCRAM-") || mechanism == b"OAUTHBEARER" => {
             // The header of GS2 may name whom to act as (RFC 5801 §4).
@@ -124,7 +126,9 @@ mod tests {
             ("XOAUTH2", "user=a@x\u{1}auth=Bearer y\u{1}\u{1}", Some("a@x")),
             ("OAUTHBEARER", "n,a=a@x,\u{1}auth=Bearer y\u{1}\u{1}", Some("a@x")),
             ("LOGIN", "a@x", Some("a@x")),
+            ("CRAM-MD5", "a@x b 913a602c7eda7a495b4e6e7334d3890", Some("a@x b")),
             ("CRAM-MD5", "x", None),
+            ("X-OWN", "a@x", None),
         ] {
             let login = response(mechanism.as_bytes(), message).unwrap();
             assert_eq!(login.user.as_deref(), name, "{mechanism}");

@@ -360,23 +360,8 @@ fn who_is_not_known_sends_nothing() {
     }
 }
 
-#[test]
-fn a_login_that_hides_its_password_needs_the_relay() {
-    let imap = || {
-        ImapServer::start(|peer| {
-            peer.say(GREETING)?;
-            peer.answer("AUTHENTICATE SCRAM-SHA-256 biws", "TAG OK in\r\n")?;
-            peer.line().map(drop)
-        })
-    };
-    let server = imap();
-    let proxy = Proxy::before(server.address, nowhere(), &[]);
-    let mut client = proxy.greeted();
-    assert!(ask(&mut client, SCRAM).contains("a OK in"));
-    assert_eq!(
-        submit(&mut client, MESSAGE),
-        "s NO to send; log in by LOGIN or PLAIN: the proxy needs your password,\r\n"
-    );
+/// A submission server that takes all, and what is said to it.
+fn believing() -> (ImapServer, mpsc::Receiver<String>) {
     let (tell, hear) = mpsc::channel();
     let smtp = ImapServer::start(move |peer| {
         peer.say("220 smtp\r\n")?;
@@ -397,6 +382,27 @@ fn a_login_that_hides_its_password_needs_the_relay() {
             }
         }
     });
+    (smtp, hear)
+}
+
+#[test]
+fn a_login_that_hides_its_password_needs_the_relay() {
+    let imap = || {
+        ImapServer::start(|peer| {
+            peer.say(GREETING)?;
+            peer.answer("AUTHENTICATE SCRAM-SHA-256 biws", "TAG OK in\r\n")?;
+            peer.line().map(drop)
+        })
+    };
+    let server = imap();
+    let proxy = Proxy::before(server.address, nowhere(), &[]);
+    let mut client = proxy.greeted();
+    assert!(ask(&mut client, SCRAM).contains("a OK in"));
+    assert_eq!(
+        submit(&mut client, MESSAGE),
+        "s NO to send; log in by LOGIN or PLAIN: the proxy needs your password,\r\n"
+    );
+    let (smtp, hear) = believing();
     let server = imap();
     let relay = [("proxy.relay_user", "relay"), ("proxy.relay_password", "pass")];
     let proxy = Proxy::before(server.address, smtp.address, &relay);
@@ -412,6 +418,36 @@ fn a_login_that_hides_its_password_needs_the_relay() {
         message/external-body; access-type=URL; URL=\"/Drafts/;UID=9\"\r\n\r\nX: y\r\n\r\n";
     let said = submit(&mut client, external);
     assert!(said.starts_with("s NO to put in parts by URL; ") && said.ends_with(",\r\n"), "{said}");
+}
+
+#[test]
+fn a_name_that_a_digest_is_bound_to_is_believed() {
+    let server = ImapServer::start(|peer| {
+        peer.say(GREETING)?;
+        peer.answer("AUTHENTICATE CRAM-MD5", "+ PDFAeD4=\r\n")?;
+        peer.line()?;
+        peer.say("a OK in\r\n")?;
+        peer.line().map(drop)
+    });
+    let (smtp, hear) = believing();
+    let relay = [("proxy.relay_user", "relay"), ("proxy.relay_password", "pass")];
+    let proxy = Proxy::before(server.address, smtp.address, &relay);
+    // `alice@demo.example 913a602c7eda7a495b4e6e7334d3890`
+    let response = "YWxpY2VAZGVtby5leGFtcGxlIDkxM2E2MDJjN2VkYTdhNDk1YjRlNmU3MzM0ZDM4OTA=";
+    let log_in = |initial: &str| {
+        let mut imap = proxy.greeted();
+        imap.send_line(&format!("a AUTHENTICATE CRAM-MD5{initial}")).unwrap();
+        assert!(line(&mut imap).starts_with("+ "));
+        imap.send_line(response).unwrap();
+        assert_eq!(line(&mut imap), "a OK in");
+        submit(&mut imap, MESSAGE)
+    };
+    assert_eq!(log_in(""), "s OK SUBMIT completed\r\n");
+    let auth = hear.iter().nth(1).unwrap();
+    assert_eq!(auth, "AUTH PLAIN YWxpY2VAZGVtby5leGFtcGxlAHJlbGF5AHBhc3M=");
+    // The server may have passed over what came before its challenge: nobody is known by that.
+    let said = log_in(&format!(" {response}"));
+    assert_eq!(said, "s NO your login did not tell the proxy who you are,\r\n");
 }
 
 #[test]

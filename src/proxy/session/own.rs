@@ -47,7 +47,9 @@ impl Session {
         let (mut mechanism, mut login) = (None, None);
         if in_steps {
             let (named, response) = authenticate(line);
-            login = response.and_then(|response| Login::of_response(&named, response));
+            // Where the server begins, what comes before its challenge is no answer to it.
+            let first = response.filter(|_| named != b"CRAM-MD5");
+            login = first.and_then(|response| Login::of_response(&named, response));
             mechanism = Some(named).filter(|_| response.is_none());
         }
         let login = login.unwrap_or_else(|| Login::hidden(None));
