@@ -64,8 +64,6 @@ impl Turn {
         on: Flags::SUBMIT_FAILED,
         off: Flags::QUEUED.with(Flags::SUBMIT_PENDING).with(Flags::SUBMITTED),
     };
-    /// It was asked for, and had been sent before.
-    pub const AGAIN: Self = Self { on: Flags::SUBMIT_FAILED, off: Flags::QUEUED };
     /// It was sent.
     pub const SENT: Self = Self {
         on: Flags::SUBMITTED,

@@ -187,23 +187,22 @@ impl Tx<'_> {
             if rows.is_empty() {
                 return Ok(());
             }
-            for row in rows {
-                match self.mailbox_by_id(row.mailbox)? {
-                    Some(mailbox) => self.withdraw(&mailbox, &row)?,
-                    None => self.end_sending(row.id)?,
-                }
-            }
+            rows.iter().try_for_each(|row| self.drop_sending(row))?;
         }
     }
 
-    fn withdraw(&mut self, mailbox: &MailboxRow, row: &Sending) -> Result<()> {
+    /// A message is not to be sent any more, and does not say so either.
+    pub fn drop_sending(&mut self, row: &Sending) -> Result<()> {
+        let Some(mailbox) = self.mailbox_by_id(row.mailbox)? else {
+            return self.end_sending(row.id);
+        };
         if row.state == SendingState::Withdrawn {
             return self.undo_claim(row);
         }
         self.end_sending(row.id)?;
         let claim = if row.state == SendingState::Waiting { Flags::NONE } else { Flags::CLAIM };
         let off = Flags::QUEUED.with(claim);
-        self.turn_flags(MarkMask::ALL, mailbox, row.uid, Flags::NONE, off).map(|_| ())
+        self.turn_flags(MarkMask::ALL, &mailbox, row.uid, Flags::NONE, off).map(|_| ())
     }
 
     /// Undoes the claim of a message that was taken back.

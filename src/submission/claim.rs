@@ -69,8 +69,9 @@ pub(super) fn claim(
         return Ok(None);
     };
     if row.state == SendingState::Waiting && was_sent(draft.flags) {
-        let answer = Answer::from(&Error::AlreadySubmitted);
-        give_up(tx, &row, Turn::AGAIN, &of_nobody(answer).status(status_max))?;
+        // That it was sent stands, and so does what is said of it.
+        tracing::info!(account = %row.account, uid = %row.uid, "a queued message was sent before");
+        tx.drop_sending(&row)?;
         return Ok(None);
     }
     tx.claim_sending(&row, tx.now().saturating_add(pause(row.attempts)))?;
